@@ -1,0 +1,60 @@
+//! Named steps at which a fault test stops or kills this very process.
+//!
+//! Compiled to nothing without the `steps` feature, which no release has. With
+//! it, `DATABRIDGE_STEP=name:count:signal` (`KILL` or `STOP`) raises that real
+//! signal when the step is reached for the count-th time, and
+//! `DATABRIDGE_STEP_LOG=FILE` appends each step's name as it is reached.
+
+/// Marks that the process has come to the step `name` (`area.what`).
+#[inline]
+pub fn reach(name: &'static str) {
+    #[cfg(feature = "steps")]
+    enabled::reach(name);
+    #[cfg(not(feature = "steps"))]
+    let _ = name;
+}
+
+#[cfg(feature = "steps")]
+mod enabled {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    struct Trap {
+        name: String,
+        remaining: AtomicU32,
+        signal: Signal,
+    }
+
+    fn trap() -> Option<&'static Trap> {
+        static TRAP: OnceLock<Option<Trap>> = OnceLock::new();
+        TRAP.get_or_init(|| {
+            let text = std::env::var("DATABRIDGE_STEP").ok()?;
+            let mut parts = text.split(':');
+            let name = parts.next()?.to_owned();
+            let count = parts.next().unwrap_or("1").parse().ok()?;
+            let signal = if parts.next() == Some("STOP") { Signal::STOP } else { Signal::KILL };
+            Some(Trap { name, remaining: AtomicU32::new(count), signal })
+        })
+        .as_ref()
+    }
+
+    pub fn reach(name: &'static str) {
+        if let Some(path) = std::env::var_os("DATABRIDGE_STEP_LOG")
+            && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+        {
+            let _ = writeln!(file, "{name}");
+        }
+        if let Some(trap) = trap()
+            && trap.name == name
+            && trap
+                .remaining
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
+                == Ok(1)
+        {
+            let _ = kill_process(getpid(), trap.signal);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! DataBridge: media crosses from one network to another through approvals, a
+//! scan and a verified copy, and every step can be proved afterwards.
+//!
+//! The house has four storeys, and imports point down only:
+//! [`app`] (every command and query, one way in), [`domains`], [`control`]
+//! (database, ledger, jobs, identity), [`media`] (files: copy, checksum, scan,
+//! receipt), and at the bottom [`workflow`] and [`base`].
+//!
+//! With default features off only `media`, `workflow` and `base` are built, for
+//! hosts that embed the verified copy without a store.
+
+pub mod base;
+pub mod media;
+pub mod workflow;
+
+pub use base::error::{Error, ErrorKind, Fault};
