@@ -10,6 +10,8 @@
 //! hosts that embed the verified copy without a store.
 
 pub mod base;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod media;
 pub mod workflow;
 

@@ -1,0 +1,205 @@
+//! Who asks, for whom, and on whose authority.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{ErrorKind, Fault};
+use crate::base::id::{OrgId, UserId};
+use crate::symbols;
+use crate::workflow::Symbol;
+
+symbols! {
+    /// What stands behind an actor's name.
+    pub enum Authority {
+        /// A daemon that signed the person in.
+        Daemon = "daemon",
+        /// Somebody who can open the store's files: the OS user is the actor.
+        Embedded = "embedded",
+        /// A job of DataBridge itself.
+        System = "system",
+    }
+}
+
+/// One role that a person has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The role's name; domains say what it permits.
+    pub role: String,
+    /// Only in this project; `None` is everywhere in the organisation.
+    pub project: Option<String>,
+    /// Takes the role away instead: deny wins.
+    pub deny: bool,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The person who is answerable.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+    /// Whose roles are used, if not their own (`--as` on an embedded store).
+    pub on_behalf_of: Option<String>,
+    /// What stands behind the name.
+    pub authority: Authority,
+    /// The roles in force.
+    pub grants: Vec<Grant>,
+}
+
+/// The first argument of everything that acts or looks.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    /// The organisation; every query is scoped by it.
+    pub org: OrgId,
+    /// Who.
+    pub actor: Actor,
+    /// The same key twice is one command.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A caller's name for one request, and what that request was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Chosen by the caller.
+    pub key: String,
+    /// SHA-256 of the request, so that a key is not used for two.
+    pub request: Vec<u8>,
+}
+
+/// Not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{username} may not {permission}")]
+pub struct Forbidden {
+    /// Who asked.
+    pub username: String,
+    /// What it takes.
+    pub permission: &'static str,
+    /// Roles that would do.
+    pub roles: Vec<String>,
+}
+
+impl Fault for Forbidden {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Forbidden
+    }
+    fn code(&self) -> &'static str {
+        "identity.forbidden"
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some(format!("ask somebody who is {}", self.roles.join(" or ")).into())
+    }
+    fn required_roles(&self) -> Vec<String> {
+        self.roles.clone()
+    }
+}
+
+/// Which roles a permission takes: a domain's matrix, one row a role.
+pub type Matrix<P> = &'static [(&'static str, &'static [P])];
+
+impl Ctx {
+    /// Jobs act as nobody in particular.
+    pub fn system(org: OrgId) -> Self {
+        let actor = Actor {
+            user_id: UserId(uuid::Uuid::nil()),
+            username: "databridge".into(),
+            on_behalf_of: None,
+            authority: Authority::System,
+            grants: Vec::new(),
+        };
+        Self { org, actor, idempotency: None }
+    }
+
+    /// Whether the actor has `role` in `project` (`None`: anywhere at all).
+    pub fn has_role(&self, role: &str, project: Option<&str>) -> bool {
+        let covers = |grant: &&Grant| {
+            grant.role == role
+                && (grant.project.is_none()
+                    || project.is_none()
+                    || grant.project.as_deref() == project)
+        };
+        let denied = self.actor.grants.iter().filter(covers).any(|g| {
+            // A denial in one project does not reach a question about any.
+            g.deny && (g.project.is_none() || project.is_some())
+        });
+        !denied && self.actor.grants.iter().filter(covers).any(|g| !g.deny)
+    }
+
+    /// The roles the actor has in `project`.
+    pub fn roles(&self, project: Option<&str>) -> Vec<&str> {
+        let mut roles: Vec<&str> = Vec::new();
+        for grant in &self.actor.grants {
+            if !roles.contains(&grant.role.as_str()) && self.has_role(&grant.role, project) {
+                roles.push(&grant.role);
+            }
+        }
+        roles
+    }
+
+    /// Whether `matrix` gives the actor `permission` in `project`.
+    pub fn may<P: Symbol>(&self, matrix: Matrix<P>, permission: P, project: Option<&str>) -> bool {
+        matrix
+            .iter()
+            .any(|(role, granted)| granted.contains(&permission) && self.has_role(role, project))
+    }
+
+    /// As [`Ctx::may`], as a refusal that names the roles that would do.
+    ///
+    /// # Errors
+    /// [`Forbidden`].
+    pub fn require<P: Symbol>(
+        &self,
+        matrix: Matrix<P>,
+        permission: P,
+        project: Option<&str>,
+    ) -> Result<(), Forbidden> {
+        if self.may(matrix, permission, project) {
+            return Ok(());
+        }
+        let roles = matrix
+            .iter()
+            .filter(|(_, granted)| granted.contains(&permission))
+            .map(|(role, _)| (*role).to_owned())
+            .collect();
+        Err(self.forbidden(permission.name(), roles))
+    }
+
+    /// The refusal itself, where the roles that would do are data.
+    pub fn forbidden(&self, permission: &'static str, roles: Vec<String>) -> Forbidden {
+        let username =
+            self.actor.on_behalf_of.clone().unwrap_or_else(|| self.actor.username.clone());
+        Forbidden { username, permission, roles }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ctx(grants: &[(&str, Option<&str>, bool)]) -> Ctx {
+        let mut ctx = Ctx::system(OrgId::new());
+        ctx.actor.grants = grants
+            .iter()
+            .map(|(role, project, deny)| Grant {
+                role: (*role).into(),
+                project: project.map(str::to_owned),
+                deny: *deny,
+            })
+            .collect();
+        ctx
+    }
+
+    #[test]
+    fn a_grant_for_one_project_reaches_no_other() {
+        let ctx = ctx(&[("lead", Some("alpha"), false)]);
+        assert!(ctx.has_role("lead", Some("alpha")));
+        assert!(!ctx.has_role("lead", Some("beta")));
+        assert!(ctx.has_role("lead", None));
+    }
+
+    #[test]
+    fn deny_wins_where_it_reaches() {
+        let ctx = ctx(&[("lead", None, false), ("lead", Some("alpha"), true)]);
+        assert!(!ctx.has_role("lead", Some("alpha")));
+        assert!(ctx.has_role("lead", Some("beta")));
+        assert!(ctx.has_role("lead", None));
+    }
+}

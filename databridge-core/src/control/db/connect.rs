@@ -1,0 +1,217 @@
+//! Opening a store.
+
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::dialect::Dialect;
+use super::migrate::{self, Migration};
+use super::tx::Inner;
+use super::{Error, Tx};
+use crate::base::clock::Timestamp;
+
+/// Where a store is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A file on a local disk.
+    Sqlite(PathBuf),
+    /// `postgres://…`, never printed whole: it may hold a password.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite at {}", path.display()),
+            Self::Postgres(url) => {
+                let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+                let place = place.split_once('?').map_or(place, |(place, _)| place);
+                write!(f, "postgres at {}", place.trim_start_matches("postgres://"))
+            }
+        }
+    }
+}
+
+/// An open store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pools: Pools,
+    clock: fn() -> Timestamp,
+}
+
+#[derive(Debug, Clone)]
+enum Pools {
+    /// One connection writes (SQLite has one writer anyway, and a queue is fairer
+    /// than a busy loop), the others read.
+    #[cfg(feature = "sqlite")]
+    Sqlite { write: sqlx::SqlitePool, read: sqlx::SqlitePool },
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+}
+
+const ACQUIRE: Duration = Duration::from_secs(10);
+
+impl Db {
+    /// Opens the store and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`], [`Error::Migration`].
+    pub async fn open(target: &Target, migrations: &[&[Migration]]) -> Result<Self, Error> {
+        Self::open_with_clock(target, migrations, Timestamp::now).await
+    }
+
+    /// As [`Db::open`], with another clock for SQLite (tests move it).
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open_with_clock(
+        target: &Target,
+        migrations: &[&[Migration]],
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, Error> {
+        let pools = match target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(path) => open_sqlite(path).await?,
+            #[cfg(feature = "postgres")]
+            Target::Postgres(url) => open_postgres(url).await?,
+            #[allow(unreachable_patterns)]
+            other => {
+                return Err(Error::Unfit {
+                    place: other.to_string(),
+                    reason: "this build has no driver for that database".into(),
+                });
+            }
+        };
+        match &pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { write, .. } => {
+                migrate::migrator(Dialect::Sqlite, migrations).run(write).await
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(pool) => {
+                migrate::migrator(Dialect::Postgres, migrations).run(pool).await
+            }
+        }
+        .map_err(Error::Migration)?;
+        Ok(Self { pools, clock })
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// A transaction that writes. Only the control wing opens one: everybody else
+    /// writes through [`commands`](crate::control::commands).
+    pub(in crate::control) async fn begin(&self) -> Result<Tx, Error> {
+        let inner = match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { write, .. } => {
+                Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { inner, clock: self.clock })
+    }
+
+    /// A transaction to read from: one consistent view.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn read(&self) -> Result<Tx, Error> {
+        let inner = match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { read, .. } => Inner::Sqlite(read.begin().await?),
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(pool) => Inner::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            ),
+        };
+        Ok(Tx { inner, clock: self.clock })
+    }
+
+    /// Closes every connection, having written what is to be written.
+    pub async fn close(&self) {
+        match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
+    use sqlx::sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    };
+    refuse_network_mount(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a success that was told survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10));
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options.clone())
+        .await?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy_with(options);
+    Ok(Pools::Sqlite { write, read })
+}
+
+/// SQLite's locks and shared memory do not hold across hosts.
+#[cfg(feature = "sqlite")]
+fn refuse_network_mount(path: &Path) -> Result<(), Error> {
+    const NETWORK: &[(i64, &str)] =
+        &[(0x6969, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB")];
+    let folder = path.parent().unwrap_or(path);
+    let Ok(stat) = rustix::fs::statfs(folder) else { return Ok(()) };
+    // f_type is signed on some platforms and 32 bits wide on others.
+    #[allow(clippy::unnecessary_cast)]
+    let kind = stat.f_type as i64 & 0xFFFF_FFFF;
+    match NETWORK.iter().find(|(magic, _)| *magic == kind) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::Unfit {
+            place: folder.display().to_string(),
+            reason: format!("it is on {name}, where SQLite's locks do not hold"),
+        }),
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &str) -> Result<Pools, Error> {
+    let options: sqlx::postgres::PgConnectOptions = url.parse().map_err(|_| Error::Unfit {
+        place: Target::Postgres(url.to_owned()).to_string(),
+        reason: "it is not a postgres:// URL".into(),
+    })?;
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(10)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(options.application_name("databridge"))
+        .await?;
+    Ok(Pools::Postgres(pool))
+}

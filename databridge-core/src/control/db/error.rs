@@ -1,0 +1,114 @@
+//! What a database can answer.
+
+use crate::base::error::{ErrorKind, Fault};
+
+/// Failures of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No connection, or none free in time.
+    #[error("the database does not answer")]
+    Unavailable(#[source] sqlx::Error),
+    /// A unique rule refused the row.
+    #[error("{what} exists already")]
+    Exists {
+        /// The rule that refused, as the database names it.
+        what: String,
+        /// The database's own words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another writer was faster; the whole command can be tried again.
+    #[error("another writer was faster")]
+    Busy(#[source] sqlx::Error),
+    /// The place for a store is not fit for one.
+    #[error("{place} cannot hold a store: {reason}")]
+    Unfit {
+        /// The folder or URL, without a password.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database could not be migrated")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// A column does not hold what the program expects.
+    #[error("column {column} does not hold what it should")]
+    Column {
+        /// The column.
+        column: String,
+        /// What was found.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such row.
+    #[error("the row that should be there is not")]
+    NoRow,
+    /// Anything else.
+    #[error("the database refused a statement")]
+    Statement(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+        match (&error, code.as_deref()) {
+            (E::RowNotFound, _) => Self::NoRow,
+            (E::PoolTimedOut | E::PoolClosed | E::Io(_) | E::WorkerCrashed, _) => {
+                Self::Unavailable(error)
+            }
+            // PostgreSQL classes: 08 connection, 57P shutdown, 53 resources.
+            (_, Some(c)) if c.starts_with("08") || c.starts_with("57P") || c.starts_with("53") => {
+                Self::Unavailable(error)
+            }
+            // Serialisation failure, deadlock; SQLITE_BUSY and its extensions.
+            (_, Some("40001" | "40P01" | "5" | "517" | "261")) => Self::Busy(error),
+            (E::Database(db), _) if db.is_unique_violation() => {
+                let what = db.constraint().map_or_else(|| db.message().to_owned(), str::to_owned);
+                Self::Exists { what, source: error }
+            }
+            _ => Self::Statement(error),
+        }
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Exists { .. } | Self::Busy(_) => ErrorKind::Conflict,
+            Self::Unfit { .. } => ErrorKind::Invalid,
+            Self::NoRow => ErrorKind::NotFound,
+            Self::Migration(_) => ErrorKind::Io,
+            Self::Column { .. } | Self::Statement(_) => ErrorKind::Internal,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "db.unavailable",
+            Self::Exists { .. } => "db.exists",
+            Self::Busy(_) => "db.busy",
+            Self::Unfit { .. } => "db.unfit",
+            Self::Migration(_) => "db.migration",
+            Self::Column { .. } => "db.column",
+            Self::NoRow => "db.no_row",
+            Self::Statement(_) => "db.statement",
+        }
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some(match self {
+            Self::Unavailable(_) => {
+                "check that the database runs and is reachable, then try again".into()
+            }
+            Self::Busy(_) => "try again".into(),
+            Self::Exists { .. } => "choose another name, or use what is there".into(),
+            Self::Unfit { .. } => "choose a folder on a local disk".into(),
+            Self::Migration(_) => {
+                "a database of a newer DataBridge needs that version; otherwise restore the backup"
+                    .into()
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! Forward migrations, embedded, one text for both databases.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{Migration as Step, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use super::dialect::Dialect;
+
+/// One step of the schema. The kernel counts from 1000, each domain from a
+/// thousand of its own; a step that was released is never edited.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Orders the steps.
+    pub version: i64,
+    /// What it brings.
+    pub name: &'static str,
+    /// The text, with PostgreSQL's types; see [`Dialect::schema`].
+    pub sql: &'static str,
+}
+
+/// The kernel's own steps.
+pub(super) const KERNEL: &[Migration] =
+    &[Migration { version: 1001, name: "kernel", sql: include_str!("migrations/1001_kernel.sql") }];
+
+pub(super) fn migrator(dialect: Dialect, domains: &[&[Migration]]) -> Migrator {
+    Migrator::with_migrations(
+        std::iter::once(KERNEL)
+            .chain(domains.iter().copied())
+            .flatten()
+            .map(|m| {
+                let sql = AssertSqlSafe(dialect.schema(m.sql)).into_sql_str();
+                Step::new(m.version, Cow::Borrowed(m.name), MigrationType::Simple, sql, false)
+            })
+            .collect(),
+    )
+}

@@ -1,0 +1,133 @@
+//! Organisations, people, what they may do, and how they prove who they are.
+
+mod bootstrap;
+mod keys;
+mod password;
+mod sessions;
+mod sql;
+mod users;
+
+pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
+pub use keys::{NewKey, create_key, list_keys, revoke_key};
+pub use sessions::{Session, Tokens, authenticate, login, logout, set_password};
+pub use sql::{KeyView, UserView, org_by_code, user_by_name};
+pub use users::{NewUser, RoleChange, create_user, list_users, set_active, set_role};
+
+use crate::base::error::{ErrorKind, Fault};
+use crate::control::ctx::Matrix;
+use crate::control::db;
+use crate::symbols;
+
+symbols! {
+    /// What the kernel itself asks permission for.
+    pub enum Permission {
+        /// Create users, give and take roles.
+        ManageUsers = "manage users",
+        /// See and retry jobs that were given up.
+        ManageJobs = "manage jobs",
+        /// Read everybody's events.
+        ReadLedger = "read the ledger",
+    }
+}
+
+/// Who may administer.
+pub const MATRIX: Matrix<Permission> =
+    &[("admin", &[Permission::ManageUsers, Permission::ManageJobs, Permission::ReadLedger])];
+
+/// Failures of identity. None tells whether a user name exists.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Wrong name, wrong password, locked or gone: one answer for all.
+    #[error("the user name or the password is wrong")]
+    WrongCredentials,
+    /// The one-time password only serves to choose another.
+    #[error("this password must be changed before it can be used")]
+    MustChangePassword,
+    /// The token is malformed, expired, revoked or not ours.
+    #[error("the token is not accepted: {0}")]
+    BadToken(&'static str),
+    /// Nobody is signed in.
+    #[error("nobody is signed in")]
+    NoToken,
+    /// A password that is too easy to find.
+    #[error("the password is too short: at least {least} characters, it has {found}")]
+    WeakPassword {
+        /// The least.
+        least: usize,
+        /// What it has.
+        found: usize,
+    },
+    /// A name that cannot be one.
+    #[error("{field} {value:?} is not acceptable: {reason}")]
+    BadField {
+        /// Which field.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no such user.
+    #[error("there is no user {0:?}")]
+    NoUser(String),
+    /// There is no such organisation.
+    #[error("there is no organisation {0:?}")]
+    NoOrg(String),
+    /// There is no such API key.
+    #[error("there is no API key {0:?}")]
+    NoKey(String),
+    /// The name is taken.
+    #[error("the user name {0:?} is taken")]
+    UserExists(String),
+    /// A hash or a token could not be made.
+    #[error("{0} failed")]
+    Crypto(&'static str),
+    /// The database failed.
+    #[error("identities could not be read or written")]
+    Db(#[from] db::Error),
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::WrongCredentials
+            | Self::MustChangePassword
+            | Self::BadToken(_)
+            | Self::NoToken => ErrorKind::Unauthenticated,
+            Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
+            Self::NoUser(_) | Self::NoOrg(_) | Self::NoKey(_) => ErrorKind::NotFound,
+            Self::UserExists(_) => ErrorKind::Conflict,
+            Self::Crypto(_) => ErrorKind::Internal,
+            Self::Db(error) => error.kind(),
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::WrongCredentials => "identity.wrong_credentials",
+            Self::MustChangePassword => "identity.must_change_password",
+            Self::BadToken(_) => "identity.bad_token",
+            Self::NoToken => "identity.no_token",
+            Self::WeakPassword { .. } => "identity.weak_password",
+            Self::BadField { .. } => "identity.bad_field",
+            Self::NoUser(_) => "identity.no_user",
+            Self::NoOrg(_) => "identity.no_org",
+            Self::NoKey(_) => "identity.no_key",
+            Self::UserExists(_) => "identity.user_exists",
+            Self::Crypto(_) => "identity.crypto",
+            Self::Db(error) => error.code(),
+        }
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some(match self {
+            Self::WrongCredentials => "check both; an admin can set a new password".into(),
+            Self::MustChangePassword => "sign in again and give a new password with it".into(),
+            Self::BadToken(_) | Self::NoToken => {
+                "sign in (`databridge token login`) or use an API key".into()
+            }
+            Self::NoUser(_) => "`databridge user list` shows who there is".into(),
+            Self::Db(error) => return error.hint(),
+            _ => return None,
+        })
+    }
+}

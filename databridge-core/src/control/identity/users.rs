@@ -1,0 +1,208 @@
+//! Users and their roles.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Error, MATRIX, Permission, UserView, password, sql};
+use crate::base::clock::Timestamp;
+use crate::base::error::Error as AnyError;
+use crate::control::commands::{Store, exists};
+use crate::control::ctx::Ctx;
+use crate::control::ledger::Subject;
+
+/// Somebody to be known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
+    pub username: String,
+    /// What people read.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// Where mail goes.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Their roles, in every project.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// At least 12 characters; without one the user signs in by API key only.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// A role given or taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleChange {
+    /// Whose.
+    pub username: String,
+    /// Which.
+    pub role: String,
+    /// Only in this project.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// `false` takes it away.
+    #[serde(default = "yes")]
+    pub granted: bool,
+    /// Forbids it instead, whatever else gives it.
+    #[serde(default)]
+    pub deny: bool,
+    /// Until when it holds.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn check_username(name: &str) -> Result<(), Error> {
+    let fine =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    let reason = match name.chars().next() {
+        _ if name.len() > 64 => "it is longer than 64 characters",
+        Some(c) if !(c.is_ascii_lowercase() || c.is_ascii_digit()) => {
+            "it must begin with a letter or digit"
+        }
+        Some(_) if name.chars().all(fine) => return Ok(()),
+        Some(_) => "only a-z, 0-9, dot, underscore and hyphen",
+        None => "it is empty",
+    };
+    Err(Error::BadField { field: "username", value: name.to_owned(), reason: reason.to_owned() })
+}
+
+fn check_role(role: &str, known: &[&str]) -> Result<(), Error> {
+    if known.contains(&role) {
+        return Ok(());
+    }
+    let reason = format!("the roles are {}", known.join(", "));
+    Err(Error::BadField { field: "role", value: role.to_owned(), reason })
+}
+
+fn subject(user: &UserView) -> Subject {
+    Subject { kind: "user".into(), id: user.id.0, code: user.username.clone() }
+}
+
+/// Makes somebody known. `known_roles` are those of all domains.
+///
+/// # Errors
+/// [`Error::UserExists`], [`Error::BadField`], [`Error::WeakPassword`].
+pub async fn create_user(
+    store: &Store,
+    ctx: &Ctx,
+    known_roles: &[&str],
+    new: NewUser,
+) -> Result<UserView, AnyError> {
+    ctx.require(MATRIX, Permission::ManageUsers, None)?;
+    check_username(&new.username)?;
+    for role in &new.roles {
+        check_role(role, known_roles)?;
+    }
+    let hash = match new.password {
+        None => None,
+        Some(password) => {
+            password::check_strength(&password)?;
+            Some(password::hash(password).await?)
+        }
+    };
+    let mut unit = store.begin(ctx).await?;
+    let (org, now) = (unit.org(), unit.now());
+    let row = sql::UserRow {
+        username: &new.username,
+        display_name: new.display_name.as_deref().unwrap_or(&new.username),
+        email: new.email.as_deref(),
+        kind: "person",
+        password_hash: hash.as_deref(),
+        must_change_password: false,
+    };
+    let id = match sql::insert_user(unit.tx(), org, &row, now).await {
+        Err(error) if exists(&error) => return Err(Error::UserExists(new.username).into()),
+        other => other?,
+    };
+    for role in &new.roles {
+        sql::insert_grant(unit.tx(), org, id, role, None, false, None, ctx.actor.user_id, now)
+            .await?;
+    }
+    let user = sql::user_by_name(unit.tx(), org, &new.username)
+        .await?
+        .ok_or_else(|| Error::NoUser(new.username.clone()))?;
+    unit.record(&subject(&user), "user.created", json!({ "roles": new.roles }));
+    unit.commit(user).await
+}
+
+/// Everybody of the organisation.
+///
+/// # Errors
+/// [`Error::Db`], or not permitted.
+pub async fn list_users(store: &Store, ctx: &Ctx) -> Result<Vec<UserView>, AnyError> {
+    ctx.require(MATRIX, Permission::ManageUsers, None)?;
+    let mut tx = store.db().read().await?;
+    Ok(sql::users(&mut tx, ctx.org).await?)
+}
+
+/// Gives or takes a role. It holds from the next request on, on every host.
+///
+/// # Errors
+/// [`Error::NoUser`], [`Error::BadField`].
+pub async fn set_role(
+    store: &Store,
+    ctx: &Ctx,
+    known_roles: &[&str],
+    change: RoleChange,
+) -> Result<UserView, AnyError> {
+    ctx.require(MATRIX, Permission::ManageUsers, None)?;
+    check_role(&change.role, known_roles)?;
+    let mut unit = store.begin(ctx).await?;
+    let (org, now, by) = (unit.org(), unit.now(), ctx.actor.user_id);
+    let user = sql::user_by_name(unit.tx(), org, &change.username)
+        .await?
+        .ok_or_else(|| Error::NoUser(change.username.clone()))?;
+    let project = change.project.as_deref();
+    sql::delete_grant(unit.tx(), user.id, &change.role, project, change.deny).await?;
+    if change.granted {
+        sql::insert_grant(
+            unit.tx(),
+            org,
+            user.id,
+            &change.role,
+            project,
+            change.deny,
+            change.until,
+            by,
+            now,
+        )
+        .await?;
+    }
+    let kind = if change.granted { "user.role_granted" } else { "user.role_taken" };
+    unit.record(
+        &subject(&user),
+        kind,
+        json!({ "role": change.role, "project": project, "deny": change.deny, "until": change.until }),
+    );
+    let user = sql::user_by_name(unit.tx(), org, &change.username)
+        .await?
+        .ok_or_else(|| Error::NoUser(change.username.clone()))?;
+    unit.commit(user).await
+}
+
+/// Lets somebody in, or no longer; their sessions and keys stop at once.
+///
+/// # Errors
+/// [`Error::NoUser`].
+pub async fn set_active(
+    store: &Store,
+    ctx: &Ctx,
+    username: &str,
+    active: bool,
+) -> Result<UserView, AnyError> {
+    ctx.require(MATRIX, Permission::ManageUsers, None)?;
+    let mut unit = store.begin(ctx).await?;
+    let org = unit.org();
+    let no_user = || Error::NoUser(username.to_owned());
+    let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
+    sql::set_active(unit.tx(), user.id, active).await?;
+    let kind = if active { "user.activated" } else { "user.deactivated" };
+    unit.record(&subject(&user), kind, json!({}));
+    let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
+    unit.commit(user).await
+}

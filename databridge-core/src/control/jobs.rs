@@ -1,0 +1,121 @@
+//! Durable work: enqueued in the transaction of the change that asks for it, held
+//! by a lease with a fencing epoch, tried again with backoff, and put before a
+//! person when it cannot be done.
+
+mod lease;
+mod sql;
+mod worker;
+
+pub use lease::{Lease, Watch};
+pub use sql::{JobView, list};
+pub use worker::{Handler, HandlerFuture, Settings, Worker};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::commands::Unit;
+use super::db;
+use crate::base::error::{Error, ErrorKind, Fault};
+use crate::base::id::JobId;
+use crate::symbols;
+
+symbols! {
+    /// Where a job stands.
+    pub enum State {
+        /// Waits for a worker, or for its time.
+        Ready = "ready",
+        /// A worker has it.
+        Leased = "leased",
+        /// Its effects are committed.
+        Done = "done",
+        /// Given up; a person has to look.
+        Dead = "dead",
+        /// Somebody withdrew it.
+        Withdrawn = "withdrawn",
+    }
+}
+
+/// The worker lost its lease: somebody else has the job now, or nobody wants it.
+#[derive(Debug, thiserror::Error)]
+#[error("job {job} is no longer held by this worker")]
+pub struct Fenced {
+    /// The job.
+    pub job: JobId,
+}
+
+impl Fault for Fenced {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Cancelled
+    }
+    fn code(&self) -> &'static str {
+        "jobs.fenced"
+    }
+}
+
+/// Work to be done.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Which handler.
+    pub kind: &'static str,
+    /// About what.
+    pub subject_id: Uuid,
+    /// The same key is the same work: it is enqueued once.
+    pub key: String,
+    /// What the handler needs to know.
+    pub payload: Value,
+    /// Larger goes first; 0 is usual.
+    pub priority: i64,
+}
+
+impl Unit {
+    /// Enqueues work with this change.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn enqueue(&mut self, job: NewJob) -> Result<(), db::Error> {
+        let (org, now) = (self.org(), self.now());
+        sql::insert(self.tx(), org, now, job).await
+    }
+
+    /// Marks the job done together with its effects.
+    ///
+    /// # Errors
+    /// [`Fenced`] where the lease is lost: then nothing of this unit may be kept.
+    pub async fn finish(&mut self, lease: &Lease) -> Result<(), Error> {
+        let now = self.now();
+        let rows = sql::close(self.tx(), lease, State::Done, None, now).await?;
+        if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
+    }
+
+    /// Gives the job up together with what that means for its subject.
+    ///
+    /// # Errors
+    /// [`Fenced`] where the lease is lost.
+    pub async fn bury(&mut self, lease: &Lease, error: &str) -> Result<(), Error> {
+        let now = self.now();
+        let rows = sql::close(self.tx(), lease, State::Dead, Some(error), now).await?;
+        if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
+    }
+
+    /// Checks, inside this transaction, that the lease is still held.
+    ///
+    /// # Errors
+    /// [`Fenced`].
+    pub async fn hold(&mut self, lease: &Lease) -> Result<(), Error> {
+        if sql::is_held(self.tx(), lease).await? {
+            Ok(())
+        } else {
+            Err(Fenced { job: lease.job }.into())
+        }
+    }
+
+    /// Withdraws every job of a subject that is not finished; whoever has one
+    /// finds its lease gone.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn withdraw(&mut self, subject_id: Uuid) -> Result<(), db::Error> {
+        let now = self.now();
+        sql::withdraw(self.tx(), subject_id, now).await
+    }
+}

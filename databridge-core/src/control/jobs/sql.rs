@@ -1,0 +1,217 @@
+//! The statements of the job table.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Lease, NewJob, State};
+use crate::base::clock::Timestamp;
+use crate::base::id::{JobId, OrgId};
+use crate::control::db::{Error, Row, Tx};
+use crate::params;
+use crate::workflow::Symbol;
+
+/// A job as people see it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Which work.
+    pub kind: String,
+    /// About what.
+    pub subject_id: Uuid,
+    /// Where it stands.
+    pub state: State,
+    /// How often it was taken up.
+    pub attempts: i64,
+    /// How far it is: `{files, bytes, total_files, total_bytes}`.
+    pub progress: Option<serde_json::Value>,
+    /// Why it did not succeed the last time.
+    pub last_error: Option<String>,
+    /// When it may run (again).
+    pub run_at: Timestamp,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    org: OrgId,
+    now: Timestamp,
+    job: NewJob,
+) -> Result<(), Error> {
+    tx.exec(
+        "INSERT INTO jobs (id, org_id, kind, subject_id, key, payload, state, priority, attempts,
+                           run_at, epoch, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, $8, 0, $9) ON CONFLICT (key) DO NOTHING",
+        params![
+            JobId::new(),
+            org,
+            job.kind,
+            job.subject_id,
+            job.key,
+            job.payload,
+            job.priority,
+            now,
+            now
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes the next job of these kinds. A lease or a retry that lies further ahead
+/// than any we write was dated by a clock that has since gone back: it is due.
+pub(super) async fn claim(
+    tx: &mut Tx,
+    kinds: &[&'static str],
+    owner: &str,
+    lease: Duration,
+    longest_wait: Duration,
+) -> Result<Option<Lease>, Error> {
+    let now = tx.now().await?;
+    let mut params = params![owner, now + lease, now, now + lease * 2, now + longest_wait * 2];
+    let mut places = Vec::new();
+    for kind in kinds {
+        params.push((*kind).into());
+        places.push(format!("${}", params.len()));
+    }
+    let sql = format!(
+        "UPDATE jobs SET state = 'leased', lease_owner = $1, lease_until = $2, epoch = epoch + 1,
+                attempts = attempts + 1, progress = NULL
+         WHERE id = (SELECT id FROM jobs
+             WHERE kind IN ({}) AND (
+                 (state = 'ready' AND (run_at <= $3 OR run_at > $5))
+                 OR (state = 'leased' AND (lease_until < $3 OR lease_until > $4)))
+             ORDER BY priority DESC, run_at, id LIMIT 1 {})
+         RETURNING id, org_id, kind, subject_id, payload, epoch, attempts",
+        places.join(", "),
+        tx.dialect().skip_locked(),
+    );
+    tx.all_built(sql, params).await?.first().map(lease_of).transpose()
+}
+
+fn lease_of(row: &Row) -> Result<Lease, Error> {
+    Ok(Lease {
+        job: row.get("id")?,
+        org: row.get("org_id")?,
+        kind: row.get("kind")?,
+        subject_id: row.get("subject_id")?,
+        payload: row.get("payload")?,
+        epoch: row.get("epoch")?,
+        attempts: row.get("attempts")?,
+    })
+}
+
+/// Keeps the lease; 0 rows: it is lost.
+pub(super) async fn renew(
+    tx: &mut Tx,
+    lease: &Lease,
+    length: Duration,
+    progress: serde_json::Value,
+) -> Result<u64, Error> {
+    let now = tx.now().await?;
+    tx.exec(
+        "UPDATE jobs SET lease_until = $1, progress = $2
+         WHERE id = $3 AND epoch = $4 AND state = 'leased'",
+        params![now + length, progress, lease.job, lease.epoch],
+    )
+    .await
+}
+
+pub(super) async fn is_held(tx: &mut Tx, lease: &Lease) -> Result<bool, Error> {
+    // An update and not a select: on PostgreSQL it holds the row to the end of the
+    // transaction, so that nobody takes the job over in between.
+    let rows = tx
+        .exec(
+            "UPDATE jobs SET epoch = epoch WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+            params![lease.job, lease.epoch],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+pub(super) async fn close(
+    tx: &mut Tx,
+    lease: &Lease,
+    state: State,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE jobs SET state = $1, last_error = COALESCE($2, last_error), lease_owner = NULL,
+                lease_until = NULL, finished_at = $3
+         WHERE id = $4 AND epoch = $5 AND state = 'leased'",
+        params![state.name(), error, now, lease.job, lease.epoch],
+    )
+    .await
+}
+
+/// Puts the job back, to be taken up at `run_at`.
+pub(super) async fn put_back(
+    tx: &mut Tx,
+    lease: &Lease,
+    run_at: Timestamp,
+    error: Option<&str>,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'ready', run_at = $1, last_error = COALESCE($2, last_error),
+                lease_owner = NULL, lease_until = NULL
+         WHERE id = $3 AND epoch = $4 AND state = 'leased'",
+        params![run_at, error, lease.job, lease.epoch],
+    )
+    .await
+}
+
+pub(super) async fn withdraw(tx: &mut Tx, subject_id: Uuid, now: Timestamp) -> Result<(), Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'withdrawn', epoch = epoch + 1, lease_owner = NULL,
+                lease_until = NULL, finished_at = $1
+         WHERE subject_id = $2 AND state IN ('ready', 'leased')",
+        params![now, subject_id],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Jobs of an organisation, newest first; in one state or about one subject where
+/// that is asked.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list(
+    tx: &mut Tx,
+    org: OrgId,
+    state: Option<State>,
+    subject: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<JobView>, Error> {
+    tx.all(
+        "SELECT id, kind, subject_id, state, attempts, progress, last_error, run_at, created_at,
+                finished_at
+         FROM jobs WHERE org_id = $1 AND ($2 IS NULL OR state = $2)
+           AND (CAST($3 AS TEXT) IS NULL OR CAST(subject_id AS TEXT) = $3)
+         ORDER BY id DESC LIMIT $4",
+        params![org, state.map(Symbol::name), subject.map(|s| s.to_string()), limit],
+    )
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(JobView {
+            id: row.get("id")?,
+            kind: row.get("kind")?,
+            subject_id: row.get("subject_id")?,
+            state: row.symbol("state")?,
+            attempts: row.get("attempts")?,
+            progress: row.opt("progress")?,
+            last_error: row.opt("last_error")?,
+            run_at: row.get("run_at")?,
+            created_at: row.get("created_at")?,
+            finished_at: row.opt("finished_at")?,
+        })
+    })
+    .collect()
+}

@@ -1,0 +1,227 @@
+//! Taking jobs, keeping their leases, and what follows when one fails.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::{Lease, Watch, sql};
+use crate::base::cancel::Cancel;
+use crate::base::error::{Error, ErrorKind};
+use crate::control::commands::Store;
+
+/// What a handler returns.
+pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// Does the jobs of one domain.
+pub trait Handler: Send + Sync {
+    /// Which kinds of job it knows.
+    fn kinds(&self) -> &'static [&'static str];
+
+    /// Does the job and, in the transaction of its effects, calls
+    /// [`Unit::finish`](crate::control::commands::Unit::finish).
+    fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a>;
+
+    /// The job will not be tried again: says so on the subject and, in the same
+    /// transaction, calls [`Unit::bury`](crate::control::commands::Unit::bury).
+    fn give_up<'a>(&'a self, lease: &'a Lease, error: &'a Error) -> HandlerFuture<'a>;
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a job stays with a worker that says nothing.
+    pub lease: Duration,
+    /// How often a job that fails for a passing reason is taken up.
+    pub max_attempts: i64,
+    /// The wait before the second attempt; it doubles, up to a minute.
+    pub backoff: Duration,
+    /// How often the table is asked when nothing tells of new work.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            max_attempts: 5,
+            backoff: Duration::from_millis(500),
+            poll: Duration::from_millis(500),
+        }
+    }
+}
+
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Takes jobs and does them, one at a time.
+#[derive(Clone)]
+pub struct Worker {
+    store: Store,
+    handlers: Arc<[Arc<dyn Handler>]>,
+    settings: Settings,
+    owner: String,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A worker named `owner` for these handlers.
+    pub fn new(
+        store: Store,
+        handlers: Vec<Arc<dyn Handler>>,
+        settings: Settings,
+        owner: String,
+    ) -> Self {
+        Self { store, handlers: handlers.into(), settings, owner }
+    }
+
+    /// Works until `stop` is raised; a job in hand is put back.
+    pub async fn run(&self, stop: &Cancel) {
+        let mut changes = self.store.changes();
+        while !stop.is_cancelled() {
+            match self.step(stop).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let _ = tokio::time::timeout(self.settings.poll, changes.changed()).await;
+                }
+                Err(error) => {
+                    warn!(error = error.chain(), "the job table could not be read");
+                    tokio::time::sleep(self.settings.poll).await;
+                }
+            }
+        }
+    }
+
+    /// Takes one job and does it; `false` when there is none that is due.
+    ///
+    /// # Errors
+    /// Only of the job table itself; a job's own failure is dealt with.
+    pub async fn step(&self, stop: &Cancel) -> Result<bool, Error> {
+        let kinds: Vec<&'static str> =
+            self.handlers.iter().flat_map(|h| h.kinds()).copied().collect();
+        let mut tx = self.store.write().await?;
+        let lease =
+            sql::claim(&mut tx, &kinds, &self.owner, self.settings.lease, LONGEST_BACKOFF).await?;
+        tx.commit().await?;
+        let Some(lease) = lease else { return Ok(false) };
+        let handler = self.handlers.iter().find(|h| h.kinds().contains(&lease.kind.as_str()));
+        if let Some(handler) = handler {
+            self.work(handler.as_ref(), &lease, stop).await?;
+        }
+        Ok(true)
+    }
+
+    async fn work(&self, handler: &dyn Handler, lease: &Lease, stop: &Cancel) -> Result<(), Error> {
+        info!(job = %lease.job, kind = lease.kind, attempt = lease.attempts, "job taken up");
+        let watch = Watch::default();
+        let result = {
+            let run = handler.run(lease, &watch);
+            let keep = self.keep(lease, &watch, stop);
+            tokio::pin!(run);
+            tokio::select! {
+                result = &mut run => result,
+                // The lease is lost or we are asked to stop: the job was told to,
+                // and its files must be let go of before anybody else takes them.
+                () = keep => run.await,
+            }
+        };
+        match result {
+            Ok(()) => info!(job = %lease.job, kind = lease.kind, "job done"),
+            Err(error) => self.fail(handler, lease, &error, stop).await?,
+        }
+        Ok(())
+    }
+
+    /// Renews the lease until it is lost or the worker is asked to stop.
+    async fn keep(&self, lease: &Lease, watch: &Watch, stop: &Cancel) {
+        let beat = self.settings.lease / 3;
+        let tick = beat.min(Duration::from_millis(250));
+        let mut since = Duration::ZERO;
+        loop {
+            tokio::time::sleep(tick).await;
+            since += tick;
+            if stop.is_cancelled() {
+                break;
+            }
+            if since >= beat.min(Duration::from_secs(1)) {
+                since = Duration::ZERO;
+                match self.renew(lease, watch).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // The database may be back before the lease has run out; if
+                    // not, the epoch fences what this job still does.
+                    Err(error) => {
+                        warn!(job = %lease.job, error = error.chain(), "lease not renewed")
+                    }
+                }
+            }
+        }
+        watch.stop();
+    }
+
+    async fn renew(&self, lease: &Lease, watch: &Watch) -> Result<bool, Error> {
+        let mut tx = self.store.write().await?;
+        let rows = sql::renew(&mut tx, lease, self.settings.lease, watch.progress()).await?;
+        tx.commit().await?;
+        Ok(rows == 1)
+    }
+
+    async fn fail(
+        &self,
+        handler: &dyn Handler,
+        lease: &Lease,
+        error: &Error,
+        stop: &Cancel,
+    ) -> Result<(), Error> {
+        warn!(job = %lease.job, kind = lease.kind, code = error.code(), error = error.chain(), "job failed");
+        let passing = matches!(
+            error.kind(),
+            ErrorKind::Io | ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Internal
+        ) || matches!(error.code(), "command.stale" | "db.busy");
+        if error.kind() == ErrorKind::Cancelled {
+            // Either the lease is gone, and then this touches no row, or the
+            // worker was asked to stop, and then the job is anybody's at once.
+            let delay = if stop.is_cancelled() { Duration::ZERO } else { self.settings.backoff };
+            return self.put_back(lease, delay, None).await;
+        }
+        if passing && lease.attempts < self.settings.max_attempts {
+            return self.put_back(lease, self.delay(lease), Some(&error.chain())).await;
+        }
+        match handler.give_up(lease, error).await {
+            Ok(()) => Ok(()),
+            Err(second) if second.code() == "jobs.fenced" => Ok(()),
+            Err(second) => {
+                warn!(job = %lease.job, error = second.chain(), "the failure could not be recorded");
+                self.put_back(lease, self.delay(lease), Some(&second.chain())).await
+            }
+        }
+    }
+
+    async fn put_back(
+        &self,
+        lease: &Lease,
+        delay: Duration,
+        error: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        let run_at = tx.now().await? + delay;
+        sql::put_back(&mut tx, lease, run_at, error).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Doubles with every attempt; half of it is chance, so that jobs that failed
+    /// together do not come back together.
+    fn delay(&self, lease: &Lease) -> Duration {
+        let doublings = u32::try_from(lease.attempts - 1).unwrap_or(0).min(16);
+        let full = self.settings.backoff.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
+        let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+        full.mul_f64(0.5 + chance / 2.0)
+    }
+}

@@ -1,0 +1,238 @@
+//! The ledger's statements.
+
+use serde::Serialize;
+use tlog_tiles::Hash;
+use uuid::Uuid;
+
+use super::{Error, Event};
+use crate::base::id::{EventId, OrgId};
+use crate::control::db::dialect::Dialect;
+use crate::control::db::{self, Row, Tx};
+use crate::params;
+
+/// A sealed event.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page {
+    /// Its place in the order of all events.
+    pub position: i64,
+    /// The fact.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+pub(super) async fn insert_event(tx: &mut Tx, event: &Event, body: &str) -> Result<(), db::Error> {
+    tx.exec(
+        "INSERT INTO ledger_event (id, org_id, subject_kind, subject_id, kind, actor, recorded_at, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        params![
+            event.id,
+            event.org,
+            &event.subject.kind,
+            event.subject.id,
+            &event.kind,
+            &event.by.username,
+            event.at,
+            body
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_pending(tx: &mut Tx, id: EventId) -> Result<(), db::Error> {
+    tx.exec("INSERT INTO ledger_pending (event_id) VALUES ($1)", params![id]).await?;
+    Ok(())
+}
+
+/// Up to `limit` events without a position, oldest first, with their bytes.
+pub(super) async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<(EventId, String)>, db::Error> {
+    tx.all(
+        "SELECT e.id, e.body FROM ledger_pending p JOIN ledger_event e ON e.id = p.event_id
+         ORDER BY e.id LIMIT $1",
+        params![limit],
+    )
+    .await?
+    .iter()
+    .map(|row| Ok((row.get("id")?, row.get("body")?)))
+    .collect()
+}
+
+pub(super) async fn delete_pending(tx: &mut Tx, id: EventId) -> Result<(), db::Error> {
+    tx.exec("DELETE FROM ledger_pending WHERE event_id = $1", params![id]).await?;
+    Ok(())
+}
+
+pub(super) async fn count_pending(tx: &mut Tx) -> Result<u64, db::Error> {
+    tx.one("SELECT COUNT(*) AS n FROM ledger_pending", params![]).await?.size("n")
+}
+
+pub(super) async fn insert_leaf(tx: &mut Tx, position: u64, id: EventId) -> Result<(), db::Error> {
+    tx.exec(
+        "INSERT INTO ledger_leaf (position, event_id) VALUES ($1, $2)",
+        params![int(position), id],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_node(tx: &mut Tx, index: u64, hash: Hash) -> Result<(), db::Error> {
+    tx.exec(
+        "INSERT INTO ledger_node (idx, hash) VALUES ($1, $2)",
+        params![int(index), hash.0.as_slice()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The stored hashes among `indexes`; what is not stored is not answered.
+pub(super) async fn nodes(tx: &mut Tx, indexes: &[u64]) -> Result<Vec<(u64, Hash)>, Error> {
+    let mut found = Vec::with_capacity(indexes.len());
+    for index in indexes {
+        let row =
+            tx.opt("SELECT hash FROM ledger_node WHERE idx = $1", params![int(*index)]).await?;
+        if let Some(row) = row {
+            found.push((*index, hash(&row, "hash")?));
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn hash(row: &Row, column: &str) -> Result<Hash, Error> {
+    let bytes: Vec<u8> = row.get(column)?;
+    let array =
+        bytes.try_into().map_err(|_| Error::Tree("a stored hash is not 32 bytes".into()))?;
+    Ok(Hash(array))
+}
+
+/// Size and root, with the head held until the transaction ends.
+pub(super) async fn head(tx: &mut Tx, hold: bool) -> Result<(u64, Hash), Error> {
+    let sql = match (hold, tx.dialect()) {
+        (true, Dialect::Postgres) => "SELECT size, root FROM ledger_head WHERE id = 1 FOR UPDATE",
+        _ => "SELECT size, root FROM ledger_head WHERE id = 1",
+    };
+    let row = tx.one(sql, params![]).await?;
+    Ok((row.size("size")?, hash(&row, "root")?))
+}
+
+/// Moves the head from `old` to `new`; `false` where somebody moved it first.
+pub(super) async fn move_head(
+    tx: &mut Tx,
+    old: u64,
+    new: u64,
+    root: Hash,
+) -> Result<bool, db::Error> {
+    let moved = tx
+        .exec(
+            "UPDATE ledger_head SET size = $1, root = $2 WHERE id = 1 AND size = $3",
+            params![int(new), root.0.as_slice(), int(old)],
+        )
+        .await?;
+    Ok(moved == 1)
+}
+
+/// How many events are sealed.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn size(tx: &mut Tx) -> Result<u64, Error> {
+    Ok(head(tx, false).await?.0)
+}
+
+/// Sealed events of an organisation after a position, oldest first; of one subject
+/// where it is named.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn history(
+    tx: &mut Tx,
+    org: OrgId,
+    subject: Option<Uuid>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Page>, Error> {
+    let rows = match subject {
+        Some(subject) => {
+            tx.all(
+                "SELECT l.position, e.body FROM ledger_event e JOIN ledger_leaf l ON l.event_id = e.id
+                 WHERE e.org_id = $1 AND e.subject_id = $2 AND l.position > $3
+                 ORDER BY l.position LIMIT $4",
+                params![org, subject, after, limit],
+            )
+            .await?
+        }
+        None => {
+            tx.all(
+                "SELECT l.position, e.body FROM ledger_leaf l JOIN ledger_event e ON e.id = l.event_id
+                 WHERE e.org_id = $1 AND l.position > $2 ORDER BY l.position LIMIT $3",
+                params![org, after, limit],
+            )
+            .await?
+        }
+    };
+    rows.iter()
+        .map(|row| {
+            let body: String = row.get("body")?;
+            let event = serde_json::from_str(&body)
+                .map_err(|e| db::Error::Column { column: "body".into(), source: e.into() })?;
+            Ok(Page { position: row.get("position")?, event })
+        })
+        .collect()
+}
+
+/// A leaf as the verifier reads it; the event's columns are NULL where it is gone.
+pub(super) struct StoredLeaf {
+    pub position: u64,
+    pub event_id: EventId,
+    pub body: Option<String>,
+    /// The projections of the body: kind, subject, actor.
+    pub columns: Option<(String, Uuid, String)>,
+}
+
+pub(super) async fn leaves(
+    tx: &mut Tx,
+    from: u64,
+    limit: i64,
+) -> Result<Vec<StoredLeaf>, db::Error> {
+    tx.all(
+        "SELECT l.position, l.event_id, e.body, e.kind, e.subject_id, e.actor
+         FROM ledger_leaf l LEFT JOIN ledger_event e ON e.id = l.event_id
+         WHERE l.position >= $1 ORDER BY l.position LIMIT $2",
+        params![int(from), limit],
+    )
+    .await?
+    .iter()
+    .map(|row| {
+        let kind: Option<String> = row.opt("kind")?;
+        let columns = match kind {
+            None => None,
+            Some(kind) => Some((kind, row.get("subject_id")?, row.get("actor")?)),
+        };
+        Ok(StoredLeaf {
+            position: row.size("position")?,
+            event_id: row.get("event_id")?,
+            body: row.opt("body")?,
+            columns,
+        })
+    })
+    .collect()
+}
+
+/// Events that are neither sealed nor waiting: nobody wrote them as we do.
+pub(super) async fn strays(tx: &mut Tx) -> Result<Vec<EventId>, db::Error> {
+    tx.all(
+        "SELECT e.id FROM ledger_event e
+         LEFT JOIN ledger_leaf l ON l.event_id = e.id
+         LEFT JOIN ledger_pending p ON p.event_id = e.id
+         WHERE l.position IS NULL AND p.event_id IS NULL ORDER BY e.id LIMIT 100",
+        params![],
+    )
+    .await?
+    .iter()
+    .map(|row| row.get("id"))
+    .collect()
+}
+
+#[allow(clippy::cast_possible_wrap)]
+pub(super) fn int(n: u64) -> i64 {
+    n as i64
+}
