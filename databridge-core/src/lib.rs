@@ -12,6 +12,8 @@
 pub mod base;
 #[cfg(feature = "control")]
 pub mod control;
+#[cfg(feature = "control")]
+pub mod domains;
 pub mod media;
 pub mod workflow;
 

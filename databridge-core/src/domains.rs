@@ -1,0 +1,4 @@
+//! What is governed. A domain is its state table, its types, its service and its
+//! SQL; it uses the kernel, and never another domain.
+
+pub mod transfer;

@@ -1,0 +1,34 @@
+//! A delivery on its way from staging to production: created and filled by an
+//! artist, approved by a chain of reviewers, scanned, copied, read back, proved.
+
+mod chain;
+mod delivery;
+mod drafting;
+mod error;
+mod jobs;
+mod places;
+mod proof;
+mod query;
+mod review;
+mod scanning;
+mod service;
+mod sql;
+pub mod state;
+mod types;
+
+pub use chain::{Chain, NewChain, Stage};
+pub use error::Error;
+pub use places::Places;
+pub use service::{Policy, Service};
+pub use types::{
+    Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
+};
+
+use crate::control::db::Migration;
+
+/// The domain's steps of the schema.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 2001,
+    name: "transfer",
+    sql: include_str!("transfer/migrations/2001_transfer.sql"),
+}];

@@ -1,0 +1,349 @@
+//! Creating, filling and submitting.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::sql::StoredFile;
+use super::state::{Action, MATRIX, Permission, State};
+use super::types::{Transfer, check_name, check_text};
+use super::{Create, Error, Service, TransferView, Upload, UploadedFile, chain, sql};
+use crate::base::error::Error as AnyError;
+use crate::control::commands::Unit;
+use crate::control::ctx::Ctx;
+use crate::control::ledger::Subject;
+use crate::media::checksum::{Hasher, Sha256};
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::RelPath;
+use crate::media::walk;
+
+/// Read at a time while a file is taken in.
+const BUFFER: usize = 1 << 20;
+
+impl Service {
+    /// Makes a transfer, empty.
+    ///
+    /// # Errors
+    /// [`Error::BadField`], [`Error::NoChain`], or not permitted.
+    pub async fn create(&self, ctx: &Ctx, create: Create) -> Result<TransferView, AnyError> {
+        check_text("title", &create.title, 200)?;
+        check_name("project", &create.project)?;
+        check_name("category", &create.category)?;
+        ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
+        let mut unit = self.store.begin(ctx).await?;
+        let (org, now) = (unit.org(), unit.now());
+        let name = create.chain.as_deref().unwrap_or(chain::DEFAULT);
+        let chain = chain::newest(&mut unit, name).await?;
+        let code = format!("TRF-{:05}", unit.tx().next_number("transfer").await?);
+        let id = Uuid::now_v7();
+        let destination = self.places.payload(&create.project, &create.category, &code);
+        let new = sql::NewTransfer {
+            id,
+            code: &code,
+            create: &create,
+            owner: self.owner(&mut unit).await?,
+            chain: chain.id,
+            destination: &destination.to_string_lossy(),
+            authority: ctx.actor.authority,
+        };
+        sql::insert(unit.tx(), org, new, now).await?;
+        unit.record(
+            &Subject { kind: "transfer".into(), id, code: code.clone() },
+            "transfer.created",
+            json!({
+                "state": State::Draft, "revision": 1, "title": create.title,
+                "project": create.project, "category": create.category,
+                "chain": chain.name, "chain_version": chain.version,
+            }),
+        );
+        let t = self.load(&mut unit, &code).await?;
+        let view = self.view(&mut unit, &t).await?;
+        unit.commit(view).await
+    }
+
+    /// Whose it is: on an embedded store whoever the OS user acts for.
+    async fn owner(&self, unit: &mut Unit) -> Result<crate::base::id::UserId, AnyError> {
+        let (org, actor) = (unit.org(), unit.ctx().actor.clone());
+        match actor.on_behalf_of {
+            None => Ok(actor.user_id),
+            Some(name) => {
+                let user = crate::control::identity::user_by_name(unit.tx(), org, &name).await?;
+                Ok(user.map_or(actor.user_id, |u| u.id))
+            }
+        }
+    }
+
+    /// Checks, before any byte is taken in, that the caller may add to the transfer.
+    ///
+    /// # Errors
+    /// As [`Service::add`].
+    pub async fn may_upload(&self, ctx: &Ctx, code: &str) -> Result<(), AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
+        self.step(&mut unit, &mut t, Action::Upload).await
+    }
+
+    /// Takes bytes in: streams `source` into the uploads folder, hashing, durably.
+    /// The file is part of no transfer until it is [added](Service::add).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Stopped`].
+    pub fn receive(
+        &self,
+        path: RelPath,
+        mut source: impl Read,
+        monitor: &dyn Monitor,
+    ) -> Result<UploadedFile, AnyError> {
+        let folder = self.places.uploads();
+        let io = |source| Error::Io { path: path.to_string(), source };
+        private_dir(&folder)?;
+        let blob = Uuid::now_v7().simple().to_string();
+        let place = folder.join(&blob);
+        let result = (|| {
+            let mut file = File::create_new(&place).map_err(io)?;
+            let mut hasher = Hasher::new(&[]);
+            let mut buffer = vec![0; BUFFER];
+            let mut size_bytes = 0;
+            loop {
+                if monitor.cancelled() {
+                    return Err(Error::Stopped);
+                }
+                let n = match source.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => n,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(io(error)),
+                };
+                file.write_all(&buffer[..n]).map_err(io)?;
+                hasher.update(&buffer[..n]);
+                size_bytes += n as u64;
+                monitor.on(Progress::Bytes(n as u64));
+            }
+            file.sync_all().map_err(io)?;
+            Ok((size_bytes, hasher.finish().sha256()))
+        })();
+        match result {
+            Ok((size_bytes, sha256)) => {
+                monitor.on(Progress::File(path.as_str()));
+                Ok(UploadedFile { path: path.clone(), blob, size_bytes, sha256 })
+            }
+            Err(error) => {
+                self.forget(&blob);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Removes bytes that were taken in and not added after all.
+    pub fn forget(&self, blob: &str) {
+        // What stays behind is swept at the next start.
+        let _ = std::fs::remove_file(self.places.uploads().join(blob));
+    }
+
+    /// Takes a file or a folder in from a path that this process can read.
+    ///
+    /// # Errors
+    /// What the walk refuses, by name; [`Error::Io`].
+    pub fn receive_tree(&self, source: &Path, monitor: &dyn Monitor) -> Result<Vec<Upload>, AnyError> {
+        let io = |e| Error::Io { path: source.display().to_string(), source: e };
+        let meta = std::fs::symlink_metadata(source).map_err(io)?;
+        if !meta.is_dir() {
+            let (root, name) = walk::single(source)?;
+            let file = crate::media::storage::Folder::open(&root)?.open_file(&name)?;
+            return Ok(vec![Upload::File(self.receive(name, file, monitor)?)]);
+        }
+        let entries = walk::tree(source)?;
+        let bytes = entries.iter().map(|e| e.size_bytes).sum();
+        monitor.on(Progress::Total { files: entries.len() as u64, bytes });
+        let root = crate::media::storage::Folder::open(source)?;
+        let mut uploads = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let upload = match entry.kind {
+                walk::Kind::EmptyDir => Ok(Upload::EmptyDir(entry.path)),
+                walk::Kind::File => root
+                    .open_file(&entry.path)
+                    .map_err(AnyError::from)
+                    .and_then(|file| self.receive(entry.path, file, monitor))
+                    .map(Upload::File),
+            };
+            match upload {
+                Ok(upload) => uploads.push(upload),
+                Err(error) => {
+                    self.forget_all(&uploads);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(uploads)
+    }
+
+    fn forget_all(&self, uploads: &[Upload]) {
+        for upload in uploads {
+            if let Upload::File(file) = upload {
+                self.forget(&file.blob);
+            }
+        }
+    }
+
+    /// Makes what was taken in part of the transfer; a file of the same path is
+    /// replaced. Either all of it is added or none.
+    ///
+    /// # Errors
+    /// [`Error::Collision`], [`Error::NotFound`], not permitted, illegal state.
+    pub async fn add(&self, ctx: &Ctx, code: &str, uploads: Vec<Upload>) -> Result<TransferView, AnyError> {
+        match self.try_add(ctx, code, &uploads).await {
+            Ok(view) => Ok(view),
+            Err(error) => {
+                self.forget_all(&uploads);
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_add(&self, ctx: &Ctx, code: &str, uploads: &[Upload]) -> Result<TransferView, AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
+        self.open_revision(&mut unit, &mut t, Action::Upload).await?;
+        let mut rows = Vec::with_capacity(uploads.len());
+        for upload in uploads {
+            let row = match upload {
+                Upload::EmptyDir(path) => new_row(path, 0, None, None),
+                Upload::File(f) => new_row(&f.path, f.size_bytes, Some(f.sha256), Some(&f.blob)),
+            };
+            match sql::like(unit.tx(), t.id, t.revision, &row.path).await? {
+                Some(other) if other == row.path.as_str() => {
+                    sql::delete_file(unit.tx(), t.id, t.revision, &other).await?;
+                }
+                Some(other) => {
+                    return Err(Error::Collision { path: row.path.to_string(), other }.into());
+                }
+                None => {}
+            }
+            rows.push(row);
+        }
+        if let [(path, other), ..] = crate::media::storage::collisions(rows.iter().map(|r| &r.path)).as_slice() {
+            return Err(Error::Collision { path: path.to_string(), other: other.to_string() }.into());
+        }
+        // The files are moved first: if we die here, they are orphans in a folder
+        // that only counts what the rows name. The other way round a row would
+        // name a file that is not there.
+        self.move_in(&t, uploads)?;
+        crate::base::steps::reach("upload.moved");
+        sql::insert_files(unit.tx(), t.id, t.revision, &rows).await?;
+        let paths: Vec<&str> = rows.iter().take(20).map(|r| r.path.as_str()).collect();
+        let data = json!({ "files": rows.len(), "paths": paths });
+        self.done(unit, t, "transfer.files_added", data).await
+    }
+
+    fn move_in(&self, t: &Transfer, uploads: &[Upload]) -> Result<(), AnyError> {
+        let from = self.places.uploads();
+        let to = self.places.incoming(&t.code, t.revision);
+        private_dir(&to)?;
+        let io = |path: &Path, source| Error::Io { path: path.display().to_string(), source };
+        for upload in uploads {
+            if let Upload::File(file) = upload {
+                let place = to.join(&file.blob);
+                std::fs::rename(from.join(&file.blob), &place).map_err(|e| io(&place, e))?;
+            }
+        }
+        for folder in [&to, &from] {
+            File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io(folder, e))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the transfer.
+    ///
+    /// # Errors
+    /// [`Error::NoFile`], [`Error::NotFound`], not permitted, illegal state.
+    pub async fn remove_file(&self, ctx: &Ctx, code: &str, path: &str) -> Result<TransferView, AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
+        self.open_revision(&mut unit, &mut t, Action::Upload).await?;
+        if sql::delete_file(unit.tx(), t.id, t.revision, path).await? == 0 {
+            return Err(Error::NoFile { code: code.to_owned(), path: path.to_owned() }.into());
+        }
+        self.done(unit, t, "transfer.file_removed", json!({ "path": path })).await
+    }
+
+    /// Asks for review: the files are frozen, then the first stage looks.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], not permitted, illegal state (also without files).
+    pub async fn submit(&self, ctx: &Ctx, code: &str) -> Result<TransferView, AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Submit).await?;
+        self.open_revision(&mut unit, &mut t, Action::Submit).await?;
+        t.failure = None;
+        self.done(unit, t, "transfer.submitted", json!({})).await
+    }
+
+    /// Takes the step; where the transfer comes back from its reviewers, its next
+    /// revision begins with all files of the last.
+    async fn open_revision(
+        &self,
+        unit: &mut Unit,
+        t: &mut Transfer,
+        action: Action,
+    ) -> Result<(), AnyError> {
+        let reopened = t.state == State::Rejected;
+        if reopened {
+            let last = t.revision;
+            t.revision += 1;
+            sql::carry_files(unit.tx(), t.id, last, t.revision).await?;
+            for path in self.quarantined(unit, t.id, last).await? {
+                sql::delete_file(unit.tx(), t.id, t.revision, &path).await?;
+            }
+            t.manifest_digest = None;
+            t.stage = 0;
+        }
+        self.step(unit, t, action).await
+    }
+
+    /// Withdraws the transfer; where production was touched, once nothing of it is
+    /// left there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], not permitted, illegal state.
+    pub async fn cancel(&self, ctx: &Ctx, code: &str, reason: Option<&str>) -> Result<TransferView, AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Cancel).await?;
+        unit.withdraw(t.id).await?;
+        self.step(&mut unit, &mut t, Action::Cancel).await?;
+        t.reason = reason.map(str::to_owned).or(t.reason);
+        t.failure = None;
+        self.done(unit, t, "transfer.cancelled", json!({ "reason": reason })).await
+    }
+
+    /// Takes a failed step up again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], not permitted, illegal state.
+    pub async fn retry(&self, ctx: &Ctx, code: &str) -> Result<TransferView, AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Retry).await?;
+        let failed = t.state;
+        self.step(&mut unit, &mut t, Action::Retry).await?;
+        t.failure = None;
+        self.done(unit, t, "transfer.retried", json!({ "failed": failed })).await
+    }
+}
+
+fn new_row(path: &RelPath, size_bytes: u64, sha256: Option<Sha256>, blob: Option<&str>) -> StoredFile {
+    StoredFile {
+        path: path.clone(),
+        size_bytes,
+        sha256,
+        blob: blob.map(str::to_owned),
+        carried: None,
+        fact: None,
+    }
+}
+
+/// A folder that only the service's user can enter.
+pub(super) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map(|()| path.to_owned())
+        .map_err(|source| Error::Io { path: path.display().to_string(), source })
+}

@@ -1,0 +1,97 @@
+//! Making the place ready, and writing into it.
+
+use serde_json::json;
+
+use super::super::review::off_thread;
+use super::super::state::{Action, State};
+use super::super::types::Transfer;
+use super::super::{proof, sql};
+use super::{Job, fenced};
+use crate::base::clock::Timestamp;
+use crate::base::error::Error as AnyError;
+use crate::base::steps::reach;
+use crate::media::copy::{self, Attempt, Plan, Shape};
+use crate::media::manifest::Manifest;
+
+impl Job<'_> {
+    /// How the payload gets to production, under the next fence: whoever worked on
+    /// it before can no longer.
+    pub(super) async fn plan(&self, t: &Transfer) -> Result<(Manifest, Plan), AnyError> {
+        let service = self.service;
+        let manifest = self.manifest(t).await?;
+        let mut unit = service.store.begin(&self.ctx()).await?;
+        unit.hold(self.lease).await?;
+        let epoch = sql::next_fence(unit.tx(), t.id).await?;
+        unit.commit(()).await?;
+        let plan = Plan {
+            source: service.places.frozen(&t.code, t.revision),
+            destination: service.places.payload(&t.project, &t.category, &t.code),
+            shape: Shape::Tree,
+            manifest: manifest.clone(),
+            attempt: Attempt { id: t.id, epoch: u64::try_from(epoch).unwrap_or(0) },
+            policy: service.policy.copy,
+        };
+        Ok((manifest, plan))
+    }
+
+    /// Claims the final path; proves that nothing stands there.
+    pub(super) async fn prepare(&self) -> Result<(), AnyError> {
+        let Some(t) = self.subject(State::Preparing).await? else { return Ok(()) };
+        let (_, plan) = self.plan(&t).await?;
+        let prepared = {
+            let plan = plan.clone();
+            let ours = self.proof_key(&t);
+            off_thread(move || {
+                proof::refuse_foreign(&plan.destination, &ours)?;
+                Ok(copy::prepare(&plan))
+            })
+            .await?
+            .map_err(|e| fenced(self.lease, e))?
+        };
+        reach("prepare.before_commit");
+        let (unit, t) = self.end(&t, Action::Prepared).await?;
+        let data = json!({ "destination": plan.destination, "prepared": prepared });
+        self.save(unit, t, "transfer.prepared", data).await
+    }
+
+    /// Writes into the hidden partial folder, hashing what it reads.
+    pub(super) async fn copy(&self) -> Result<(), AnyError> {
+        let Some(t) = self.subject(State::Transferring).await? else { return Ok(()) };
+        let (manifest, plan) = self.plan(&t).await?;
+        let started_at = Timestamp::now();
+        let (watch, work) = (self.watch.clone(), plan.clone());
+        let copied = off_thread(move || {
+            Ok(copy::prepare(&work).and_then(|_| copy::transfer(&work, &watch)))
+        })
+        .await?;
+        let copied = match copied {
+            Ok(copied) => copied,
+            Err(error) => return self.copy_failed(&t, &plan, error).await,
+        };
+        reach("copy.before_commit");
+        let (mut unit, t) = self.end(&t, Action::Copied).await?;
+        let report = json!({
+            "method": "native", "started_at": started_at, "written_bytes": manifest.total_bytes(),
+            "transferred": copied,
+        });
+        sql::set_copy_report(unit.tx(), t.id, &report).await?;
+        self.save(unit, t, "transfer.copied", report).await
+    }
+
+    /// A source that is not what was approved voids the approvals; nothing of it
+    /// stays in production.
+    async fn copy_failed(&self, t: &Transfer, plan: &Plan, error: copy::Error) -> Result<(), AnyError> {
+        let file = match &error {
+            copy::Error::SourceMissing { path }
+            | copy::Error::SourceChanged { path }
+            | copy::Error::SourceDiffers { path, .. } => {
+                path.strip_prefix(&plan.source).unwrap_or(path).display().to_string()
+            }
+            _ => return Err(fenced(self.lease, error)),
+        };
+        let plan = plan.clone();
+        off_thread(move || Ok(copy::abort(&plan)?)).await?;
+        let files = [format!("{file}: {error}")];
+        self.service.void(&self.ctx(), &t.code, &files, Some(self.lease)).await
+    }
+}

@@ -1,0 +1,161 @@
+//! The scan of a frozen tree.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::super::review::off_thread;
+use super::super::scanning::read_report;
+use super::super::state::{Action, State};
+use super::super::types::Transfer;
+use super::super::{Error, sql};
+use super::Job;
+use crate::base::error::Error as AnyError;
+use crate::base::steps::reach;
+use crate::media::freeze::{self, Fact};
+use crate::media::scan::{self, FileVerdict, Files, Report, Verdict};
+
+impl Job<'_> {
+    /// Scans and hashes every byte of the frozen tree and moves the transfer by the
+    /// verdict.
+    pub(super) async fn scan(&self) -> Result<(), AnyError> {
+        let Some(t) = self.subject(State::Scanning).await? else { return Ok(()) };
+        let released = self.put_released_back(&t).await?;
+        let root = self.service.places.frozen(&t.code, t.revision);
+        let manifest = self.manifest(&t).await?;
+        let facts: Vec<Fact> = self.rows(&t).await?.into_iter().filter_map(|r| r.fact).collect();
+        let policy = self.service.policy.clone();
+        let watch = self.watch.clone();
+        let (mut changed, report) = off_thread(move || {
+            let changes = freeze::changes(&root, &facts)?;
+            let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            let report = match changed.is_empty() {
+                true => Some(scan::tree(&root, Files::Manifest(&manifest), &policy.scan, &watch)?),
+                false => None,
+            };
+            Ok((changed, report))
+        })
+        .await?;
+        if let Some(report) = &report {
+            changed.extend(report.changed.iter().map(|path| format!("{path}: content changed")));
+        }
+        let Some(report) = report.filter(|_| changed.is_empty()) else {
+            return self.service.void(&self.ctx(), &t.code, &changed, Some(self.lease)).await;
+        };
+        let infected: Vec<FileVerdict> = report
+            .files
+            .iter()
+            .filter(|f| f.verdict.is_infected() && !released.contains(f.path.as_str()))
+            .cloned()
+            .collect();
+        if !infected.is_empty() {
+            return self.infected(&t, report, infected).await;
+        }
+        self.judge(&t, report, &released).await
+    }
+
+    /// What an admin released comes back out of quarantine. Answers its paths.
+    async fn put_released_back(&self, t: &Transfer) -> Result<HashSet<String>, AnyError> {
+        let service = self.service;
+        let mut tx = service.store.db().read().await?;
+        let overrides = sql::overrides(&mut tx, t.id, t.revision).await?;
+        let last = sql::last_scan(&mut tx, t.id, t.revision).await?;
+        drop(tx);
+        let Some(last) = last.filter(|_| overrides.iter().any(|o| o.what == "infection")) else {
+            return Ok(HashSet::new());
+        };
+        let files: Vec<FileVerdict> =
+            read_report(last.report)?.files.into_iter().filter(|f| f.verdict.is_infected()).collect();
+        let released = files.iter().map(|f| f.path.to_string()).collect();
+        let root = service.places.frozen(&t.code, t.revision);
+        let quarantine = service.places.quarantine(&t.code, t.revision);
+        let facts = off_thread(move || {
+            files
+                .iter()
+                .map(|file| {
+                    scan::release(&root, file, &quarantine)?;
+                    Ok(freeze::fact(&root, &file.path)?)
+                })
+                .collect::<Result<Vec<Fact>, AnyError>>()
+        })
+        .await?;
+        let mut unit = service.store.begin(&self.ctx()).await?;
+        unit.hold(self.lease).await?;
+        for fact in facts {
+            sql::set_fact(unit.tx(), t.id, t.revision, &fact).await?;
+        }
+        unit.commit(()).await?;
+        Ok(released)
+    }
+
+    /// Infected files leave staging before anybody is told that they were found.
+    async fn infected(
+        &self,
+        t: &Transfer,
+        report: Report,
+        infected: Vec<FileVerdict>,
+    ) -> Result<(), AnyError> {
+        let root = self.service.places.frozen(&t.code, t.revision);
+        let quarantine = self.service.places.quarantine(&t.code, t.revision);
+        let files: Vec<_> =
+            infected.iter().map(|f| json!({ "path": f.path, "verdict": f.verdict })).collect();
+        off_thread(move || {
+            for file in &infected {
+                scan::quarantine(&root, file, &quarantine)?;
+            }
+            Ok(())
+        })
+        .await?;
+        reach("quarantine.before_commit");
+        self.record(t, Action::Infect, &report, "transfer.infected", json!({ "files": files })).await
+    }
+
+    async fn judge(
+        &self,
+        t: &Transfer,
+        report: Report,
+        released: &HashSet<String>,
+    ) -> Result<(), AnyError> {
+        let verdict = match report.verdict.is_infected() {
+            // Only what was released is left of it.
+            true => &report
+                .files
+                .iter()
+                .filter(|f| !released.contains(f.path.as_str()))
+                .map(|f| f.verdict.clone())
+                .max()
+                .unwrap_or(Verdict::Clean),
+            false => &report.verdict,
+        };
+        reach("scan.before_commit");
+        match verdict {
+            Verdict::Error { message } => {
+                Err(Error::ScanTrouble { code: t.code.clone(), message: message.clone() }.into())
+            }
+            _ if verdict.is_clean() || report.passes() => {
+                self.record(t, Action::Pass, &report, "transfer.scanned", json!({})).await
+            }
+            _ => self.record(t, Action::Hold, &report, "transfer.scan_undecided", json!({})).await,
+        }
+    }
+
+    async fn record(
+        &self,
+        t: &Transfer,
+        action: Action,
+        report: &Report,
+        kind: &str,
+        mut data: serde_json::Value,
+    ) -> Result<(), AnyError> {
+        let (mut unit, t) = self.end(t, action).await?;
+        let now = unit.now();
+        let stored = serde_json::to_value(report).unwrap_or_default();
+        let digest = t.manifest_digest.map(|d| d.to_string()).unwrap_or_default();
+        sql::insert_scan(unit.tx(), t.id, t.revision, &digest, stored, now).await?;
+        data["verdict"] = json!(report.verdict);
+        data["engines"] = json!(report.engines);
+        data["counts"] = json!(report.counts);
+        data["manifest_digest"] = json!(digest);
+        self.save(unit, t, kind, data).await
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading back, signing, publishing.
+
+use serde_json::json;
+
+use super::super::review::off_thread;
+use super::super::state::{Action, State};
+use super::super::types::Transfer;
+use super::super::{proof, sql};
+use super::{Job, fenced};
+use crate::base::error::Error as AnyError;
+use crate::base::steps::reach;
+use crate::media::checksum::Sha256;
+use crate::media::copy::{self, Plan, ReadBack};
+use crate::media::manifest::Manifest;
+
+impl Job<'_> {
+    pub(super) fn proof_key(&self, t: &Transfer) -> proof::Ours {
+        proof::Ours {
+            key: self.service.receipts.public_key(),
+            transfer: t.id.to_string(),
+            manifest: t.manifest_digest.unwrap_or(Sha256([0; 32])),
+        }
+    }
+
+    /// Reads every byte back from production, signs what was found, publishes the
+    /// proof and then the payload, and only then says that it is delivered.
+    pub(super) async fn verify(&self) -> Result<(), AnyError> {
+        let Some(t) = self.subject(State::Verifying).await? else { return Ok(()) };
+        let (manifest, plan) = self.plan(&t).await?;
+        let read_back = self.read_back(&plan).await?;
+        let receipt = self.publish_proof(&t, &manifest, &plan, &read_back).await?;
+        reach("verify.proof_published");
+        let (work, watch) = (plan.clone(), self.watch.clone());
+        let published = off_thread(move || Ok(copy::publish(&work, &watch)))
+            .await?
+            .map_err(|e| fenced(self.lease, e))?;
+        reach("verify.published");
+        let (mut unit, mut t) = self.end(&t, Action::Deliver).await?;
+        t.delivered_at = Some(unit.now());
+        t.failure = None;
+        sql::set_receipt(unit.tx(), t.id, &receipt).await?;
+        let data = json!({
+            "destination": plan.destination, "published": published,
+            "manifest_digest": t.manifest_digest,
+            "receipt_sha256": Sha256::of(receipt.as_bytes()), "receipt_key": self.service.receipts.public_key().key_id(),
+        });
+        self.save(unit, t, "transfer.delivered", data).await
+    }
+
+    async fn read_back(&self, plan: &Plan) -> Result<ReadBack, AnyError> {
+        let (work, watch) = (plan.clone(), self.watch.clone());
+        off_thread(move || {
+            Ok(copy::prepare(&work).and_then(|prepared| {
+                // Whatever an earlier worker left behind is written before it is
+                // read; where it left nothing to do this only looks.
+                if !prepared.adopting {
+                    copy::transfer(&work, &watch)?;
+                }
+                copy::verify(&work, &watch)
+            }))
+        })
+        .await?
+        .map_err(|e| fenced(self.lease, e))
+    }
+
+    /// The proof as it stands beside the payload: the one that an earlier run
+    /// published, or a new one.
+    async fn publish_proof(
+        &self,
+        t: &Transfer,
+        manifest: &Manifest,
+        plan: &Plan,
+        read_back: &ReadBack,
+    ) -> Result<String, AnyError> {
+        let service = self.service;
+        let ours = self.proof_key(t);
+        let payload = plan.destination.clone();
+        if let Some(receipt) = off_thread(move || proof::find(&payload, &ours)).await? {
+            return Ok(receipt);
+        }
+        let mut unit = service.store.begin(&self.ctx()).await?;
+        unit.hold(self.lease).await?;
+        let verified_at = unit.now();
+        let data = json!({
+            "manifest_digest": t.manifest_digest, "read_back": read_back,
+            "state": t.state, "revision": t.revision,
+        });
+        unit.record(&super::super::service::subject(t), "transfer.verified", data);
+        unit.commit(()).await?;
+        reach("verify.recorded");
+        service.seal_all().await?;
+        let bundle = service.bundle(t, manifest, read_back, verified_at).await?;
+        let receipt = bundle.receipt.clone();
+        let payload = plan.destination.clone();
+        let dir_mode = service.policy.copy.dir_mode;
+        let file_mode = service.policy.copy.file_mode;
+        off_thread(move || proof::publish(&payload, &bundle, dir_mode, file_mode)).await?;
+        Ok(receipt)
+    }
+}

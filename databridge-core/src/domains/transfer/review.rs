@@ -1,0 +1,213 @@
+//! Approving and rejecting. An approval holds for one manifest digest.
+
+use serde_json::json;
+
+use super::service::{authorise, owns};
+use super::state::{Action, State};
+use super::types::{Approval, Transfer, check_text};
+use super::{Error, Override, Service, TransferView, sql};
+use crate::base::error::Error as AnyError;
+use crate::control::commands::Unit;
+use crate::control::ctx::{Authority, Ctx};
+use crate::media::freeze;
+
+/// The reason for what must not be done without one.
+pub(super) fn reason<'a>(code: &str, action: &'static str, text: &'a str) -> Result<&'a str, Error> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::NoReason { code: code.to_owned(), action });
+    }
+    check_text("reason", text, 2000)?;
+    Ok(text)
+}
+
+impl Service {
+    /// The reviewer of the current stage agrees to what they looked at. `digest`,
+    /// where it is given, is the manifest digest they saw.
+    ///
+    /// # Errors
+    /// [`Error::ContentChanged`], [`Error::SeparationOfDuties`], not permitted,
+    /// illegal state.
+    pub async fn approve(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        digest: Option<&str>,
+        comment: Option<&str>,
+    ) -> Result<TransferView, AnyError> {
+        self.check_unchanged(ctx, code, Action::Approve).await?;
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Approve).await?;
+        let seen = t.manifest_digest.map(|d| d.to_string()).unwrap_or_default();
+        if let Some(digest) = digest.filter(|d| *d != seen) {
+            let reason = format!("the transfer is now {seen}");
+            return Err(Error::BadField { field: "manifest_digest", value: digest.into(), reason }.into());
+        }
+        let before = t.clone();
+        self.step(&mut unit, &mut t, Action::Approve).await?;
+        let approval = self.decision(&mut unit, &before, "approve", comment).await?;
+        sql::insert_approval(unit.tx(), t.id, ctx.actor.user_id, &approval).await?;
+        if t.state == State::Review {
+            t.stage += 1;
+        }
+        let data = json!({
+            "stage": approval.stage_key, "role": approval.role, "manifest_digest": seen,
+            "separate": approval.separate, "comment": comment,
+        });
+        self.done(unit, t, "transfer.approved", data).await
+    }
+
+    /// The reviewer of the current stage gives it back to its artist.
+    ///
+    /// # Errors
+    /// [`Error::NoReason`], not permitted, illegal state.
+    pub async fn reject(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+        let why = reason(code, "reject", why)?;
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Reject).await?;
+        let before = t.clone();
+        self.step(&mut unit, &mut t, Action::Reject).await?;
+        let rejection = self.decision(&mut unit, &before, "reject", Some(why)).await?;
+        sql::insert_approval(unit.tx(), t.id, ctx.actor.user_id, &rejection).await?;
+        t.reason = Some(why.to_owned());
+        let data = json!({ "stage": rejection.stage_key, "role": rejection.role, "reason": why });
+        self.done(unit, t, "transfer.rejected", data).await
+    }
+
+    /// An admin stands in for the stages that are left.
+    ///
+    /// # Errors
+    /// [`Error::NoReason`], [`Error::ContentChanged`], not permitted, illegal state.
+    pub async fn override_approval(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+        let why = reason(code, "override", why)?;
+        self.check_unchanged(ctx, code, Action::Override).await?;
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Override).await?;
+        let stage = t.stage().map(|s| s.key.clone());
+        self.step(&mut unit, &mut t, Action::Override).await?;
+        self.keep_override(&mut unit, &t, "approval", why).await?;
+        let data = json!({ "what": "approval", "stage": stage, "reason": why });
+        self.done(unit, t, "transfer.overridden", data).await
+    }
+
+    pub(super) async fn keep_override(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+        what: &str,
+        why: &str,
+    ) -> Result<(), AnyError> {
+        let record = Override {
+            what: what.to_owned(),
+            username: unit.ctx().actor.username.clone(),
+            reason: why.to_owned(),
+            decided_at: unit.now(),
+        };
+        Ok(sql::insert_override(unit.tx(), t.id, t.revision, &record).await?)
+    }
+
+    /// The decision as it is kept. Nobody approves their own transfer, nor two
+    /// stages of one; who opens the store's files cannot be held to that, so there
+    /// it is recorded instead.
+    async fn decision(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+        decision: &str,
+        why: Option<&str>,
+    ) -> Result<Approval, AnyError> {
+        let ctx = unit.ctx().clone();
+        let stage = t.stage().cloned().unwrap_or_else(|| super::Stage {
+            key: String::new(),
+            role: String::new(),
+        });
+        let earlier = sql::approvals(unit.tx(), t.id).await?.into_iter().any(|(user, a)| {
+            a.revision == t.revision && a.decision == "approve" && user == ctx.actor.user_id
+        });
+        let broken = if owns(&ctx, t) {
+            Some("nobody approves their own transfer")
+        } else if earlier {
+            Some("nobody approves two stages of one transfer")
+        } else {
+            None
+        };
+        let embedded = ctx.actor.authority == Authority::Embedded;
+        if let (Some(why), "approve", false) = (broken, decision, embedded) {
+            let username = ctx.actor.username.clone();
+            return Err(Error::SeparationOfDuties { code: t.code.clone(), username, why }.into());
+        }
+        Ok(Approval {
+            revision: t.revision,
+            stage: t.stage,
+            stage_key: stage.key,
+            role: stage.role,
+            decision: decision.to_owned(),
+            username: ctx.actor.username.clone(),
+            on_behalf_of: ctx.actor.on_behalf_of.clone(),
+            separate: broken.is_none() && !embedded,
+            reason: why.map(str::to_owned),
+            manifest_digest: t.manifest_digest.map(|d| d.to_string()).unwrap_or_default(),
+            decided_at: unit.now(),
+        })
+    }
+
+    /// Holds the frozen tree against the facts taken when it was frozen; where they
+    /// differ, every approval is void and the transfer goes back to its artist.
+    pub(super) async fn check_unchanged(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        action: Action,
+    ) -> Result<(), AnyError> {
+        let mut tx = self.store.db().read().await?;
+        let t = sql::by_code(&mut tx, ctx.org, code).await?;
+        let t = super::service::visible(ctx, t, code)?;
+        authorise(ctx, &t, action)?;
+        if t.manifest_digest.is_none() {
+            return Ok(());
+        }
+        let facts: Vec<freeze::Fact> =
+            sql::files(&mut tx, t.id, t.revision).await?.into_iter().filter_map(|f| f.fact).collect();
+        drop(tx);
+        let root = self.places.frozen(&t.code, t.revision);
+        let changes = off_thread(move || Ok(freeze::changes(&root, &facts)?)).await?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        self.void(&Ctx::system(ctx.org), code, &files, None).await?;
+        Err(Error::ContentChanged { code: code.to_owned(), files }.into())
+    }
+
+    /// Voids every approval because the content is not what was approved; where a
+    /// job noticed, it ends with that.
+    pub(super) async fn void(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        files: &[String],
+        lease: Option<&crate::control::jobs::Lease>,
+    ) -> Result<(), AnyError> {
+        let (mut unit, mut t) = self.begin(ctx, code, Action::Void).await?;
+        self.step(&mut unit, &mut t, Action::Void).await?;
+        t.reason = Some("content_changed".into());
+        let named: Vec<&String> = files.iter().take(100).collect();
+        let data = json!({ "reason": "content_changed", "files": named, "count": files.len() });
+        self.save(&mut unit, &mut t, "transfer.approvals_voided", data).await?;
+        if let Some(lease) = lease {
+            unit.finish(lease).await?;
+        }
+        unit.commit(()).await
+    }
+}
+
+/// Runs what blocks on a thread of its own.
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AnyError> + Send + 'static,
+) -> Result<T, AnyError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::Io {
+            path: "a worker thread".into(),
+            source: std::io::Error::other(error),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,271 @@
+//! What every command of the domain shares: loading, stepping, committing.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
+use super::types::{Transfer, TransferView};
+use super::{Error, Places, sql};
+use crate::base::error::Error as AnyError;
+use crate::control::commands::{Store, Unit, moved};
+use crate::control::ctx::{Authority, Ctx};
+use crate::control::jobs::NewJob;
+use crate::control::ledger::{Signer, Subject};
+use crate::media::receipt::SigningKey;
+use crate::media::{copy, scan};
+
+/// What a studio decides once.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How files are scanned.
+    pub scan: scan::Settings,
+    /// How they are written.
+    pub copy: copy::Policy,
+}
+
+/// The transfer domain over a store and two folders. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) store: Store,
+    pub(super) places: Places,
+    pub(super) policy: Arc<Policy>,
+    pub(super) receipts: Arc<SigningKey>,
+    pub(super) checkpoints: Signer,
+    /// Which host this is, on receipts.
+    pub(super) host: String,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Over an open store.
+    pub fn new(
+        store: Store,
+        places: Places,
+        policy: Policy,
+        receipts: SigningKey,
+        checkpoints: Signer,
+        host: String,
+    ) -> Self {
+        Self {
+            store,
+            places,
+            policy: Arc::new(policy),
+            receipts: Arc::new(receipts),
+            checkpoints,
+            host,
+        }
+    }
+
+    /// The transfer of that code, if the caller may see it; else there is none.
+    pub(super) async fn load(&self, unit: &mut Unit, code: &str) -> Result<Transfer, AnyError> {
+        let org = unit.org();
+        let t = sql::by_code(unit.tx(), org, code).await?;
+        visible(unit.ctx(), t, code)
+    }
+
+    /// Loads the transfer and checks that the caller may take `action` on it now.
+    pub(super) async fn begin(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        action: Action,
+    ) -> Result<(Unit, Transfer), AnyError> {
+        let mut unit = self.store.begin(ctx).await?;
+        let mut t = self.load(&mut unit, code).await?;
+        authorise(ctx, &t, action)?;
+        if ctx.actor.authority == Authority::Embedded {
+            t.authority = Authority::Embedded;
+        }
+        Ok((unit, t))
+    }
+
+    /// Takes the step in memory and enqueues the work that follows it. The caller
+    /// sets what else changes and then [`save`]s.
+    pub(super) async fn step(
+        &self,
+        unit: &mut Unit,
+        t: &mut Transfer,
+        action: Action,
+    ) -> Result<(), AnyError> {
+        let (files, _) = sql::totals(unit.tx(), t.id, t.revision).await?;
+        let last = usize::try_from(t.stage).is_ok_and(|stage| stage + 1 >= t.chain.stages.len());
+        let row = MACHINE.step(t.state, action, |guard| match guard {
+            Guard::HasFiles => files > 0,
+            Guard::LastStage => last,
+            Guard::StagesLeft => !last,
+        })?;
+        t.state = row.to;
+        if let Some(kind) = row.work {
+            let job = NewJob {
+                kind,
+                subject_id: t.id,
+                // One step of one version is one piece of work, however often the
+                // command is tried.
+                key: format!("{}:{kind}:{}", t.code, t.version),
+                payload: json!({ "revision": t.revision }),
+                priority: if kind == work::TIDY { -10 } else { 0 },
+            };
+            unit.enqueue(job).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the transfer as it now is, and the fact that made it so.
+    pub(super) async fn save(
+        &self,
+        unit: &mut Unit,
+        t: &mut Transfer,
+        kind: &str,
+        mut data: Json,
+    ) -> Result<(), AnyError> {
+        let now = unit.now();
+        moved(sql::update(unit.tx(), t, now).await?, &t.code)?;
+        t.version += 1;
+        t.updated_at = now;
+        if let Some(object) = data.as_object_mut() {
+            object.insert("state".into(), t.state_name().into());
+            object.insert("revision".into(), t.revision.into());
+        }
+        unit.record(&subject(t), kind, data);
+        Ok(())
+    }
+
+    /// The transfer as `ctx` sees it.
+    pub(super) async fn view(&self, unit: &mut Unit, t: &Transfer) -> Result<TransferView, AnyError> {
+        let ctx = unit.ctx().clone();
+        let totals = sql::totals(unit.tx(), t.id, t.revision).await?;
+        Ok(view_of(&ctx, t, totals))
+    }
+
+    /// Saves, commits and answers the view.
+    pub(super) async fn done(
+        &self,
+        mut unit: Unit,
+        mut t: Transfer,
+        kind: &str,
+        data: Json,
+    ) -> Result<TransferView, AnyError> {
+        self.save(&mut unit, &mut t, kind, data).await?;
+        let view = self.view(&mut unit, &t).await?;
+        unit.commit(view).await
+    }
+}
+
+/// What the ledger calls it.
+pub(super) fn subject(t: &Transfer) -> Subject {
+    Subject { kind: "transfer".into(), id: t.id, code: t.code.clone() }
+}
+
+/// A transfer that the caller may not see is not there.
+pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Transfer, AnyError> {
+    t.filter(|t| {
+        ctx.actor.authority == Authority::System
+            || owns(ctx, t)
+            || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
+    })
+    .ok_or_else(|| Error::NotFound(code.to_owned()).into())
+}
+
+/// Whether it is the caller's own. On an embedded store also that of whoever they
+/// act for.
+pub(super) fn owns(ctx: &Ctx, t: &Transfer) -> bool {
+    t.owner_id == ctx.actor.user_id
+        || ctx.actor.on_behalf_of.as_ref().is_some_and(|name| *name == t.owner)
+}
+
+/// Whether the caller's roles permit `action` on this transfer.
+fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
+    let project = Some(t.project.as_str());
+    // The same action may ask for different things in different states.
+    let permission = MACHINE
+        .transitions
+        .iter()
+        .find(|row| row.from == t.state && row.action == action)
+        .map_or_else(|| MACHINE.permission(action), |row| row.permission);
+    match permission {
+        None => ctx.actor.authority == Authority::System,
+        Some(Permission::Review) => t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project)),
+        Some(permission @ (Permission::Create | Permission::Cancel)) => {
+            ctx.may(MATRIX, permission, project)
+                && (owns(ctx, t) || ctx.may(MATRIX, Permission::ViewAll, project))
+        }
+        Some(permission) => ctx.may(MATRIX, permission, project),
+    }
+}
+
+/// As [`permitted`], as a refusal that names the roles that would do.
+pub(super) fn authorise(ctx: &Ctx, t: &Transfer, action: Action) -> Result<(), AnyError> {
+    if permitted(ctx, t, action) {
+        return Ok(());
+    }
+    let row = MACHINE.transitions.iter().find(|row| row.from == t.state && row.action == action);
+    let permission = row.map_or_else(|| MACHINE.permission(action), |row| row.permission);
+    let roles = match (permission, t.stage()) {
+        (Some(Permission::Review), Some(stage)) => vec![stage.role.clone()],
+        (Some(permission), _) => MATRIX
+            .iter()
+            .filter(|(_, granted)| granted.contains(&permission))
+            .map(|(role, _)| (*role).to_owned())
+            .collect(),
+        (None, _) => Vec::new(),
+    };
+    let name = permission.map_or("take the system's own steps", crate::workflow::Symbol::name);
+    Err(ctx.forbidden(name, roles).into())
+}
+
+/// The transfer as `ctx` sees it, with what they can do.
+pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> TransferView {
+    let actions = MACHINE
+        .actions(t.state)
+        .into_iter()
+        .filter(|action| {
+            let own_step = MACHINE
+                .transitions
+                .iter()
+                .any(|row| row.from == t.state && row.action == *action && row.permission.is_some());
+            own_step && permitted(ctx, t, *action)
+        })
+        .collect();
+    TransferView {
+        code: t.code.clone(),
+        title: t.title.clone(),
+        project: t.project.clone(),
+        category: t.category.clone(),
+        owner: t.owner.clone(),
+        state: t.state_name(),
+        stage: t.stage().cloned(),
+        revision: t.revision,
+        version: t.version,
+        chain: t.chain.name.clone(),
+        chain_version: t.chain.version,
+        manifest_digest: t.manifest_digest.map(|d| d.to_string()),
+        file_count: files,
+        total_bytes: bytes,
+        reason: t.reason.clone(),
+        failure: t.failure.clone(),
+        destination: t.destination.clone(),
+        actions,
+        created_at: t.created_at,
+        updated_at: t.updated_at,
+        delivered_at: t.delivered_at,
+    }
+}
+
+/// States in which nothing moves unless a person or nobody moves it.
+pub(super) fn rests(state: State) -> bool {
+    !matches!(
+        state,
+        State::Submitting
+            | State::Scanning
+            | State::Preparing
+            | State::Transferring
+            | State::Verifying
+            | State::Cancelling
+    )
+}

@@ -1,0 +1,269 @@
+//! The statements of the transfer domain.
+
+mod files;
+mod records;
+
+pub(super) use files::*;
+pub(super) use records::*;
+
+use uuid::Uuid;
+
+use super::Filter;
+use super::chain::Chain;
+use super::types::Transfer;
+use crate::base::clock::Timestamp;
+use crate::base::id::{OrgId, UserId};
+use crate::control::ctx::Authority;
+use crate::control::db::{Error, Row, Tx};
+use crate::media::checksum::Sha256;
+use crate::params;
+use crate::workflow::Symbol;
+
+fn chain(row: &Row) -> Result<Chain, Error> {
+    Ok(Chain {
+        id: row.get("chain_id")?,
+        name: row.get("chain_name")?,
+        version: row.get("chain_version")?,
+        stages: row.json("stages")?,
+    })
+}
+
+pub(crate) async fn newest_chain(
+    tx: &mut Tx,
+    org: OrgId,
+    name: &str,
+) -> Result<Option<Chain>, Error> {
+    tx.opt(
+        "SELECT id AS chain_id, name AS chain_name, version AS chain_version, stages
+         FROM approval_chains WHERE org_id = $1 AND name = $2 ORDER BY version DESC LIMIT 1",
+        params![org, name],
+    )
+    .await?
+    .map(|row| chain(&row))
+    .transpose()
+}
+
+pub(crate) async fn chains(tx: &mut Tx, org: OrgId) -> Result<Vec<Chain>, Error> {
+    tx.all(
+        "SELECT id AS chain_id, name AS chain_name, version AS chain_version, stages
+         FROM approval_chains WHERE org_id = $1 ORDER BY name, version DESC",
+        params![org],
+    )
+    .await?
+    .iter()
+    .map(chain)
+    .collect()
+}
+
+pub(crate) async fn insert_chain(
+    tx: &mut Tx,
+    org: OrgId,
+    chain: &Chain,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let stages = serde_json::to_value(&chain.stages).unwrap_or_default();
+    tx.exec(
+        "INSERT INTO approval_chains (id, org_id, name, version, stages, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        params![chain.id, org, &chain.name, chain.version, stages, now],
+    )
+    .await?;
+    Ok(())
+}
+
+macro_rules! select_transfer {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.id, t.code, t.title, t.project, t.category, t.owner_id, u.username AS owner,
+                    t.state, t.stage, t.revision, t.version, t.manifest_digest, t.reason, t.failure,
+                    t.destination, t.created_at, t.updated_at, t.delivered_at, t.authority,
+                    c.id AS chain_id, c.name AS chain_name, c.version AS chain_version, c.stages
+             FROM transfers t JOIN users u ON u.id = t.owner_id
+             JOIN approval_chains c ON c.id = t.chain_id ",
+            $rest
+        )
+    };
+}
+
+fn transfer(row: &Row) -> Result<Transfer, Error> {
+    let digest: Option<String> = row.opt("manifest_digest")?;
+    Ok(Transfer {
+        id: row.get("id")?,
+        code: row.get("code")?,
+        title: row.get("title")?,
+        project: row.get("project")?,
+        category: row.get("category")?,
+        owner_id: row.get("owner_id")?,
+        owner: row.get("owner")?,
+        chain: chain(row)?,
+        state: row.symbol("state")?,
+        stage: row.get("stage")?,
+        revision: row.get("revision")?,
+        version: row.get("version")?,
+        manifest_digest: digest.map(|d| parse_digest(&d)).transpose()?,
+        reason: row.opt("reason")?,
+        failure: row.opt("failure")?,
+        destination: row.opt("destination")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        delivered_at: row.opt("delivered_at")?,
+        authority: row.symbol("authority")?,
+    })
+}
+
+pub(super) fn parse_digest(text: &str) -> Result<Sha256, Error> {
+    text.parse().map_err(|e: hex::FromHexError| Error::Column {
+        column: "sha256".into(),
+        source: e.into(),
+    })
+}
+
+pub(crate) async fn by_code(
+    tx: &mut Tx,
+    org: OrgId,
+    code: &str,
+) -> Result<Option<Transfer>, Error> {
+    tx.opt(select_transfer!("WHERE t.org_id = $1 AND t.code = $2"), params![org, code])
+        .await?
+        .map(|row| transfer(&row))
+        .transpose()
+}
+
+pub(crate) async fn by_id(tx: &mut Tx, org: OrgId, id: Uuid) -> Result<Option<Transfer>, Error> {
+    tx.opt(select_transfer!("WHERE t.org_id = $1 AND t.id = $2"), params![org, id])
+        .await?
+        .map(|row| transfer(&row))
+        .transpose()
+}
+
+/// Newest first; `owner` restricts to one person's own.
+pub(crate) async fn list(
+    tx: &mut Tx,
+    org: OrgId,
+    owner: Option<UserId>,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Transfer>, Error> {
+    let after = match &filter.after {
+        None => None,
+        Some(code) => by_code(tx, org, code).await?.map(|t| t.id.to_string()),
+    };
+    tx.all(
+        select_transfer!(
+            "WHERE t.org_id = $1
+               AND ($2 IS NULL OR CAST(t.owner_id AS TEXT) = $2)
+               AND ($3 IS NULL OR t.state = $3)
+               AND ($4 IS NULL OR t.project = $4)
+               AND ($5 IS NULL OR CAST(t.id AS TEXT) < $5)
+             ORDER BY t.id DESC LIMIT $6"
+        ),
+        params![
+            org,
+            owner.map(|o| o.to_string()),
+            filter.state.map(Symbol::name),
+            filter.project.as_deref(),
+            after,
+            limit
+        ],
+    )
+    .await?
+    .iter()
+    .map(transfer)
+    .collect()
+}
+
+pub(crate) struct NewTransfer<'a> {
+    pub id: Uuid,
+    pub code: &'a str,
+    pub create: &'a super::Create,
+    pub owner: UserId,
+    pub chain: Uuid,
+    pub destination: &'a str,
+    pub authority: Authority,
+}
+
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    org: OrgId,
+    new: NewTransfer<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.exec(
+        "INSERT INTO transfers (id, org_id, code, title, project, category, owner_id, chain_id,
+                                state, stage, revision, version, fence, destination, authority,
+                                created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12)",
+        params![
+            new.id,
+            org,
+            new.code,
+            &new.create.title,
+            &new.create.project,
+            &new.create.category,
+            new.owner,
+            new.chain,
+            new.destination,
+            new.authority.name(),
+            now,
+            now
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes what a step changes, if nobody changed the transfer since it was read.
+pub(crate) async fn update(tx: &mut Tx, t: &Transfer, now: Timestamp) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE transfers SET state = $1, stage = $2, revision = $3, manifest_digest = $4,
+                reason = $5, failure = $6, updated_at = $7, delivered_at = $8, authority = $9,
+                version = version + 1
+         WHERE id = $10 AND version = $11",
+        params![
+            t.state.name(),
+            t.stage,
+            t.revision,
+            t.manifest_digest.map(|d| d.to_string()),
+            t.reason.as_deref(),
+            t.failure.clone(),
+            now,
+            t.delivered_at,
+            t.authority.name(),
+            t.id,
+            t.version
+        ],
+    )
+    .await
+}
+
+/// The next fence: whoever holds the highest one may touch the delivery's files.
+pub(crate) async fn next_fence(tx: &mut Tx, id: Uuid) -> Result<i64, Error> {
+    tx.one("UPDATE transfers SET fence = fence + 1 WHERE id = $1 RETURNING fence", params![id])
+        .await?
+        .get("fence")
+}
+
+pub(crate) async fn set_copy_report(
+    tx: &mut Tx,
+    id: Uuid,
+    report: &serde_json::Value,
+) -> Result<(), Error> {
+    tx.exec("UPDATE transfers SET copy_report = $1 WHERE id = $2", params![report, id]).await?;
+    Ok(())
+}
+
+pub(crate) async fn copy_report(
+    tx: &mut Tx,
+    id: Uuid,
+) -> Result<Option<serde_json::Value>, Error> {
+    tx.one("SELECT copy_report FROM transfers WHERE id = $1", params![id]).await?.opt("copy_report")
+}
+
+pub(crate) async fn set_receipt(tx: &mut Tx, id: Uuid, receipt: &str) -> Result<(), Error> {
+    tx.exec("UPDATE transfers SET receipt = $1 WHERE id = $2", params![receipt, id]).await?;
+    Ok(())
+}
+
+pub(crate) async fn receipt(tx: &mut Tx, id: Uuid) -> Result<Option<String>, Error> {
+    tx.one("SELECT receipt FROM transfers WHERE id = $1", params![id]).await?.opt("receipt")
+}
