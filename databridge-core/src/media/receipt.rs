@@ -7,7 +7,9 @@
 //! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>,
 //! <https://github.com/secure-systems-lab/dsse>. Its one subject is the
 //! delivery, named by its code and digested by its manifest digest; the files
-//! are listed in the SHA256SUMS that stands beside the receipt.
+//! are listed in the SHA256SUMS that stands beside the receipt and whose digest
+//! the receipt holds, so that `sha256sum` alone leads from the signature to
+//! every file.
 
 mod envelope;
 mod error;
@@ -22,7 +24,7 @@ pub use self::error::Error;
 pub use self::key::{PublicKey, SigningKey};
 pub use self::statement::{PREDICATE_TYPE, STATEMENT_TYPE};
 pub use self::text::text;
-pub use self::tree::{TreeFault, verify_tree};
+pub use self::tree::verify_tree;
 pub use self::types::{
     Approval, Authority, Copy, Decision, Issuer, Ledger, ManifestFacts, Override, Receipt, Scan,
     Transfer,
@@ -59,3 +61,6 @@ pub fn verify(envelope: &Envelope, key: &PublicKey, options: Options) -> Result<
     }
     Ok(receipt)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,14 +9,18 @@ use super::{Error, PublicKey, SigningKey};
 /// The payload type of in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// A payload and who signed it.
+/// A payload and who says to have signed it; only [`super::verify`] believes any
+/// of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
+    /// The statement's JSON.
     #[serde(with = "base64_bytes")]
-    payload: Vec<u8>,
+    pub payload: Vec<u8>,
+    /// What the payload is; [`PAYLOAD_TYPE`].
     #[serde(rename = "payloadType")]
-    payload_type: String,
-    signatures: Vec<Signature>,
+    pub payload_type: String,
+    /// Signatures over [`pae`], in any order.
+    pub signatures: Vec<Signature>,
 }
 
 /// One signature over [`pae`].
@@ -70,16 +74,6 @@ impl Envelope {
         }
     }
 
-    /// Who signed, not yet verified.
-    pub fn signatures(&self) -> &[Signature] {
-        &self.signatures
-    }
-
-    /// The statement's bytes, not yet verified.
-    pub fn payload(&self) -> &[u8] {
-        &self.payload
-    }
-
     /// As a file holds it.
     ///
     /// # Errors
@@ -112,9 +106,6 @@ mod base64_bytes {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        STANDARD
-            .decode(&text)
-            .or_else(|_| URL_SAFE.decode(&text))
-            .map_err(serde::de::Error::custom)
+        STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text)).map_err(serde::de::Error::custom)
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use super::tree::TreeFault;
 use crate::base::error::{ErrorKind, Fault};
+use crate::media::manifest::{self, Difference};
 
 /// Why a receipt could not be made, read or believed.
 #[derive(Debug, thiserror::Error)]
@@ -47,24 +47,29 @@ pub enum Error {
         /// The transfer.
         code: String,
     },
-    /// The list of files is not the one that was signed.
-    #[error("the manifest digest of {code} is {signed} in its receipt, {found} in SHA256SUMS")]
+    /// What was given is not what was signed.
+    #[error("{what} has the digest {found}, but the receipt of {code} says {signed}")]
     OtherManifest {
         /// The transfer.
         code: String,
-        /// Digest of the list that was given.
+        /// The list or the tree.
+        what: &'static str,
+        /// Its digest.
         found: String,
         /// Digest that was signed.
         signed: String,
     },
     /// The files are not those that were signed.
-    #[error("{} of {code} differ from its receipt, first {}", faults.len(), first(faults))]
+    #[error("{code} differs from its receipt in {} places: {}", differences.len(), first(differences))]
     Tree {
         /// The transfer.
         code: String,
         /// Every difference, sorted by path.
-        faults: Vec<TreeFault>,
+        differences: Vec<Difference>,
     },
+    /// The list cannot be understood, or the tree not be read.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
     /// A key cannot be made, read or used.
     #[error("{what}")]
     Key {
@@ -81,13 +86,15 @@ pub enum Error {
         /// What happened.
         source: io::Error,
     },
-    /// Somebody asked to stop.
-    #[error("verification cancelled")]
-    Cancelled,
 }
 
-fn first(faults: &[TreeFault]) -> String {
-    faults.first().map(ToString::to_string).unwrap_or_default()
+/// As many differences are spelt out in a message; all are in the error.
+const SHOWN: usize = 5;
+
+fn first(differences: &[Difference]) -> String {
+    let shown: Vec<_> = differences.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if differences.len() > SHOWN { "; …" } else { "" };
+    format!("{}{more}", shown.join("; "))
 }
 
 impl Error {
@@ -122,7 +129,7 @@ impl Fault for Error {
                 ErrorKind::Invalid
             }
             Self::Io { .. } => ErrorKind::Io,
-            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Manifest(error) => error.kind(),
         }
     }
 
@@ -137,7 +144,7 @@ impl Fault for Error {
             Self::Tree { .. } => "receipt.tree",
             Self::Key { .. } => "receipt.key",
             Self::Io { .. } => "receipt.io",
-            Self::Cancelled => "receipt.cancelled",
+            Self::Manifest(error) => error.code(),
         }
     }
 
@@ -147,6 +154,7 @@ impl Fault for Error {
                 "Get the issuer's public key by a way that you trust, and verify with it."
             }
             Self::Embedded { .. } => "Allow embedded authority if the owner's own word is enough.",
+            Self::Manifest(error) => return error.hint(),
             Self::BadSignature { .. } => "Ask the issuer for the receipt again.",
             _ => return None,
         }))

@@ -68,6 +68,8 @@ pub enum Authority {
 pub struct ManifestFacts {
     /// The manifest digest; also the statement's subject.
     pub sha256: Sha256,
+    /// Digest of the SHA256SUMS that stands beside the receipt.
+    pub sums_sha256: Sha256,
     /// Files.
     pub file_count: u64,
     /// Their length together.

@@ -5,7 +5,6 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{AtFlags, Mode, chmodat, renameat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, FileVerdict, Verdict};
 use crate::base::clock::Timestamp;
 use crate::base::steps;
-use crate::media::checksum::Sha256;
+use crate::media::checksum::{Hasher, Sha256};
 use crate::media::storage::{Error as StorageError, Folder, RelPath};
 
 /// What stands beside a file in quarantine, as JSON.
@@ -245,21 +244,19 @@ impl Place {
 
 /// Digest and length of all of a file, read at offsets.
 fn digest(file: &File) -> io::Result<(Sha256, u64)> {
-    let mut context = Context::new(&SHA256);
+    let mut hasher = Hasher::new(&[]);
     let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;
     loop {
         match file.read_at(&mut buffer, offset) {
             Ok(0) => break,
             Ok(n) => {
-                context.update(&buffer[..n]);
+                hasher.update(&buffer[..n]);
                 offset += n as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    let mut sha256 = Sha256([0; 32]);
-    sha256.0.copy_from_slice(context.finish().as_ref());
-    Ok((sha256, offset))
+    Ok((hasher.finish().sha256(), offset))
 }

@@ -5,14 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use rayon::prelude::*;
 
 use super::engines::Bench;
 use super::{Engines, Error, FileVerdict, Finding, HEAD_BYTES, Report, Subject, Verdict};
 use crate::base::clock::Timestamp;
 use crate::base::steps;
-use crate::media::checksum::Sha256;
+use crate::media::checksum::{Hasher, Sha256};
 use crate::media::manifest::{Entry, Manifest};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath, Stat};
@@ -208,7 +207,7 @@ impl Engines {
     fn read(&self, file: &File, monitor: &dyn Monitor) -> Result<Read, Trouble> {
         let stat = Stat::of(file)?;
         let whole = stat.size_bytes <= self.settings.rules_whole_bytes;
-        let mut context = Context::new(&SHA256);
+        let mut hasher = Hasher::new(&[]);
         let mut head = Vec::new();
         let mut buffer =
             vec![0; BLOCK_BYTES.min(usize::try_from(stat.size_bytes).unwrap_or(BLOCK_BYTES) + 1)];
@@ -227,7 +226,7 @@ impl Engines {
             if offset > stat.size_bytes {
                 break;
             }
-            context.update(block);
+            hasher.update(block);
             if whole || head.len() < HEAD_BYTES {
                 head.extend_from_slice(block);
             }
@@ -236,8 +235,7 @@ impl Engines {
         if offset != stat.size_bytes {
             return Err(io::Error::other("its length changed while it was read").into());
         }
-        let mut sha256 = Sha256([0; 32]);
-        sha256.0.copy_from_slice(context.finish().as_ref());
+        let sha256 = hasher.finish().sha256();
         Ok(Read { stat, sha256, head, whole })
     }
 }
