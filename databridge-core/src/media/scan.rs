@@ -1,1 +1,54 @@
-//! To come.
+//! Scanning that never calls unscanned clean.
+//!
+//! Several engines look at a file that is read once: an antivirus (clamd), YARA
+//! rules, and checks of what the content is against what the name says. Only an
+//! antivirus can say [`Verdict::Clean`], and only within what it is known to
+//! read; all else that finds nothing is [`Verdict::NotScanned`] with a
+//! [`Reason`]. While the engines look, every file is digested again, so that a
+//! verdict belongs to exactly the content that was approved.
+
+#[cfg(feature = "clamav")]
+mod clamd;
+mod content;
+mod engines;
+mod error;
+mod quarantine;
+mod report;
+#[cfg(feature = "yara")]
+mod rules;
+mod scanner;
+mod settings;
+mod tree;
+mod verdict;
+
+use std::path::Path;
+
+#[cfg(feature = "clamav")]
+pub use self::clamd::Client as ClamdClient;
+pub use self::content::Content;
+pub use self::engines::Engines;
+pub use self::error::Error;
+pub use self::quarantine::{Evidence, Quarantined, quarantine};
+pub use self::report::{Counts, Report};
+#[cfg(feature = "yara")]
+pub use self::rules::Rules;
+pub use self::scanner::{HEAD_BYTES, Scanner, Subject};
+pub use self::settings::{Clamd, ClamdAddress, Engine, Policy, Settings};
+pub use self::tree::Files;
+pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Verdict};
+use super::monitor::Monitor;
+
+/// Scans files below `root`, in parallel, by engines opened for this one scan;
+/// [`Engines`] keeps them open for several.
+///
+/// # Errors
+/// An engine that was asked for is not there, `root` cannot be opened, or the
+/// scan was cancelled. Trouble with one file is that file's verdict.
+pub fn tree(
+    root: &Path,
+    files: Files<'_>,
+    settings: &Settings,
+    monitor: &dyn Monitor,
+) -> Result<Report, Error> {
+    Engines::open(settings)?.tree(root, files, monitor)
+}

@@ -1,0 +1,262 @@
+//! Taking an infected file out of the way, with its evidence.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, chmodat, renameat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FileVerdict, Verdict};
+use crate::base::clock::Timestamp;
+use crate::base::steps;
+use crate::media::checksum::{Hasher, Sha256};
+use crate::media::storage::{Error as StorageError, Folder, RelPath};
+
+/// What stands beside a file in quarantine, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The folder it was taken from.
+    pub root: PathBuf,
+    /// Its path there.
+    pub path: RelPath,
+    /// Digest of what was quarantined.
+    pub sha256: Sha256,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Why.
+    pub verdict: Verdict,
+    /// Who said so.
+    pub engine: String,
+    /// When it was first taken.
+    pub quarantined_at: Timestamp,
+}
+
+/// Where a file and its evidence stand now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The file, mode 000.
+    pub file: PathBuf,
+    /// Its [`Evidence`].
+    pub evidence_file: PathBuf,
+    /// The same, read.
+    pub evidence: Evidence,
+}
+
+/// Moves `verdict.path` below `root` into `quarantine_dir` (made with mode 0700 if
+/// missing), under a name made of its path and digest, with mode 000 and its
+/// evidence beside it. The evidence is on the device before the file moves.
+/// Repeating it, also after a kill, ends in the same place.
+///
+/// # Errors
+/// [`Error::QuarantineConflict`] where other content stands under that name,
+/// [`Error::NothingToQuarantine`] where the file is neither here nor there.
+pub fn quarantine(
+    root: &Path,
+    verdict: &FileVerdict,
+    quarantine_dir: &Path,
+) -> Result<Quarantined, Error> {
+    let folder = Folder::open(root).map_err(Error::storage)?;
+    let place = Place::open(root, verdict, quarantine_dir)?;
+    let whole_path = root.join(verdict.path.to_path());
+    match folder.open_file(&verdict.path) {
+        Ok(file) => {
+            let (sha256, size_bytes) = digest(&file).map_err(Error::io("read", &whole_path))?;
+            place.keep(&Evidence {
+                root: root.to_path_buf(),
+                path: verdict.path.clone(),
+                sha256,
+                size_bytes,
+                verdict: verdict.verdict.clone(),
+                engine: verdict.engine.clone(),
+                quarantined_at: Timestamp::now(),
+            })?;
+            steps::reach("quarantine.evidence");
+            place.take(&folder, &verdict.path, file, sha256)?;
+        }
+        Err(StorageError::NotFound { .. }) if place.is_taken()? => {}
+        Err(StorageError::NotFound { .. }) => {
+            return Err(Error::NothingToQuarantine { path: whole_path });
+        }
+        Err(error) => return Err(Error::storage(error)),
+    }
+    place.seal()?;
+    steps::reach("quarantine.moved");
+    place.found()
+}
+
+/// Where one file goes.
+struct Place {
+    folder: Folder,
+    name: RelPath,
+    evidence_name: RelPath,
+    partial_name: RelPath,
+}
+
+impl Place {
+    /// The name says nothing of the file's own: it is made of where it stood and
+    /// what was found there.
+    fn open(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Result<Self, Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(quarantine_dir)
+            .map_err(Error::io("create", quarantine_dir))?;
+        let folder = Folder::open(quarantine_dir).map_err(Error::storage)?;
+        let digest = verdict.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+        let identity = [
+            root.as_os_str().as_encoded_bytes(),
+            verdict.path.as_str().as_bytes(),
+            digest.as_bytes(),
+        ];
+        let hash = Sha256::of(&identity.join(&0)).to_string();
+        let name = |suffix: &str| {
+            RelPath::parse(&format!("{}{suffix}", &hash[..32])).map_err(Error::storage)
+        };
+        Ok(Self {
+            folder,
+            name: name("")?,
+            evidence_name: name(".json")?,
+            partial_name: name(".partial")?,
+        })
+    }
+
+    fn path(&self, name: &RelPath) -> PathBuf {
+        self.folder.path().join(name.to_path())
+    }
+
+    fn is_taken(&self) -> Result<bool, Error> {
+        match self.folder.stat(&self.name) {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(Error::storage(error)),
+        }
+    }
+
+    fn evidence(&self) -> Result<Option<Evidence>, Error> {
+        let path = self.path(&self.evidence_name);
+        match std::fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map(Some)
+                .map_err(|error| Error::io("understand", &path)(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Writes the evidence, unless the same stands there from a first attempt.
+    fn keep(&self, evidence: &Evidence) -> Result<(), Error> {
+        if let Some(kept) = self.evidence()? {
+            if kept.sha256 == evidence.sha256 {
+                return Ok(());
+            }
+            if self.is_taken()? {
+                return Err(Error::QuarantineConflict { path: self.path(&self.name) });
+            }
+        }
+        let path = self.path(&self.evidence_name);
+        let json = serde_json::to_vec_pretty(evidence)
+            .map_err(|error| Error::io("write", &path)(error.into()))?;
+        let mut file = self.partial(0o600)?;
+        file.write_all(&json).and_then(|()| file.sync_all()).map_err(Error::io("write", &path))?;
+        self.folder.rename(&self.partial_name, &self.evidence_name).map_err(Error::storage)?;
+        self.folder.sync().map_err(Error::storage)
+    }
+
+    /// A new file beside the place; one that a kill left behind is thrown away.
+    fn partial(&self, mode: u32) -> Result<File, Error> {
+        match self.folder.remove_file(&self.partial_name) {
+            Ok(()) | Err(StorageError::NotFound { .. }) => {}
+            Err(error) => return Err(Error::storage(error)),
+        }
+        self.folder.create_new(&self.partial_name, mode).map_err(Error::storage)
+    }
+
+    /// Moves the file here, by renaming, or by copying where that cannot be.
+    fn take(&self, from: &Folder, path: &RelPath, file: File, sha256: Sha256) -> Result<(), Error> {
+        let parent = match path.parent() {
+            Some(parent) => from.open_dir(&parent),
+            None => Folder::open(from.path()),
+        };
+        let parent = parent.map_err(Error::storage)?;
+        if self.is_taken()? {
+            // A kill came between the copy and the removal.
+            self.expect(sha256)?;
+            from.remove_file(path).map_err(Error::storage)?;
+        } else {
+            match renameat(&parent, path.file_name(), &self.folder, self.name.as_str()) {
+                Ok(()) => {}
+                Err(Errno::XDEV) => {
+                    self.copy(file, sha256)?;
+                    from.remove_file(path).map_err(Error::storage)?;
+                }
+                Err(error) => {
+                    return Err(Error::io("move", from.path().join(path.to_path()))(error.into()));
+                }
+            }
+        }
+        self.folder.sync().map_err(Error::storage)?;
+        parent.sync().map_err(Error::storage)
+    }
+
+    fn copy(&self, mut file: File, sha256: Sha256) -> Result<(), Error> {
+        let path = self.path(&self.name);
+        let mut copy = self.partial(0o600)?;
+        file.rewind()
+            .and_then(|()| io::copy(&mut file, &mut copy))
+            .and_then(|_| copy.sync_all())
+            .map_err(Error::io("write", &path))?;
+        if digest(&copy).map_err(Error::io("read", &path))?.0 != sha256 {
+            return Err(Error::io("write", &path)(io::Error::other("the copy differs")));
+        }
+        self.folder.rename(&self.partial_name, &self.name).map_err(Error::storage)?;
+        self.folder.sync().map_err(Error::storage)
+    }
+
+    /// What stands here must be what is to be taken.
+    fn expect(&self, sha256: Sha256) -> Result<(), Error> {
+        let path = self.path(&self.name);
+        let readable = Mode::RUSR;
+        chmodat(&self.folder, self.name.as_str(), readable, AtFlags::empty())
+            .map_err(|error| Error::io("open", &path)(error.into()))?;
+        let file = self.folder.open_file(&self.name).map_err(Error::storage)?;
+        let found = digest(&file).map_err(Error::io("read", &path))?.0;
+        self.seal()?;
+        if found == sha256 { Ok(()) } else { Err(Error::QuarantineConflict { path }) }
+    }
+
+    /// Takes every right to the file away.
+    fn seal(&self) -> Result<(), Error> {
+        chmodat(&self.folder, self.name.as_str(), Mode::empty(), AtFlags::empty())
+            .map_err(|error| Error::io("seal", self.path(&self.name))(error.into()))
+    }
+
+    fn found(self) -> Result<Quarantined, Error> {
+        let evidence_file = self.path(&self.evidence_name);
+        let evidence = self
+            .evidence()?
+            .ok_or_else(|| Error::io("read", &evidence_file)(io::ErrorKind::NotFound.into()))?;
+        Ok(Quarantined { file: self.path(&self.name), evidence_file, evidence })
+    }
+}
+
+/// Digest and length of all of a file, read at offsets.
+fn digest(file: &File) -> io::Result<(Sha256, u64)> {
+    let mut hasher = Hasher::new(&[]);
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((hasher.finish().sha256(), offset))
+}

@@ -1,0 +1,52 @@
+//! What an engine is.
+
+use std::fs::File;
+use std::time::Duration;
+
+use super::{EngineInfo, Error, Verdict};
+use crate::media::storage::RelPath;
+
+/// A file as engines see it: open, with what one read of it has brought up.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Relative to the root of the scan; only its name means something.
+    pub path: &'a RelPath,
+    /// Open for reading. Engines read at offsets, never at its position.
+    pub file: &'a File,
+    /// Length.
+    pub size_bytes: u64,
+    /// The beginning, at least [`HEAD_BYTES`] where there are so many.
+    pub head: &'a [u8],
+    /// All of it, where it is small enough to be held.
+    pub whole: Option<&'a [u8]>,
+    /// How long the engine may take.
+    pub timeout: Duration,
+}
+
+/// How much of a file every engine sees without reading.
+pub const HEAD_BYTES: usize = 64 << 10;
+
+impl Subject<'_> {
+    /// The name's extension in lower case, without the dot; empty if none.
+    pub fn extension(&self) -> String {
+        let name = self.path.as_str().rsplit('/').next().unwrap_or_default();
+        match name.rsplit_once('.') {
+            Some((stem, extension)) if !stem.is_empty() => extension.to_lowercase(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// An engine. Called from several threads at once.
+pub trait Scanner: Send + Sync {
+    /// Who it is and what it knows now.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn info(&self) -> Result<EngineInfo, Error>;
+
+    /// Everything it has to say about a file, at least one verdict. It fails
+    /// closed: trouble is a [`Verdict::Error`] or [`Verdict::NotScanned`], and
+    /// an engine that is no antivirus never says [`Verdict::Clean`].
+    fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict>;
+}
