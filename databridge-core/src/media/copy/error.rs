@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::media::checksum::Sha256;
+use crate::media::storage;
 use crate::media::{manifest, walk};
 
 /// A copy that did not happen.
@@ -139,12 +140,12 @@ pub enum Error {
     /// Somebody asked to stop.
     #[error("the copy was cancelled")]
     Cancelled,
-    /// The source cannot be admitted.
+    /// The source cannot be admitted or described; the cause names what is refused.
     #[error("the source cannot be copied")]
-    Walk(#[from] walk::Error),
-    /// The source cannot be described.
-    #[error("the source cannot be described")]
-    Manifest(#[from] manifest::Error),
+    Source {
+        /// Why.
+        source: Box<dyn Fault>,
+    },
     /// Any other failure of the operating system.
     #[error("{}: cannot be read or written", path.display())]
     Io {
@@ -210,6 +211,20 @@ impl Error {
             _ => Self::Io { path, source },
         }
     }
+
+    /// What the storage said about a source file.
+    pub(super) fn of_source(error: storage::Error) -> Self {
+        match error {
+            storage::Error::NotFound { path } => Self::SourceMissing { path },
+            storage::Error::Link { path }
+            | storage::Error::NotAFile { path }
+            | storage::Error::NotAFolder { path } => Self::SourceChanged { path },
+            storage::Error::Denied { path, source }
+            | storage::Error::Stale { path, source }
+            | storage::Error::Io { path, source, .. } => Self::at(path, source),
+            other => Self::Source { source: Box::new(other) },
+        }
+    }
 }
 
 impl Fault for Error {
@@ -232,8 +247,7 @@ impl Fault for Error {
             | Self::StaleMount { .. }
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Walk(error) => error.kind(),
-            Self::Manifest(error) => error.kind(),
+            Self::Source { source, .. } => source.kind(),
         }
     }
 
@@ -256,8 +270,7 @@ impl Fault for Error {
             Self::NotVerified { .. } => "copy.not_verified",
             Self::Fenced { .. } => "copy.fenced",
             Self::Cancelled => "copy.cancelled",
-            Self::Walk(error) => error.code(),
-            Self::Manifest(error) => error.code(),
+            Self::Source { source, .. } => source.code(),
             Self::Io { .. } => "copy.io",
         }
     }
@@ -284,8 +297,7 @@ impl Fault for Error {
             Self::PartialDiffers { .. } => "Try again: what does not belong is removed and what is missing is written.",
             Self::NotVerified { .. } => "Verify again before publishing.",
             Self::Fenced { .. } => "Stop: the copy belongs to a later worker.",
-            Self::Walk(error) => return error.hint(),
-            Self::Manifest(error) => return error.hint(),
+            Self::Source { source, .. } => return source.hint(),
             Self::Cancelled | Self::Io { .. } => return None,
         };
         Some(Cow::Borrowed(text))

@@ -2,26 +2,24 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
-use rustix::fs::{Advice, FallocateFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::media::checksum::Sha256;
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::RelPath;
+use crate::media::storage::{Folder, RelPath, Stat};
 
 use super::Shape;
 use super::error::Error;
 use super::journal::Done;
-use super::listing::Facts;
 use super::names::Kind;
 use super::pace::Pace;
 use super::session::Session;
-use super::site::{Site, open_beneath};
+use super::site::Site;
 
 /// Read and written at a time.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -50,7 +48,7 @@ pub struct Copier<'a> {
     pace: &'a Pace,
     flush: Flush,
     /// The source's root; for a single file its parent.
-    source: OwnedFd,
+    source: Folder,
 }
 
 /// A source file, open, with what was known of it at that moment.
@@ -58,6 +56,9 @@ struct Source {
     path: PathBuf,
     file: File,
     stat: Stat,
+    /// It takes up fewer blocks than its length asks for (`st_blocks` counts 512
+    /// bytes), so it has holes.
+    sparse: bool,
 }
 
 impl<'a> Copier<'a> {
@@ -71,11 +72,7 @@ impl<'a> Copier<'a> {
                 _ => Path::new("."),
             },
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let source = rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::NOENT => Error::SourceMissing { path: root.to_owned() },
-            errno => Error::at(root, errno),
-        })?;
+        let source = Folder::open(root).map_err(Error::of_source)?;
         Ok(Self { session, pace, flush, source })
     }
 
@@ -96,15 +93,15 @@ impl<'a> Copier<'a> {
             expected: sha256,
             found,
         };
-        if Facts::of(&source.stat).size_bytes != size_bytes {
+        if source.stat.size_bytes != size_bytes {
             return Err(differs(None));
         }
         let site = &self.session.site;
         let name = site.own(Kind::Partial).join(path.as_str());
         let mut target = create(site, &name)?;
         let found = self.pour(&mut source, &mut target, &name, size_bytes, buffer, monitor)?;
-        let after = rustix::fs::fstat(&source.file).map_err(|e| Error::at(&source.path, e))?;
-        if Facts::of(&after) != Facts::of(&source.stat) {
+        let after = Stat::of(&source.file).map_err(|error| Error::at(&source.path, error))?;
+        if !after.is_unchanged_since(&source.stat) {
             return Err(Error::SourceChanged { path: source.path });
         }
         if found != sha256 {
@@ -121,29 +118,13 @@ impl<'a> Copier<'a> {
     }
 
     fn open_source(&self, path: &RelPath) -> Result<Source, Error> {
-        let plan = self.session.plan;
-        let (below, path) = match plan.shape {
-            Shape::Tree => (PathBuf::from(path.as_str()), plan.source.join(path.as_str())),
-            Shape::File => {
-                (plan.source.file_name().map(PathBuf::from).unwrap_or_default(), plan.source.clone())
-            }
-        };
-        // Not to hang on a pipe that took a file's place.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = match open_beneath(&self.source, &below, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Err(Error::SourceMissing { path }),
-            Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV | Errno::NXIO) => {
-                return Err(Error::SourceChanged { path });
-            }
-            Err(errno) => return Err(Error::at(path, errno)),
-        };
-        let stat = rustix::fs::fstat(&file).map_err(|errno| Error::at(&path, errno))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::SourceChanged { path });
-        }
+        let file = self.source.open_file(path).map_err(Error::of_source)?;
+        let path = self.source.path().join(path.as_str());
+        let stat = Stat::of(&file).map_err(|error| Error::at(&path, error))?;
+        let blocks = rustix::fs::fstat(&file).map_err(|errno| Error::at(&path, errno))?.st_blocks;
+        let sparse = u64::try_from(blocks).unwrap_or(0).saturating_mul(512) < stat.size_bytes;
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-        Ok(Source { path, file: File::from(file), stat })
+        Ok(Source { path, file, stat, sparse })
     }
 
     /// Reads to the end, writes and hashes.
@@ -157,8 +138,7 @@ impl<'a> Copier<'a> {
         monitor: &dyn Monitor,
     ) -> Result<Sha256, Error> {
         let site = &self.session.site;
-        let sparse = source.stat.st_blocks.cast_unsigned().saturating_mul(512) < size_bytes;
-        if sparse {
+        if source.sparse {
             target.set_len(size_bytes).map_err(|error| site.blame(name, error))?;
         } else {
             reserve(target, size_bytes).map_err(|errno| site.blame(name, errno))?;
@@ -176,7 +156,7 @@ impl<'a> Copier<'a> {
             }
             self.pace.spend(count as u64, monitor)?;
             hash.update(chunk);
-            put(target, chunk, sparse).map_err(|error| site.blame(name, error))?;
+            put(target, chunk, source.sparse).map_err(|error| site.blame(name, error))?;
             monitor.on(Progress::Bytes(count as u64));
             if looked.elapsed() >= LOOK {
                 site.check_partial()?;
@@ -205,8 +185,8 @@ impl<'a> Copier<'a> {
             .map_err(at)?;
         if policy.keep_mtime {
             let modified = Timespec {
-                tv_sec: source.st_mtime,
-                tv_nsec: i64::try_from(source.st_mtime_nsec).unwrap_or(0),
+                tv_sec: source.mtime_ns.div_euclid(1_000_000_000),
+                tv_nsec: source.mtime_ns.rem_euclid(1_000_000_000),
             };
             let times = Timestamps { last_access: modified, last_modification: modified };
             rustix::fs::futimens(target, &times).map_err(at)?;

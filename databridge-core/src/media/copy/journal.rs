@@ -12,7 +12,7 @@
 //! | `withdrawn` | `path` | the file is to be written again |
 //! | `ready` | | the layout stands and the marks of earlier epochs are all above |
 //! | `verified` | `facts`, `worth` | every file was read back; `facts` is the [listing](super::listing)'s digest then |
-//! | `publishing` | `device`, `inode`, `rename` | what is about to appear at the final path, and how |
+//! | `publishing` | `device`, `inode`, `rename`, `facts` | what is about to appear at the final path, and how |
 //!
 //! A line that cannot be read (a torn tail) is skipped: each mark only spares
 //! work that the read-back checks again, or names an inode whose content is
@@ -72,6 +72,7 @@ pub struct Identity {
     pub device: u64,
     pub inode: u64,
     pub rename: RenameMethod,
+    pub facts: Sha256,
 }
 
 /// One line.

@@ -5,41 +5,20 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 
 use crate::media::checksum::Sha256;
 use crate::media::manifest::{Entry, Manifest};
+use crate::media::storage::{Kind, Stat, escape};
 
 use super::Shape;
 use super::error::{Discrepancy, Error};
 use super::site::{Site, Standing};
 
-/// What tells one state of a file from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    pub inode: u64,
-    pub size_bytes: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
-}
-
-impl Facts {
-    /// Of what `stat(2)` says.
-    pub fn of(stat: &Stat) -> Self {
-        Self {
-            inode: stat.st_ino,
-            size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
-}
-
 /// Everything below a copy's root; paths are relative to it.
 #[derive(Debug, Default)]
 pub struct Listing {
-    pub files: BTreeMap<PathBuf, Facts>,
+    pub files: BTreeMap<PathBuf, Stat>,
     pub dirs: BTreeSet<PathBuf>,
     pub specials: BTreeSet<PathBuf>,
 }
@@ -50,7 +29,7 @@ impl Listing {
         let mut listing = Self::default();
         if (standing, shape) == (Standing::Published, Shape::File) {
             if let Some(stat) = site.stat(site.final_name())? {
-                listing.add(name.into(), &stat);
+                listing.add(name.into(), stat);
             }
             return Ok(listing);
         }
@@ -58,7 +37,7 @@ impl Listing {
         let mut waiting = vec![PathBuf::new()];
         while let Some(dir) = waiting.pop() {
             for (path, stat) in children(site, &root, &dir)? {
-                if listing.add(path.clone(), &stat) {
+                if listing.add(path.clone(), stat) {
                     waiting.push(path);
                 }
             }
@@ -67,12 +46,12 @@ impl Listing {
     }
 
     /// Takes one thing in; `true` if it is a folder.
-    fn add(&mut self, path: PathBuf, stat: &Stat) -> bool {
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {
-                self.files.insert(path, Facts::of(stat));
+    fn add(&mut self, path: PathBuf, stat: Stat) -> bool {
+        match stat.kind {
+            Kind::File => {
+                self.files.insert(path, stat);
             }
-            FileType::Directory => {
+            Kind::Dir => {
                 self.dirs.insert(path);
                 return true;
             }
@@ -88,7 +67,7 @@ impl Listing {
     /// or of the wrong type. Sizes are the read-back's business.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Error> {
         let differs = |path: &Path, what| {
-            Err(Error::PartialDiffers { path: path.to_string_lossy().into_owned(), what })
+            Err(Error::PartialDiffers { path: escape(path.as_os_str().as_bytes()), what })
         };
         let expected = Expected::of(manifest);
         if let Some(path) = self.specials.first() {
@@ -118,21 +97,19 @@ impl Listing {
         }
     }
 
-    /// One digest over every file's path and facts and every folder's path.
+    /// The facts as one digest: of each file its path, inode, size and times of
+    /// change, of each folder its path. Whoever writes to a file or replaces it
+    /// changes it, and nothing else that happens to a finished copy does.
     pub fn digest(&self) -> Sha256 {
         let mut text = Vec::new();
-        for (path, facts) in &self.files {
+        for (path, stat) in &self.files {
             text.extend_from_slice(path.as_os_str().as_bytes());
             text.push(0);
-            for number in [
-                facts.inode,
-                facts.size_bytes,
-                facts.modified.0.cast_unsigned(),
-                facts.modified.1,
-                facts.changed.0.cast_unsigned(),
-                facts.changed.1,
-            ] {
+            for number in [stat.ino, stat.size_bytes] {
                 text.extend_from_slice(&number.to_be_bytes());
+            }
+            for time in [stat.mtime_ns, stat.ctime_ns] {
+                text.extend_from_slice(&time.to_be_bytes());
             }
         }
         for path in &self.dirs {
@@ -181,12 +158,7 @@ fn children(site: &Site, root: &Path, dir: &Path) -> Result<Vec<(PathBuf, Stat)>
         if name == "." || name == ".." {
             continue;
         }
-        match rustix::fs::statat(site.parent(), full.join(name), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-        {
-            Ok(stat) => found.push((dir.join(name), stat)),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(at(errno)),
-        }
+        found.extend(site.stat(&full.join(name))?.map(|stat| (dir.join(name), stat)));
     }
     Ok(found)
 }

@@ -11,7 +11,7 @@ use crate::base::steps;
 use crate::media::manifest::{Entry, Manifest};
 
 use super::error::Error;
-use super::journal::{Journal, Mark, Record};
+use super::journal::{Identity, Journal, Mark, Record};
 use super::names::{Kind, Sibling};
 use super::site::{Site, flush_dir, split};
 use super::{Plan, Shape};
@@ -113,7 +113,7 @@ fn refuse_others(site: &Site, plan: &Plan) -> Result<Vec<Sibling>, Error> {
 }
 
 /// What the journals among `siblings` say, latest epoch first.
-fn records(site: &Site, siblings: &[Sibling]) -> Result<Vec<Record>, Error> {
+pub(super) fn records(site: &Site, siblings: &[Sibling]) -> Result<Vec<Record>, Error> {
     let mut journals: Vec<_> =
         siblings.iter().filter(|sibling| sibling.kind == Kind::Journal).collect();
     journals.sort_by_key(|sibling| std::cmp::Reverse(sibling.epoch));
@@ -131,7 +131,7 @@ fn inherited(records: &[Record]) -> Option<&Record> {
 }
 
 /// The identity, out of any life's journal, that stands at the final path.
-fn published(site: &Site, records: &[Record]) -> Result<Option<super::journal::Identity>, Error> {
+pub(super) fn published(site: &Site, records: &[Record]) -> Result<Option<Identity>, Error> {
     for record in records {
         if site.is_at_final_path(record.publishing.as_ref())? {
             return Ok(record.publishing);
@@ -180,32 +180,18 @@ fn take_over(plan: &Plan, site: &Site) -> Result<Option<u64>, Error> {
             .collect();
         older.sort_by_key(|old| old.epoch);
         let Some(old) = older.pop() else { break };
-        let from = Path::new(&old.name);
-        let spare = site.removed(old.epoch);
-        let free = site.stat(&ours)?.is_none();
-        let to = if free { &ours } else { &spare };
-        match site.rename_checked(from, to, || Ok(())) {
-            Ok(_) => {}
-            // Gone between the look and the rename: look again.
-            Err(Error::Fenced { by: None, .. }) => continue,
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        site.flush()?;
-        steps::reach("copy.fenced");
-        if free {
-            taken_over = taken_over.or(Some(old.epoch));
-        } else {
-            site.delete(&spare)?;
+        if site.stat(&ours)?.is_some() {
+            // Ours was taken over before; this one came late and is of no use.
+            site.retire(&old)?;
+        } else if site.move_partial(&old, &ours)? {
+            taken_over = Some(old.epoch);
         }
     }
     Ok(taken_over)
 }
 
 /// A destination inside the source would become part of what is copied.
-fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
+pub(super) fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
     let (parent, _) = split(&plan.destination)?;
     let standing = parent.ancestors().find_map(|above| above.canonicalize().ok());
     let (Some(standing), Ok(source)) = (standing, plan.source.canonicalize()) else {
@@ -218,7 +204,7 @@ fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
 }
 
 /// Creates the parent and what is missing above it, each durably.
-fn create_parent(plan: &Plan) -> Result<(), Error> {
+pub(super) fn create_parent(plan: &Plan) -> Result<(), Error> {
     let (parent, _) = split(&plan.destination)?;
     let missing: Vec<PathBuf> = parent
         .ancestors()

@@ -1,14 +1,16 @@
 //! One phase of a prepared copy: the claim checked, the journal open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::media::manifest::Entry;
 
 use super::error::Error;
-use super::journal::{Identity, Journal, Record};
+use super::journal::{Journal, Record};
 use super::listing::Listing;
 use super::names::Kind;
-use super::site::{Site, Standing};
+use super::site::{Site, Standing, flush_dir};
 use super::{Plan, Shape};
 
 /// What each phase works with.
@@ -63,8 +65,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The identity under which the copy was or is about to be published.
-    pub fn identity(&self) -> Option<&Identity> {
-        self.record.publishing.as_ref()
+    /// Sets a folder's permission bits; a set-group-ID bit that it inherited stays.
+    pub fn set_mode(&self, dir: &Path, bits: u32) -> Result<(), Error> {
+        let at = |errno| self.site.blame(dir, errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let open = self.site.open(dir, flags, Mode::empty()).map_err(at)?;
+        let now = Mode::from_raw_mode(rustix::fs::fstat(&open).map_err(at)?.st_mode);
+        let mode = Mode::from_raw_mode(bits & 0o777) | (now & Mode::SGID);
+        rustix::fs::fchmod(&open, mode).map_err(at)
+    }
+
+    /// Flushes a folder's names and mode to the device.
+    pub fn flush_dir(&self, dir: &Path) -> Result<(), Error> {
+        self.site
+            .open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+            .and_then(flush_dir)
+            .map_err(|errno| self.site.blame(dir, errno))
     }
 }

@@ -10,8 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use crate::base::steps;
+use crate::media::storage::{self, Stat};
 
 use super::error::Error;
 use super::journal::Identity;
@@ -74,9 +77,9 @@ impl Site {
         self.names.sibling(kind, self.attempt.id, self.attempt.epoch).into()
     }
 
-    /// The name that an old partial folder is moved to before it is deleted.
-    pub fn removed(&self, epoch: u64) -> PathBuf {
-        self.names.sibling(Kind::Removed, self.attempt.id, epoch).into()
+    /// The name of the stand-alone copies' lock.
+    pub fn lock(&self) -> PathBuf {
+        self.names.lock().into()
     }
 
     /// Where an entry of the manifest is, below the parent.
@@ -150,7 +153,7 @@ impl Site {
     /// What stands at a path below the parent, not following a link.
     pub fn stat(&self, below: &Path) -> Result<Option<Stat>, Error> {
         match rustix::fs::statat(&self.parent, below, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
+            Ok(stat) => Ok(Some(stat.into())),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Error::at(self.path(below), errno)),
         }
@@ -162,14 +165,23 @@ impl Site {
         let (Some(identity), Some(found)) = (identity, self.stat(&self.final_name)?) else {
             return Ok(false);
         };
-        let parent = rustix::fs::fstat(&self.parent)
-            .map_err(|errno| Error::at(&self.parent_path, errno))?;
-        Ok(found.st_dev == parent.st_dev && found.st_ino == identity.inode)
+        let parent =
+            Stat::of(&self.parent).map_err(|error| Error::at(&self.parent_path, error))?;
+        Ok(found.dev == parent.dev && found.ino == identity.inode)
     }
 
-    /// Opens a path below the parent in one call, without following a link.
+    /// Opens a path below the parent in one call, without following a link. (Where
+    /// a kernel before 5.6 or a container's filter has no `openat2(2)`, only the
+    /// last component is watched; those above are folders that we made.)
     pub fn open(&self, below: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-        open_beneath(&self.parent, below, flags, mode)
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(&self.parent, below, flags, mode, resolve) {
+            Err(Errno::NOSYS | Errno::PERM) => {
+                rustix::fs::openat(&self.parent, below, flags, mode)
+            }
+            done => done,
+        }
     }
 
     /// Makes a folder that only we may enter.
@@ -204,7 +216,7 @@ impl Site {
         before_plain: impl FnOnce() -> Result<(), Error>,
     ) -> Result<RenameMethod, Error> {
         let fail = |errno| match errno {
-            Errno::EXIST | Errno::NOTEMPTY => Error::DestinationExists { path: self.path(to) },
+            Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR => Error::DestinationExists { path: self.path(to) },
             errno => self.blame(from, errno),
         };
         match self.rename_new(from, to) {
@@ -231,11 +243,33 @@ impl Site {
         flush_dir(&self.parent).map_err(|errno| Error::at(&self.parent_path, errno))
     }
 
+    /// Moves an old partial folder out of its worker's reach, to be deleted. `false`
+    /// if it was gone already.
+    pub fn retire(&self, old: &Sibling) -> Result<bool, Error> {
+        let spare = self.names.sibling(Kind::Removed, old.attempt, old.epoch).into();
+        self.delete(&spare)?;
+        self.move_partial(old, &spare)
+    }
+
+    /// Renames a partial folder, durably; whoever works in it finds nothing from
+    /// then on. `false` if it was gone already.
+    pub fn move_partial(&self, old: &Sibling, to: &Path) -> Result<bool, Error> {
+        let from = Path::new(&old.name);
+        match self.rename_checked(from, to, || Ok(())) {
+            Ok(_) => {}
+            Err(_) if self.stat(from)?.is_none() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.flush()?;
+        steps::reach("copy.fenced");
+        Ok(true)
+    }
+
     /// Deletes a sibling with all that is in it; a missing one is no error.
     pub fn delete(&self, name: &Path) -> Result<(), Error> {
         let path = self.path(name);
         let Some(stat) = self.stat(name)? else { return Ok(()) };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        if stat.kind != storage::Kind::Dir {
             return match self.unlink(name) {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(errno) => Err(Error::at(path, errno)),
@@ -264,22 +298,6 @@ fn unlock(dir: &Path) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             unlock(&entry.path());
         }
-    }
-}
-
-/// Opens `below` from `root` in one call; no component may be a link.
-pub fn open_beneath(
-    root: impl AsFd,
-    below: &Path,
-    flags: OFlags,
-    mode: Mode,
-) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(&root, below, flags, mode, resolve) {
-        // A kernel before 5.6, or a container that forbids the call.
-        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(&root, below, flags, mode),
-        done => done,
     }
 }
 

@@ -22,8 +22,8 @@ use super::names::Kind;
 use super::pace::Pace;
 use super::pool;
 use super::session::Session;
-use super::site::{Standing, flush_dir};
-use super::{Plan, Shape};
+use super::Plan;
+use super::site::Standing;
 
 /// Up to this many files and folders are flushed one by one; more by one
 /// `syncfs(2)`, which also waits for everybody else's writes.
@@ -115,9 +115,10 @@ fn clean<'a>(
         Err(Errno::NOENT) => session.site.check_partial(),
         Err(errno) => Err(session.site.blame(&root.join(path), errno)),
     };
+    session.set_mode(&root, 0o700)?;
     for dir in &listing.dirs {
         // A policy may have made it read-only in an earlier life.
-        set_mode(session, &root.join(dir), 0o700)?;
+        session.set_mode(&root.join(dir), 0o700)?;
     }
     for path in listing.files.keys().filter(|path| !names.contains(path.as_path())) {
         settle(path, session.site.unlink(&root.join(path)))?;
@@ -136,7 +137,7 @@ fn is_kept(session: &Session<'_>, listing: &Listing, entry: &Entry) -> bool {
     let found = listing.files.get(Path::new(path.as_str()));
     session.record.done.get(path).zip(found).is_some_and(|(done, found)| {
         (done.size_bytes, done.sha256) == (*size_bytes, *sha256)
-            && (found.inode, found.size_bytes) == (done.inode, *size_bytes)
+            && (found.ino, found.size_bytes) == (done.inode, *size_bytes)
     })
 }
 
@@ -184,10 +185,7 @@ fn flush(session: &Session<'_>, kept: &[&Entry], missing: &[&Entry]) -> Result<(
     let dirs = Expected::of(&session.plan.manifest).dirs;
     let mode = session.plan.policy.dir_mode | 0o500;
     for dir in dirs.iter().rev() {
-        set_mode(session, &root.join(dir), mode)?;
-    }
-    if session.plan.shape == Shape::Tree {
-        set_mode(session, &root, mode | 0o700)?;
+        session.set_mode(&root.join(dir), mode)?;
     }
     if Medium::of(site.parent()).flushes_whole()
         && kept.len() + missing.len() + dirs.len() > FLUSH_SINGLY_MAX
@@ -202,22 +200,9 @@ fn flush(session: &Session<'_>, kept: &[&Entry], missing: &[&Entry]) -> Result<(
             file.sync_all().map_err(|error| site.blame(&path, error))?;
         }
         for dir in dirs.into_iter().rev().chain([Path::new("")]) {
-            let path = root.join(dir);
-            site.open(&path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-                .and_then(flush_dir)
-                .map_err(|errno| site.blame(&path, errno))?;
+            session.flush_dir(&root.join(dir))?;
         }
     }
     session.journal.append(&Mark::Flushed)?;
     session.journal.sync()
-}
-
-/// Sets a folder's permission bits; a set-group-ID bit that it inherited stays.
-fn set_mode(session: &Session<'_>, path: &Path, bits: u32) -> Result<(), Error> {
-    let at = |errno| session.site.blame(path, errno);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let dir = session.site.open(path, flags, Mode::empty()).map_err(at)?;
-    let now = Mode::from_raw_mode(rustix::fs::fstat(&dir).map_err(at)?.st_mode);
-    let mode = Mode::from_raw_mode(bits & 0o777) | (now & Mode::SGID);
-    rustix::fs::fchmod(&dir, mode).map_err(at)
 }
