@@ -171,7 +171,6 @@ impl Folder {
 
     /// Every name in the folder `dir` below (the empty path: this one) as the file
     /// system spells it, with its facts, in no order.
-    #[allow(dead_code)]
     pub(crate) fn list(&self, dir: &Path) -> Result<Vec<(OsString, Stat)>, Error> {
         let fd = self.resolve("list", dir, FOLDER)?;
         let whole = || self.path.join(dir);
