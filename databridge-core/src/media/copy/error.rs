@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::base::error::{ErrorKind, Fault};
-use crate::media::checksum::Sha256;
-use crate::media::storage;
+use crate::media::checksum::{self, Sha256};
+use crate::media::{manifest, storage};
 use crate::media::{manifest, walk};
 
 /// A copy that did not happen.
@@ -140,12 +140,9 @@ pub enum Error {
     /// Somebody asked to stop.
     #[error("the copy was cancelled")]
     Cancelled,
-    /// The source cannot be admitted or described; the cause names what is refused.
-    #[error("the source cannot be copied")]
-    Source {
-        /// Why.
-        source: Box<dyn Fault>,
-    },
+    /// The source cannot be admitted or described: a name, a link, a collision.
+    #[error(transparent)]
+    Source(manifest::Error),
     /// Any other failure of the operating system.
     #[error("{}: cannot be read or written", path.display())]
     Io {
@@ -222,7 +219,19 @@ impl Error {
             storage::Error::Denied { path, source }
             | storage::Error::Stale { path, source }
             | storage::Error::Io { path, source, .. } => Self::at(path, source),
-            other => Self::Source { source: Box::new(other) },
+            other => Self::Source(other.into()),
+        }
+    }
+
+    /// Why the source could not be described.
+    pub(super) fn of_manifest(error: manifest::Error) -> Self {
+        match error {
+            manifest::Error::Checksum(checksum::Error::Cancelled) => Self::Cancelled,
+            manifest::Error::Checksum(checksum::Error::SourceChanged { path }) => {
+                Self::SourceChanged { path }
+            }
+            manifest::Error::Checksum(checksum::Error::Storage(error)) => Self::of_source(error),
+            other => Self::Source(other),
         }
     }
 }
@@ -247,7 +256,7 @@ impl Fault for Error {
             | Self::StaleMount { .. }
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Source { source, .. } => source.kind(),
+            Self::Source(error) => error.kind(),
         }
     }
 
@@ -270,7 +279,7 @@ impl Fault for Error {
             Self::NotVerified { .. } => "copy.not_verified",
             Self::Fenced { .. } => "copy.fenced",
             Self::Cancelled => "copy.cancelled",
-            Self::Source { source, .. } => source.code(),
+            Self::Source(error) => error.code(),
             Self::Io { .. } => "copy.io",
         }
     }
@@ -297,7 +306,7 @@ impl Fault for Error {
             Self::PartialDiffers { .. } => "Try again: what does not belong is removed and what is missing is written.",
             Self::NotVerified { .. } => "Verify again before publishing.",
             Self::Fenced { .. } => "Stop: the copy belongs to a later worker.",
-            Self::Source { source, .. } => return source.hint(),
+            Self::Source(error) => return error.hint(),
             Self::Cancelled | Self::Io { .. } => return None,
         };
         Some(Cow::Borrowed(text))
