@@ -10,7 +10,7 @@ mod sha256;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use digests::Digests;
 pub use error::Error;
-pub(crate) use file::{BUFFER_BYTES, buffer, pool, read};
 pub use file::{FileDigest, file, tree};
+pub(crate) use file::{below, buffer, of_entries, pool, read};
 pub use hasher::Hasher;
 pub use sha256::Sha256;

@@ -80,7 +80,7 @@ fn admit(item: &Item) -> Result<Option<Entry>, Reason> {
     let path = RelPath::check(item.path.as_encoded_bytes()).map_err(Reason::Name)?;
     let kind = match item.stat.kind {
         storage::Kind::File => Kind::File,
-        storage::Kind::Dir if item.is_empty => Kind::EmptyDir,
+        storage::Kind::Dir if item.is_leaf => Kind::EmptyDir,
         storage::Kind::Dir => return Ok(None),
         special => return Err(Reason::Kind(special)),
     };

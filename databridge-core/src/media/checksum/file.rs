@@ -16,7 +16,7 @@ use crate::media::walk;
 
 /// Each thread reads in pieces of this size: hashing is at its fastest from 64 KiB
 /// on, and memory stays bounded by the number of threads.
-pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// What one file was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,17 @@ pub fn tree(
     jobs: Option<usize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(RelPath, FileDigest)>, Error> {
-    let mut entries = walk::tree(root)?;
+    of_entries(root, walk::tree(root)?, algorithms, jobs, monitor)
+}
+
+/// Hashes the files among what a walk of `root` found.
+pub(crate) fn of_entries(
+    root: &Path,
+    mut entries: Vec<walk::Entry>,
+    algorithms: &[Algorithm],
+    jobs: Option<usize>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(RelPath, FileDigest)>, Error> {
     entries.retain(|entry| entry.kind == walk::Kind::File);
     let bytes = entries.iter().map(|entry| entry.size_bytes).sum();
     monitor.on(Progress::Total { files: entries.len() as u64, bytes });
@@ -71,13 +81,24 @@ pub fn tree(
         entries
             .into_par_iter()
             .map_init(buffer, |buffer, walk::Entry { path, .. }| {
-                let file = folder.open_file(&path)?;
-                let digest = hash(&file, &root.join(&path), algorithms, buffer, monitor)?;
+                let digest = below(&folder, &path, algorithms, buffer, monitor)?;
                 monitor.on(Progress::File(path.as_str()));
                 Ok((path, digest))
             })
             .collect()
     })
+}
+
+/// Hashes one file below an open folder.
+pub(crate) fn below(
+    folder: &Folder,
+    path: &RelPath,
+    algorithms: &[Algorithm],
+    buffer: &mut [u8],
+    monitor: &dyn Monitor,
+) -> Result<FileDigest, Error> {
+    let file = folder.open_file(path)?;
+    hash(&file, &folder.path().join(path), algorithms, buffer, monitor)
 }
 
 pub(crate) fn buffer() -> Vec<u8> {

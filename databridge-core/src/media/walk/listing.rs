@@ -12,8 +12,9 @@ pub(crate) struct Item {
     pub path: OsString,
     /// Its facts.
     pub stat: Stat,
-    /// A folder with nothing in it.
-    pub is_empty: bool,
+    /// Nothing below it is listed: no folder, or an empty one, or one whose path is
+    /// too long to be entered.
+    pub is_leaf: bool,
 }
 
 /// Lists everything below `root`, in no order, folders included. Nothing is
@@ -26,14 +27,14 @@ pub(crate) fn list(root: &Folder) -> Result<Vec<Item>, Error> {
     while let Some((dir, at)) = open.pop() {
         let names = root.list(&dir)?;
         if let Some(item) = at.and_then(|at| items.get_mut(at)) {
-            item.is_empty = names.is_empty();
+            item.is_leaf = names.is_empty();
         }
         for (name, stat) in names {
             let path = dir.join(name);
             if stat.kind == Kind::Dir && path.as_os_str().len() <= RelPath::MAX_BYTES {
                 open.push((path.clone(), Some(items.len())));
             }
-            items.push(Item { path: path.into_os_string(), stat, is_empty: false });
+            items.push(Item { path: path.into_os_string(), stat, is_leaf: true });
         }
     }
     Ok(items)
