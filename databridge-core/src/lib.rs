@@ -9,6 +9,8 @@
 //! With default features off only `media`, `workflow` and `base` are built, for
 //! hosts that embed the verified copy without a store.
 
+#[cfg(feature = "control")]
+pub mod app;
 pub mod base;
 #[cfg(feature = "control")]
 pub mod control;

@@ -28,7 +28,6 @@ macro_rules! id {
         }
     )+};
 }
-pub(crate) use id;
 
 id! {
     /// An organisation: the tenant that owns everything else.

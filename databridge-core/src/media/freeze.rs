@@ -30,7 +30,9 @@ use place::Place;
 pub struct Part {
     /// The folder it is in; the path itself may lead over links, nothing below it.
     pub root: PathBuf,
-    /// Where it is below that folder, and where it will be in the frozen tree.
+    /// Where it is below that folder.
+    pub from: RelPath,
+    /// Where it will be in the frozen tree.
     pub path: RelPath,
     /// File or empty folder.
     pub kind: Kind,
@@ -64,6 +66,14 @@ impl Fact {
         let Stat { mtime_ns, ctime_ns, dev, ino, .. } = *stat;
         Self { path, kind, size_bytes, mtime_ns, ctime_ns, dev, ino }
     }
+}
+
+/// What the file system says now about a file of a frozen tree that was put back.
+///
+/// Errors: what the system says.
+pub fn fact(root: &Path, path: &RelPath) -> Result<Fact, Error> {
+    let stat = Folder::open(root)?.stat(path)?;
+    Ok(Fact::new(path.clone(), Kind::File, &stat))
 }
 
 /// A frozen tree: what it consists of, and how a cheap look later tells that it

@@ -28,7 +28,7 @@ pub use self::clamd::Client as ClamdClient;
 pub use self::content::Content;
 pub use self::engines::Engines;
 pub use self::error::Error;
-pub use self::quarantine::{Evidence, Quarantined, quarantine};
+pub use self::quarantine::{Evidence, Quarantined, quarantine, release};
 pub use self::report::{Counts, Report};
 #[cfg(feature = "yara")]
 pub use self::rules::Rules;

@@ -45,6 +45,21 @@ pub struct Entry {
     pub mode: u32,
 }
 
+/// The folder a single file is in, and its name there. The path itself may lead
+/// over links; the file may not be one.
+pub fn single(file: &Path) -> Result<(std::path::PathBuf, RelPath), Error> {
+    let name = file.file_name().unwrap_or_default();
+    let root = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match RelPath::check(name.as_encoded_bytes()) {
+        Ok(name) => Ok((root.to_owned(), name)),
+        Err(flaw) => {
+            let path = storage::escape(name.as_encoded_bytes());
+            let refused = vec![Refused { path, reason: Reason::Name(flaw) }];
+            Err(Error::Refused { root: root.to_owned(), refused })
+        }
+    }
+}
+
 /// Every file and empty folder below `root`, sorted by path, bytewise.
 ///
 /// Links and special files, names that [`RelPath`] refuses, and names that

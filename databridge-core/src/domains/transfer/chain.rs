@@ -57,22 +57,28 @@ pub fn default_stages() -> Vec<Stage> {
 }
 
 fn check(new: &NewChain) -> Result<(), Error> {
-    let bad = |field, value: &str, reason: String| Error::BadField { field, value: value.into(), reason };
+    let bad =
+        |field, value: &str, reason: String| Error::BadField { field, value: value.into(), reason };
     super::types::check_name("name", &new.name)?;
     if new.stages.is_empty() || new.stages.len() > MOST_STAGES {
         return Err(bad("stages", &new.stages.len().to_string(), format!("1 to {MOST_STAGES}")));
     }
     for (i, stage) in new.stages.iter().enumerate() {
         super::types::check_name("stage", &stage.key)?;
-        if !MATRIX.iter().any(|(role, granted)| {
-            *role == stage.role && granted.contains(&Permission::Review)
-        }) {
+        if !MATRIX
+            .iter()
+            .any(|(role, granted)| *role == stage.role && granted.contains(&Permission::Review))
+        {
             let reviewers: Vec<&str> = MATRIX
                 .iter()
                 .filter(|(_, granted)| granted.contains(&Permission::Review))
                 .map(|(role, _)| *role)
                 .collect();
-            return Err(bad("role", &stage.role, format!("reviewers are {}", reviewers.join(", "))));
+            return Err(bad(
+                "role",
+                &stage.role,
+                format!("reviewers are {}", reviewers.join(", ")),
+            ));
         }
         if new.stages[..i].iter().any(|other| other.key == stage.key) {
             return Err(bad("stage", &stage.key, "the chain has it twice".into()));

@@ -17,7 +17,7 @@ use crate::control::ctx::Ctx;
 use crate::control::ledger::Subject;
 use crate::media::checksum::{Hasher, Sha256};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::RelPath;
+use crate::media::storage::{Folder, RelPath, collisions};
 use crate::media::walk;
 
 /// Read at a time while a file is taken in.
@@ -146,18 +146,22 @@ impl Service {
     ///
     /// # Errors
     /// What the walk refuses, by name; [`Error::Io`].
-    pub fn receive_tree(&self, source: &Path, monitor: &dyn Monitor) -> Result<Vec<Upload>, AnyError> {
+    pub fn receive_tree(
+        &self,
+        source: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Upload>, AnyError> {
         let io = |e| Error::Io { path: source.display().to_string(), source: e };
         let meta = std::fs::symlink_metadata(source).map_err(io)?;
         if !meta.is_dir() {
             let (root, name) = walk::single(source)?;
-            let file = crate::media::storage::Folder::open(&root)?.open_file(&name)?;
+            let file = Folder::open(&root)?.open_file(&name)?;
             return Ok(vec![Upload::File(self.receive(name, file, monitor)?)]);
         }
         let entries = walk::tree(source)?;
         let bytes = entries.iter().map(|e| e.size_bytes).sum();
         monitor.on(Progress::Total { files: entries.len() as u64, bytes });
-        let root = crate::media::storage::Folder::open(source)?;
+        let root = Folder::open(source)?;
         let mut uploads = Vec::with_capacity(entries.len());
         for entry in entries {
             let upload = match entry.kind {
@@ -192,7 +196,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Collision`], [`Error::NotFound`], not permitted, illegal state.
-    pub async fn add(&self, ctx: &Ctx, code: &str, uploads: Vec<Upload>) -> Result<TransferView, AnyError> {
+    pub async fn add(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        uploads: Vec<Upload>,
+    ) -> Result<TransferView, AnyError> {
         match self.try_add(ctx, code, &uploads).await {
             Ok(view) => Ok(view),
             Err(error) => {
@@ -202,7 +211,12 @@ impl Service {
         }
     }
 
-    async fn try_add(&self, ctx: &Ctx, code: &str, uploads: &[Upload]) -> Result<TransferView, AnyError> {
+    async fn try_add(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        uploads: &[Upload],
+    ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
         self.open_revision(&mut unit, &mut t, Action::Upload).await?;
         let mut rows = Vec::with_capacity(uploads.len());
@@ -222,8 +236,9 @@ impl Service {
             }
             rows.push(row);
         }
-        if let [(path, other), ..] = crate::media::storage::collisions(rows.iter().map(|r| &r.path)).as_slice() {
-            return Err(Error::Collision { path: path.to_string(), other: other.to_string() }.into());
+        if let [clash, ..] = collisions(rows.iter().map(|r| &r.path)).as_slice() {
+            let (path, other) = (clash.second.to_string(), clash.first.to_string());
+            return Err(Error::Collision { path, other }.into());
         }
         // The files are moved first: if we die here, they are orphans in a folder
         // that only counts what the rows name. The other way round a row would
@@ -257,7 +272,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NoFile`], [`Error::NotFound`], not permitted, illegal state.
-    pub async fn remove_file(&self, ctx: &Ctx, code: &str, path: &str) -> Result<TransferView, AnyError> {
+    pub async fn remove_file(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        path: &str,
+    ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
         self.open_revision(&mut unit, &mut t, Action::Upload).await?;
         if sql::delete_file(unit.tx(), t.id, t.revision, path).await? == 0 {
@@ -304,7 +324,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], not permitted, illegal state.
-    pub async fn cancel(&self, ctx: &Ctx, code: &str, reason: Option<&str>) -> Result<TransferView, AnyError> {
+    pub async fn cancel(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        reason: Option<&str>,
+    ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Cancel).await?;
         unit.withdraw(t.id).await?;
         self.step(&mut unit, &mut t, Action::Cancel).await?;
@@ -326,7 +351,12 @@ impl Service {
     }
 }
 
-fn new_row(path: &RelPath, size_bytes: u64, sha256: Option<Sha256>, blob: Option<&str>) -> StoredFile {
+fn new_row(
+    path: &RelPath,
+    size_bytes: u64,
+    sha256: Option<Sha256>,
+    blob: Option<&str>,
+) -> StoredFile {
     StoredFile {
         path: path.clone(),
         size_bytes,

@@ -37,7 +37,9 @@ pub enum Error {
         action: &'static str,
     },
     /// Two names that some file systems take for one.
-    #[error("{path:?} and {other:?} differ only by case or Unicode form: some file systems take them for one")]
+    #[error(
+        "{path:?} and {other:?} differ only by case or Unicode form: some file systems take them for one"
+    )]
     Collision {
         /// The new name.
         path: String,
@@ -125,7 +127,9 @@ impl Fault for Error {
             Self::NotFound(_) | Self::NoFile { .. } | Self::NoChain(_) | Self::NoReceipt { .. } => {
                 ErrorKind::NotFound
             }
-            Self::BadField { .. } | Self::NoReason { .. } | Self::Collision { .. } => ErrorKind::Invalid,
+            Self::BadField { .. } | Self::NoReason { .. } | Self::Collision { .. } => {
+                ErrorKind::Invalid
+            }
             Self::SeparationOfDuties { .. } => ErrorKind::Forbidden,
             Self::ContentChanged { .. } | Self::Quarantine { .. } => ErrorKind::CheckFailed,
             Self::ScanTrouble { .. } => ErrorKind::Unavailable,
@@ -165,7 +169,9 @@ impl Fault for Error {
             Self::NoChain(_) => "`databridge chain list` shows what there is".into(),
             Self::NoReceipt { .. } => "a receipt is written when the transfer is delivered".into(),
             Self::Quarantine { .. } => "keep it as evidence; the transfer can be sent back".into(),
-            Self::ScanTrouble { .. } => "`databridge doctor` tells how the engine is; then retry".into(),
+            Self::ScanTrouble { .. } => {
+                "`databridge doctor` tells how the engine is; then retry".into()
+            }
             Self::ProofExists { .. } => "look at what it is, move it away, then retry".into(),
             Self::Io { .. } => "check the disk and the permissions of the service's user".into(),
             Self::Db(error) => return error.hint(),

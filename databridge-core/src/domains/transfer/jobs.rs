@@ -25,15 +25,8 @@ use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
 use crate::media::walk::Kind;
 
-const KINDS: &[&str] = &[
-    work::FREEZE,
-    work::SCAN,
-    work::PREPARE,
-    work::COPY,
-    work::VERIFY,
-    work::ABORT,
-    work::TIDY,
-];
+const KINDS: &[&str] =
+    &[work::FREEZE, work::SCAN, work::PREPARE, work::COPY, work::VERIFY, work::ABORT, work::TIDY];
 
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
@@ -182,7 +175,7 @@ impl Job<'_> {
                     }
                     (None, Some(revision)) => (places.frozen(&t.code, revision), row.path.clone()),
                     // An empty folder comes from nowhere.
-                    (None, None) => (PathBuf::new(), row.path.clone()),
+                    (None, None) => (places.staging_of(&t.code), row.path.clone()),
                 };
                 Ok(Part {
                     root,

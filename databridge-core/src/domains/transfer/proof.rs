@@ -85,7 +85,10 @@ impl Service {
         let mut tx = self.store.db().read().await?;
         let approvals = sql::approvals(&mut tx, t.id).await?;
         let overrides = sql::overrides(&mut tx, t.id, t.revision).await?;
-        let scan = sql::last_scan(&mut tx, t.id, t.revision).await?;
+        // A scan counts for the bytes it read, and for no others.
+        let scan = sql::last_scan(&mut tx, t.id, t.revision)
+            .await?
+            .filter(|scan| scan.manifest_digest == manifest.digest().to_string());
         let copy = sql::copy_report(&mut tx, t.id).await?.unwrap_or_default();
         let (size, root) = ledger::seal::head(&mut tx).await?;
         drop(tx);
@@ -126,7 +129,12 @@ impl Service {
             approvals,
             overrides: overrides
                 .into_iter()
-                .map(|o| receipt::Override { what: o.what, by: o.username, reason: o.reason, at: o.decided_at })
+                .map(|o| receipt::Override {
+                    what: o.what,
+                    by: o.username,
+                    reason: o.reason,
+                    at: o.decided_at,
+                })
                 .collect(),
             scan: scan_facts(scan, &self.policy.scan, verified_at)?,
             copy: copy_facts(t, &copy, manifest, read_back, verified_at),
@@ -257,7 +265,8 @@ pub(super) fn publish(
         file.set_permissions(std::fs::Permissions::from_mode(file_mode)).map_err(io(&path))?;
         file.sync_all().map_err(io(&path))?;
     }
-    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(dir_mode)).map_err(io(&draft))?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(dir_mode))
+        .map_err(io(&draft))?;
     File::open(&draft).and_then(|f| f.sync_all()).map_err(io(&draft))?;
     reach("proof.written");
     rename_new(&draft, &folder)?;
@@ -302,9 +311,9 @@ fn drafts(parent: &Path, name: &str) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn sweep(parent: &Path, name: &str) -> Result<(), Error> {
-    drafts(parent, name)?.iter().try_for_each(|draft| {
-        std::fs::remove_dir_all(draft).map_err(io(draft))
-    })
+    drafts(parent, name)?
+        .iter()
+        .try_for_each(|draft| std::fs::remove_dir_all(draft).map_err(io(draft)))
 }
 
 /// Takes the proof of a delivery that did not come to be away again; one that is
@@ -318,7 +327,9 @@ pub(super) fn withdraw(payload: &Path, ours: &Ours) -> Result<(), AnyError> {
         return Ok(());
     }
     match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(&folder)(error).into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io(&folder)(error).into())
+        }
         _ => Ok(()),
     }
 }

@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::service::{rests, view_of, visible};
 use super::state::{MATRIX, Permission, State};
 use super::types::Transfer;
-use super::{Approval, Error, FileView, Filter, Override, RevisionView, Service, TransferView, sql};
+use super::{
+    Approval, Error, FileView, Filter, Override, RevisionView, Service, TransferView, sql,
+};
 use crate::base::error::Error as AnyError;
 use crate::control::ctx::Ctx;
 use crate::control::db::Tx;

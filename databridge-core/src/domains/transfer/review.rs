@@ -12,7 +12,11 @@ use crate::control::ctx::{Authority, Ctx};
 use crate::media::freeze;
 
 /// The reason for what must not be done without one.
-pub(super) fn reason<'a>(code: &str, action: &'static str, text: &'a str) -> Result<&'a str, Error> {
+pub(super) fn reason<'a>(
+    code: &str,
+    action: &'static str,
+    text: &'a str,
+) -> Result<&'a str, Error> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Error::NoReason { code: code.to_owned(), action });
@@ -40,7 +44,9 @@ impl Service {
         let seen = t.manifest_digest.map(|d| d.to_string()).unwrap_or_default();
         if let Some(digest) = digest.filter(|d| *d != seen) {
             let reason = format!("the transfer is now {seen}");
-            return Err(Error::BadField { field: "manifest_digest", value: digest.into(), reason }.into());
+            return Err(
+                Error::BadField { field: "manifest_digest", value: digest.into(), reason }.into()
+            );
         }
         let before = t.clone();
         self.step(&mut unit, &mut t, Action::Approve).await?;
@@ -76,7 +82,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NoReason`], [`Error::ContentChanged`], not permitted, illegal state.
-    pub async fn override_approval(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+    pub async fn override_approval(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        why: &str,
+    ) -> Result<TransferView, AnyError> {
         let why = reason(code, "override", why)?;
         self.check_unchanged(ctx, code, Action::Override).await?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Override).await?;
@@ -114,10 +125,10 @@ impl Service {
         why: Option<&str>,
     ) -> Result<Approval, AnyError> {
         let ctx = unit.ctx().clone();
-        let stage = t.stage().cloned().unwrap_or_else(|| super::Stage {
-            key: String::new(),
-            role: String::new(),
-        });
+        let stage = t
+            .stage()
+            .cloned()
+            .unwrap_or_else(|| super::Stage { key: String::new(), role: String::new() });
         let earlier = sql::approvals(unit.tx(), t.id).await?.into_iter().any(|(user, a)| {
             a.revision == t.revision && a.decision == "approve" && user == ctx.actor.user_id
         });
@@ -163,8 +174,11 @@ impl Service {
         if t.manifest_digest.is_none() {
             return Ok(());
         }
-        let facts: Vec<freeze::Fact> =
-            sql::files(&mut tx, t.id, t.revision).await?.into_iter().filter_map(|f| f.fact).collect();
+        let facts: Vec<freeze::Fact> = sql::files(&mut tx, t.id, t.revision)
+            .await?
+            .into_iter()
+            .filter_map(|f| f.fact)
+            .collect();
         drop(tx);
         let root = self.places.frozen(&t.code, t.revision);
         let changes = off_thread(move || Ok(freeze::changes(&root, &facts)?)).await?;
@@ -204,10 +218,9 @@ pub(super) async fn off_thread<T: Send + 'static>(
 ) -> Result<T, AnyError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Error::Io {
-            path: "a worker thread".into(),
-            source: std::io::Error::other(error),
+        Err(error) => {
+            Err(Error::Io { path: "a worker thread".into(), source: std::io::Error::other(error) }
+                .into())
         }
-        .into()),
     }
 }

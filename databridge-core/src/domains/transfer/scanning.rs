@@ -42,7 +42,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NoReason`], not permitted, illegal state.
-    pub async fn send_back(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+    pub async fn send_back(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        why: &str,
+    ) -> Result<TransferView, AnyError> {
         let why = reason(code, "send back", why)?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::SendBack).await?;
         self.step(&mut unit, &mut t, Action::SendBack).await?;
@@ -55,7 +60,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NoReason`], not permitted, illegal state.
-    pub async fn release(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+    pub async fn release(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        why: &str,
+    ) -> Result<TransferView, AnyError> {
         let why = reason(code, "release", why)?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Release).await?;
         self.step(&mut unit, &mut t, Action::Release).await?;
@@ -69,7 +79,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NoReason`], [`Error::ContentChanged`], not permitted, illegal state.
-    pub async fn override_scan(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
+    pub async fn override_scan(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        why: &str,
+    ) -> Result<TransferView, AnyError> {
         let why = reason(code, "override the scan of", why)?;
         self.check_unchanged(ctx, code, Action::OverrideScan).await?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::OverrideScan).await?;
@@ -79,7 +94,11 @@ impl Service {
         self.done(unit, t, "transfer.overridden", json!({ "what": "scan", "reason": why })).await
     }
 
-    async fn current_scan(&self, unit: &mut Unit, t: &Transfer) -> Result<(Uuid, scan::Report), AnyError> {
+    async fn current_scan(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+    ) -> Result<(Uuid, scan::Report), AnyError> {
         let scan = sql::last_scan(unit.tx(), t.id, t.revision)
             .await?
             .ok_or(crate::control::db::Error::NoRow)?;

@@ -137,7 +137,11 @@ impl Service {
     }
 
     /// The transfer as `ctx` sees it.
-    pub(super) async fn view(&self, unit: &mut Unit, t: &Transfer) -> Result<TransferView, AnyError> {
+    pub(super) async fn view(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+    ) -> Result<TransferView, AnyError> {
         let ctx = unit.ctx().clone();
         let totals = sql::totals(unit.tx(), t.id, t.revision).await?;
         Ok(view_of(&ctx, t, totals))
@@ -190,7 +194,9 @@ fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
         .map_or_else(|| MACHINE.permission(action), |row| row.permission);
     match permission {
         None => ctx.actor.authority == Authority::System,
-        Some(Permission::Review) => t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project)),
+        Some(Permission::Review) => {
+            t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project))
+        }
         Some(permission @ (Permission::Create | Permission::Cancel)) => {
             ctx.may(MATRIX, permission, project)
                 && (owns(ctx, t) || ctx.may(MATRIX, Permission::ViewAll, project))
@@ -225,10 +231,9 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         .actions(t.state)
         .into_iter()
         .filter(|action| {
-            let own_step = MACHINE
-                .transitions
-                .iter()
-                .any(|row| row.from == t.state && row.action == *action && row.permission.is_some());
+            let own_step = MACHINE.transitions.iter().any(|row| {
+                row.from == t.state && row.action == *action && row.permission.is_some()
+            });
             own_step && permitted(ctx, t, *action)
         })
         .collect();

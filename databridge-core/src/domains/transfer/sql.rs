@@ -112,10 +112,8 @@ fn transfer(row: &Row) -> Result<Transfer, Error> {
 }
 
 pub(super) fn parse_digest(text: &str) -> Result<Sha256, Error> {
-    text.parse().map_err(|e: hex::FromHexError| Error::Column {
-        column: "sha256".into(),
-        source: e.into(),
-    })
+    text.parse()
+        .map_err(|e: hex::FromHexError| Error::Column { column: "sha256".into(), source: e.into() })
 }
 
 pub(crate) async fn by_code(
@@ -252,10 +250,7 @@ pub(crate) async fn set_copy_report(
     Ok(())
 }
 
-pub(crate) async fn copy_report(
-    tx: &mut Tx,
-    id: Uuid,
-) -> Result<Option<serde_json::Value>, Error> {
+pub(crate) async fn copy_report(tx: &mut Tx, id: Uuid) -> Result<Option<serde_json::Value>, Error> {
     tx.one("SELECT copy_report FROM transfers WHERE id = $1", params![id]).await?.opt("copy_report")
 }
 

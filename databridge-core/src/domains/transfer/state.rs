@@ -155,15 +155,7 @@ pub const MATRIX: Matrix<Permission> = &[
     ("it_team", &[P::Transfer, P::Cancel, P::ViewAll]),
     (
         "admin",
-        &[
-            P::Create,
-            P::Scan,
-            P::Transfer,
-            P::ViewAll,
-            P::Cancel,
-            P::Override,
-            P::ManageChains,
-        ],
+        &[P::Create, P::Scan, P::Transfer, P::ViewAll, P::Cancel, P::Override, P::ManageChains],
     ),
 ];
 
@@ -221,8 +213,14 @@ pub const MACHINE: TransferMachine = Machine {
         row(S::Uploading, A::Upload, S::Uploading).by(P::Create),
         row(S::SubmitFailed, A::Upload, S::Uploading).by(P::Create),
         row(S::Rejected, A::Upload, S::Uploading).by(P::Create),
-        row(S::Uploading, A::Submit, S::Submitting).by(P::Create).when(Guard::HasFiles).then(work::FREEZE),
-        row(S::Rejected, A::Submit, S::Submitting).by(P::Create).when(Guard::HasFiles).then(work::FREEZE),
+        row(S::Uploading, A::Submit, S::Submitting)
+            .by(P::Create)
+            .when(Guard::HasFiles)
+            .then(work::FREEZE),
+        row(S::Rejected, A::Submit, S::Submitting)
+            .by(P::Create)
+            .when(Guard::HasFiles)
+            .then(work::FREEZE),
         row(S::Submitting, A::Frozen, S::Review).then(work::TIDY),
         row(S::Submitting, A::Fail, S::SubmitFailed),
         row(S::SubmitFailed, A::Retry, S::Submitting).by(P::Create).then(work::FREEZE),

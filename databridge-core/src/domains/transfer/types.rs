@@ -235,7 +235,9 @@ pub(super) fn check_name(field: &'static str, value: &str) -> Result<(), Error> 
     }
     match value.chars().next() {
         None => bad("it is empty"),
-        Some(first) if !first.is_ascii_alphanumeric() => bad("it must begin with a letter or digit"),
+        Some(first) if !first.is_ascii_alphanumeric() => {
+            bad("it must begin with a letter or digit")
+        }
         Some(_) if value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => Ok(()),
         Some(_) => bad("only letters, digits, dot, underscore and hyphen"),
     }
@@ -247,7 +249,9 @@ pub(super) fn check_text(field: &'static str, value: &str, most: usize) -> Resul
     match value.chars().count() {
         _ if value.trim().is_empty() => bad("it is empty".into()),
         n if n > most => bad(format!("it is longer than {most} characters")),
-        _ if value.chars().any(|c| c.is_control() && c != '\n') => bad("it has control characters".into()),
+        _ if value.chars().any(|c| c.is_control() && c != '\n') => {
+            bad("it has control characters".into())
+        }
         _ => Ok(()),
     }
 }

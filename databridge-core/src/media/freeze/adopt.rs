@@ -91,6 +91,6 @@ fn expected(
         return Ok(part.expect);
     }
     let Some(source) = source else { return Ok(None) };
-    let found = checksum::below(source, &part.path, &[], buffer, monitor)?;
+    let found = checksum::below(source, &part.from, &[], buffer, monitor)?;
     Ok(Some((found.size_bytes, found.digests.sha256())))
 }

@@ -93,7 +93,7 @@ fn copy(
     let (mut files, mut bytes) = (0, 0);
     for part in parts.iter().filter(|part| part.kind == Kind::File) {
         files += 1;
-        bytes += source(part)?.stat(&part.path)?.size_bytes;
+        bytes += source(part)?.stat(&part.from)?.size_bytes;
     }
     monitor.on(Progress::Total { files, bytes });
     let copy_one = |buffer: &mut Vec<u8>, part: &Part| match part.kind {
@@ -124,7 +124,7 @@ fn copy_file(
     buffer: &mut [u8],
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
-    let pair = Pair::open(&part.path, folder, root)?;
+    let pair = Pair::open(part, folder, root)?;
     let (source, sha256) = pair.fill(buffer, monitor)?;
     let stat = pair.seal(source.mtime_ns, is_flushing)?;
     monitor.on(Progress::File(part.path.as_str()));
@@ -145,10 +145,11 @@ struct Pair {
 }
 
 impl Pair {
-    fn open(path: &RelPath, folder: &Folder, root: &Folder) -> Result<Self, Error> {
-        let source = folder.open_file(path)?;
-        let target = root.create_new(path, 0o600)?;
-        let (from, to) = (folder.path().join(path), root.path().join(path));
+    fn open(part: &Part, folder: &Folder, root: &Folder) -> Result<Self, Error> {
+        let source = folder.open_file(&part.from)?;
+        let target = root.create_new(&part.path, 0o600)?;
+        let (from, to) =
+            (folder.path().join(part.from.to_path()), root.path().join(part.path.to_path()));
         Ok(Self { from, source, to, target })
     }
 

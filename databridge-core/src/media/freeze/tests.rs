@@ -41,7 +41,7 @@ impl Bench {
     }
     fn part(&self, name: &str, kind: Kind) -> Part {
         let path = RelPath::parse(name).unwrap();
-        Part { root: self.source(""), path, kind, expect: None }
+        Part { root: self.source(""), from: path.clone(), path, kind, expect: None }
     }
     fn parts(&self) -> Vec<Part> {
         vec![

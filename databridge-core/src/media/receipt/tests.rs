@@ -85,8 +85,6 @@ fn receipt(manifest: &Manifest) -> Receipt {
             written_bytes: manifest.total_bytes(),
             read_back_bytes: manifest.total_bytes(),
             read_back: "direct".into(),
-            rename: "kernel".into(),
-            adopted: false,
             started_at: at(100),
             finished_at: at(110),
         },

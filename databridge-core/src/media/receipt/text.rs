@@ -127,12 +127,7 @@ impl Page<'_> {
         writeln!(f, "  To {}", Said(&copy.destination))?;
         writeln!(f, "  From {} to {}", copy.started_at, copy.finished_at)?;
         writeln!(f, "  Written {} bytes ({})", copy.written_bytes, Said(&copy.method))?;
-        writeln!(f, "  Read back {} bytes ({})", copy.read_back_bytes, Said(&copy.read_back))?;
-        writeln!(f, "  Published by rename ({})", Said(&copy.rename))?;
-        if copy.adopted {
-            writeln!(f, "  Adopted after a crash, and verified again")?;
-        }
-        Ok(())
+        writeln!(f, "  Read back {} bytes ({})", copy.read_back_bytes, Said(&copy.read_back))
     }
 
     fn proof(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -155,16 +155,10 @@ pub struct Copy {
     /// What reading back was worth: `direct` (from the device), `dropped` (after
     /// the page cache was emptied), `server` (a network mount), `memory`.
     pub read_back: String,
-    /// What kept publishing from replacing anything: `kernel` (a rename that
-    /// refuses to), `looked` (a look beforehand, where the file system knows no
-    /// such rename), `conditional_put`.
-    pub rename: String,
-    /// Whether a publication from before a crash was found, verified again and
-    /// adopted.
-    pub adopted: bool,
     /// When the copy began.
     pub started_at: Timestamp,
-    /// When everything was read back and published.
+    /// When everything was read back. How it was published is told by the ledger's
+    /// event that closes the delivery: the receipt is signed before that.
     pub finished_at: Timestamp,
 }
 

@@ -87,6 +87,29 @@ pub fn quarantine(
     place.found()
 }
 
+/// Puts a quarantined file back where it stood, readable again; its evidence
+/// stays. Repeating it, also after a kill, ends in the same place.
+///
+/// # Errors
+/// [`Error::QuarantineConflict`] where the file is not the one that was taken,
+/// [`Error::NothingToQuarantine`] where it is neither here nor there.
+pub fn release(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Result<(), Error> {
+    let folder = Folder::open(root).map_err(Error::storage)?;
+    let place = Place::open(root, verdict, quarantine_dir)?;
+    let whole_path = root.join(verdict.path.to_path());
+    if place.is_taken()? {
+        let taken = place.evidence()?.map(|evidence| evidence.sha256);
+        let conflict = || Error::QuarantineConflict { path: place.path(&place.name) };
+        place.expect(taken.ok_or_else(conflict)?)?;
+        place.give_back(&folder, &verdict.path)?;
+    }
+    match folder.open_file(&verdict.path) {
+        Ok(_) => Ok(()),
+        Err(StorageError::NotFound { .. }) => Err(Error::NothingToQuarantine { path: whole_path }),
+        Err(error) => Err(Error::storage(error)),
+    }
+}
+
 /// Where one file goes.
 struct Place {
     folder: Folder,
@@ -199,6 +222,22 @@ impl Place {
         }
         self.folder.sync().map_err(Error::storage)?;
         parent.sync().map_err(Error::storage)
+    }
+
+    /// The way back, with the rights of a frozen file.
+    fn give_back(&self, to: &Folder, path: &RelPath) -> Result<(), Error> {
+        let parent = match path.parent() {
+            Some(parent) => to.open_dir(&parent),
+            None => Folder::open(to.path()),
+        };
+        let parent = parent.map_err(Error::storage)?;
+        let whole_path = to.path().join(path.to_path());
+        let readable = Mode::RUSR | Mode::RGRP;
+        chmodat(&self.folder, self.name.as_str(), readable, AtFlags::empty())
+            .and_then(|()| renameat(&self.folder, self.name.as_str(), &parent, path.file_name()))
+            .map_err(|error| Error::io("move", &whole_path)(error.into()))?;
+        parent.sync().map_err(Error::storage)?;
+        self.folder.sync().map_err(Error::storage)
     }
 
     fn copy(&self, mut file: File, sha256: Sha256) -> Result<(), Error> {

@@ -48,6 +48,10 @@ impl Verdict {
         matches!(self, Self::Clean)
     }
     /// A [`Verdict::NotScanned`].
+    pub const fn is_infected(&self) -> bool {
+        matches!(self, Self::Infected { .. })
+    }
+    /// Nobody looked, for this reason.
     pub const fn not_scanned(reason: Reason) -> Self {
         Self::NotScanned { reason }
     }
@@ -101,6 +105,8 @@ pub enum Reason {
     Encrypted,
     /// The engine did not answer in time.
     TimedOut,
+    /// Somebody with the right to decided to go on without a scan.
+    Overridden,
 }
 
 impl fmt::Display for Reason {
@@ -113,6 +119,7 @@ impl fmt::Display for Reason {
             Self::Limits => "limits",
             Self::Encrypted => "encrypted",
             Self::TimedOut => "timed_out",
+            Self::Overridden => "overridden",
         })
     }
 }

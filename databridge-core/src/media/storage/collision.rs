@@ -112,6 +112,20 @@ fn clash(seen: &Seen<'_>, spelling: &str, is_leaf: bool) -> Option<Clash> {
     }
 }
 
+impl RelPath {
+    /// The same text for two paths that differ only by case or normalisation.
+    pub fn folded(&self) -> String {
+        let mut key = String::with_capacity(self.as_str().len());
+        for component in self.components() {
+            if !key.is_empty() {
+                key.push('/');
+            }
+            fold(component, &mut key);
+        }
+        key
+    }
+}
+
 /// Unicode's canonical caseless matching (The Unicode Standard, D145). Lower case
 /// by the standard library comes first since it knows younger scripts than the
 /// folding table does.

@@ -60,10 +60,11 @@ impl Job<'_> {
         let (manifest, plan) = self.plan(&t).await?;
         let started_at = Timestamp::now();
         let (watch, work) = (self.watch.clone(), plan.clone());
-        let copied = off_thread(move || {
-            Ok(copy::prepare(&work).and_then(|_| copy::transfer(&work, &watch)))
-        })
-        .await?;
+        let copied =
+            off_thread(
+                move || Ok(copy::prepare(&work).and_then(|_| copy::transfer(&work, &watch))),
+            )
+            .await?;
         let copied = match copied {
             Ok(copied) => copied,
             Err(error) => return self.copy_failed(&t, &plan, error).await,
@@ -80,7 +81,12 @@ impl Job<'_> {
 
     /// A source that is not what was approved voids the approvals; nothing of it
     /// stays in production.
-    async fn copy_failed(&self, t: &Transfer, plan: &Plan, error: copy::Error) -> Result<(), AnyError> {
+    async fn copy_failed(
+        &self,
+        t: &Transfer,
+        plan: &Plan,
+        error: copy::Error,
+    ) -> Result<(), AnyError> {
         let file = match &error {
             copy::Error::SourceMissing { path }
             | copy::Error::SourceChanged { path }

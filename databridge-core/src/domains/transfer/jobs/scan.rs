@@ -64,8 +64,11 @@ impl Job<'_> {
         let Some(last) = last.filter(|_| overrides.iter().any(|o| o.what == "infection")) else {
             return Ok(HashSet::new());
         };
-        let files: Vec<FileVerdict> =
-            read_report(last.report)?.files.into_iter().filter(|f| f.verdict.is_infected()).collect();
+        let files: Vec<FileVerdict> = read_report(last.report)?
+            .files
+            .into_iter()
+            .filter(|f| f.verdict.is_infected())
+            .collect();
         let released = files.iter().map(|f| f.path.to_string()).collect();
         let root = service.places.frozen(&t.code, t.revision);
         let quarantine = service.places.quarantine(&t.code, t.revision);
@@ -107,7 +110,8 @@ impl Job<'_> {
         })
         .await?;
         reach("quarantine.before_commit");
-        self.record(t, Action::Infect, &report, "transfer.infected", json!({ "files": files })).await
+        self.record(t, Action::Infect, &report, "transfer.infected", json!({ "files": files }))
+            .await
     }
 
     async fn judge(

@@ -7,6 +7,7 @@ use crate::media::checksum::Sha256;
 use crate::media::freeze::Fact;
 use crate::media::manifest::Entry;
 use crate::media::storage::RelPath;
+use crate::media::walk::Kind;
 use crate::params;
 
 /// A file as it is stored.
@@ -101,6 +102,7 @@ fn file(row: &Row) -> Result<StoredFile, Error> {
         None => None,
         Some(ino) => Some(Fact {
             path: path.clone(),
+            kind: if digest.is_some() { Kind::File } else { Kind::EmptyDir },
             size_bytes,
             mtime_ns: row.get("mtime_ns")?,
             ctime_ns: row.get("ctime_ns")?,
@@ -138,7 +140,11 @@ pub(crate) async fn files(
 }
 
 /// How many files, and how many bytes.
-pub(crate) async fn totals(tx: &mut Tx, transfer: Uuid, revision: i64) -> Result<(u64, u64), Error> {
+pub(crate) async fn totals(
+    tx: &mut Tx,
+    transfer: Uuid,
+    revision: i64,
+) -> Result<(u64, u64), Error> {
     let row = tx
         .one(
             "SELECT COUNT(sha256) AS files, CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS bytes
@@ -214,7 +220,12 @@ pub(crate) async fn set_fact(
 }
 
 /// Begins the next revision with everything of the last one.
-pub(crate) async fn carry_files(tx: &mut Tx, transfer: Uuid, from: i64, to: i64) -> Result<(), Error> {
+pub(crate) async fn carry_files(
+    tx: &mut Tx,
+    transfer: Uuid,
+    from: i64,
+    to: i64,
+) -> Result<(), Error> {
     tx.exec(
         "INSERT INTO transfer_files (transfer_id, revision, path, folded, kind, size_bytes, sha256,
                                      carried)

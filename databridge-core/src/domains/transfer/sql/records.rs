@@ -84,7 +84,10 @@ pub(crate) async fn insert_approval(
 }
 
 /// Every decision of every revision, in order, with who is answerable.
-pub(crate) async fn approvals(tx: &mut Tx, transfer: Uuid) -> Result<Vec<(UserId, Approval)>, Error> {
+pub(crate) async fn approvals(
+    tx: &mut Tx,
+    transfer: Uuid,
+) -> Result<Vec<(UserId, Approval)>, Error> {
     tx.all(
         "SELECT user_id, revision, stage, stage_key, role, decision, username, on_behalf_of,
                 separate, reason, manifest_digest, decided_at
@@ -174,7 +177,6 @@ pub(crate) struct StoredScan {
     pub manifest_digest: String,
     pub report: Json,
     pub decision: Option<Json>,
-    pub scanned_at: Timestamp,
 }
 
 pub(crate) async fn last_scan(
@@ -183,7 +185,7 @@ pub(crate) async fn last_scan(
     revision: i64,
 ) -> Result<Option<StoredScan>, Error> {
     tx.opt(
-        "SELECT id, manifest_digest, report, decision, scanned_at FROM scan_reports
+        "SELECT id, manifest_digest, report, decision FROM scan_reports
          WHERE transfer_id = $1 AND revision = $2 ORDER BY id DESC LIMIT 1",
         params![transfer, revision],
     )
@@ -194,13 +196,16 @@ pub(crate) async fn last_scan(
             manifest_digest: row.get("manifest_digest")?,
             report: row.get("report")?,
             decision: row.opt("decision")?,
-            scanned_at: row.get("scanned_at")?,
         })
     })
     .transpose()
 }
 
-pub(crate) async fn set_scan_decision(tx: &mut Tx, scan: Uuid, decision: Json) -> Result<(), Error> {
+pub(crate) async fn set_scan_decision(
+    tx: &mut Tx,
+    scan: Uuid,
+    decision: Json,
+) -> Result<(), Error> {
     tx.exec("UPDATE scan_reports SET decision = $1 WHERE id = $2", params![decision, scan]).await?;
     Ok(())
 }

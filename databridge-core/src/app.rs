@@ -1,0 +1,184 @@
+//! The one way in: every command and query of every domain, over one store.
+//!
+//! Shells (daemon, CLI, bindings) build a [`Call`] and show what it answers; they
+//! hold no rule. [`routes`] is the same list as the REST interface has it.
+
+mod background;
+mod call;
+pub mod config;
+mod dispatch;
+mod embedded;
+mod keys;
+pub mod routes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub use call::Call;
+pub use config::Config;
+pub use keys::Keys;
+
+use crate::base::error::Error;
+use crate::base::id::OrgId;
+use crate::control::commands::Store;
+use crate::control::ctx::Ctx;
+use crate::control::db::Db;
+use crate::control::identity::{self, Session, Tokens};
+use crate::control::jobs::{self, Worker};
+use crate::control::ledger;
+use crate::domains::transfer;
+
+/// DataBridge over an open store. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    store: Store,
+    transfers: transfer::Service,
+    tokens: Tokens,
+    keys: Arc<Keys>,
+    signer: ledger::Signer,
+    config: Arc<Config>,
+    org: OrgId,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A store that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// DataBridge over it.
+    pub app: App,
+    /// The first admin's password, where the store is new: told only now.
+    pub one_time_password: Option<String>,
+}
+
+impl App {
+    /// Opens the store that `config` names, and makes it where it is new.
+    ///
+    /// # Errors
+    /// [`config::Error`], [`crate::control::db::Error`], [`keys`]' own.
+    pub async fn open(config: Config) -> Result<Opened, Error> {
+        config.make_folders()?;
+        let keys = Keys::open(&config.data.join("keys"))?;
+        let store = Store::new(Db::open(&config.target(), &[transfer::MIGRATIONS]).await?);
+        let (org, one_time_password) = identity::first_start(&store).await?;
+        let signer = keys.signer()?;
+        let transfers = transfer::Service::new(
+            store.clone(),
+            config.places(),
+            config.policy(),
+            keys.receipts()?,
+            signer.clone(),
+            config::host_name(),
+        );
+        let app = Self {
+            store,
+            transfers,
+            tokens: Tokens::new(keys.token_secret()),
+            keys: Arc::new(keys),
+            signer,
+            config: Arc::new(config),
+            org,
+        };
+        Ok(Opened { app, one_time_password })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The public halves of the store's keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The store's organisation.
+    pub fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// Tells of every commit of this process.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.store.changes()
+    }
+
+    /// The transfer domain, for what streams and so is no [`Call`].
+    pub fn transfers(&self) -> &transfer::Service {
+        &self.transfers
+    }
+
+    /// Signs somebody in by password; `new_password` changes it on the way.
+    ///
+    /// # Errors
+    /// [`identity::Error::WrongCredentials`], [`identity::Error::MustChangePassword`].
+    pub async fn login(
+        &self,
+        username: &str,
+        password: String,
+        new_password: Option<String>,
+    ) -> Result<Session, Error> {
+        identity::login(&self.store, &self.tokens, self.org, username, password, new_password).await
+    }
+
+    /// Who the bearer of a token or an API key is.
+    ///
+    /// # Errors
+    /// [`identity::Error::BadToken`].
+    pub async fn authenticate(&self, bearer: &str) -> Result<Ctx, Error> {
+        identity::authenticate(&self.store, &self.tokens, bearer).await
+    }
+
+    /// The OS user as the actor of this store, for whoever opens its files.
+    ///
+    /// # Errors
+    /// [`identity::Error::NoUser`] where `on_behalf_of` is not known.
+    pub async fn embedded(&self, on_behalf_of: Option<&str>) -> Result<Ctx, Error> {
+        identity::os_user(&self.store, self.org, &config::os_user_name(), on_behalf_of).await
+    }
+
+    /// A worker for every domain's jobs.
+    pub fn worker(&self) -> Worker {
+        let owner = format!("{}:{}:{}", config::host_name(), std::process::id(), Uuid::new_v4());
+        let settings = jobs::Settings { lease: self.config.lease(), ..jobs::Settings::default() };
+        Worker::new(self.store.clone(), vec![Arc::new(self.transfers.clone())], settings, owner)
+    }
+
+    /// Every role that some domain knows.
+    pub fn roles() -> Vec<&'static str> {
+        transfer::state::MATRIX.iter().map(|(role, _)| *role).collect()
+    }
+
+    /// Reads the whole ledger and holds it against the checkpoints kept beside the
+    /// database and against `notes` kept elsewhere.
+    ///
+    /// # Errors
+    /// [`ledger::Error`] where it could not be read, or a note is not acceptable.
+    pub async fn verify_ledger(&self, notes: &[String]) -> Result<ledger::Report, Error> {
+        let key = self.signer.verifier_key();
+        let mut checkpoints = Vec::new();
+        if let Some(path) = ledger::newest(&self.config.checkpoints())? {
+            checkpoints.push(ledger::Checkpoint::open(&read(&path)?, &key)?);
+        }
+        for note in notes {
+            checkpoints.push(ledger::Checkpoint::open(note, &key)?);
+        }
+        let mut tx = self.store.db().read().await?;
+        Ok(ledger::verify(&mut tx, &checkpoints).await?)
+    }
+
+    /// Closes the store.
+    pub async fn close(&self) {
+        self.store.db().close().await;
+    }
+}
+
+fn read(path: &Path) -> Result<String, ledger::Error> {
+    std::fs::read_to_string(path)
+        .map_err(|source| ledger::Error::Io { path: path.display().to_string(), source })
+}

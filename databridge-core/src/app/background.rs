@@ -1,0 +1,62 @@
+//! What runs beside the answers: workers, the sealer, the keeper of checkpoints.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::App;
+use crate::base::cancel::Cancel;
+use crate::base::error::Error;
+use crate::control::db::dialect::Dialect;
+use crate::control::ledger;
+
+/// How often the ledger is looked after where nothing tells of a change.
+const TICK: Duration = Duration::from_millis(500);
+
+impl App {
+    /// Works jobs and looks after the ledger until `stop` is raised; jobs in hand
+    /// are put back.
+    pub async fn run(&self, stop: &Cancel) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..self.config.workers {
+            let (worker, stop) = (self.worker(), stop.clone());
+            tasks.spawn(async move { worker.run(&stop).await });
+        }
+        let (app, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move { app.keep_ledger(&stop).await });
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn keep_ledger(&self, stop: &Cancel) {
+        let mut changes = self.store.changes();
+        let mut kept = None;
+        while !stop.is_cancelled() {
+            if let Err(error) = self.look_after_ledger(&mut kept).await {
+                warn!(error = error.chain(), "the ledger could not be looked after");
+            }
+            // At most so often: a checkpoint a second is enough for anybody.
+            tokio::time::sleep(TICK / 2).await;
+            let _ = tokio::time::timeout(TICK, changes.changed()).await;
+        }
+        if let Err(error) = self.look_after_ledger(&mut kept).await {
+            warn!(error = error.chain(), "the last checkpoint could not be kept");
+        }
+    }
+
+    /// Seals what waits, and keeps a checkpoint outside the database where events
+    /// came since the last.
+    pub(super) async fn look_after_ledger(&self, kept: &mut Option<u64>) -> Result<(), Error> {
+        if self.store.db().dialect() == Dialect::Postgres {
+            while self.store.seal().await? > 0 {}
+        }
+        let (size, note) = self.checkpoint().await?;
+        if size > 0 && *kept != Some(size) {
+            let folder = self.config.checkpoints();
+            tokio::task::spawn_blocking(move || ledger::keep(&folder, size, &note))
+                .await
+                .map_err(|e| ledger::Error::Checkpoint(e.to_string()))??;
+            *kept = Some(size);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Every command and query, as data: what a shell sends and the store answers.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::control::identity::{NewUser, RoleChange};
+use crate::control::jobs;
+use crate::domains::transfer::{Create, Filter, NewChain};
+
+/// Query strings carry numbers as text.
+fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: std::str::FromStr + Deserialize<'de>,
+    T::Err: std::fmt::Display,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<T> {
+        Number(T),
+        Text(String),
+    }
+    match Option::<Either<T>>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Number(n)) => Ok(Some(n)),
+        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+/// One transfer, by its code.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// `TRF-00042`.
+    pub code: String,
+}
+
+/// One transfer and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Because {
+    /// `TRF-00042`.
+    pub code: String,
+    /// Up to 2,000 characters; kept and shown.
+    pub reason: String,
+}
+
+/// What the store is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Call {
+    /// Makes a transfer.
+    TransferCreate(Create),
+    /// Transfers that the caller may see, newest first.
+    TransferList {
+        /// In this state.
+        #[serde(default)]
+        state: Option<crate::domains::transfer::state::State>,
+        /// Of this project.
+        #[serde(default)]
+        project: Option<String>,
+        /// The last code of the page before.
+        #[serde(default)]
+        after: Option<String>,
+        /// 1 to 200; 50 where it is not said.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+    },
+    /// Everything about a transfer.
+    TransferShow(Code),
+    /// Its files.
+    TransferFiles(Code),
+    /// Takes a file out.
+    TransferRemoveFile {
+        /// The transfer.
+        code: String,
+        /// The file.
+        path: String,
+    },
+    /// Asks for review.
+    TransferSubmit(Code),
+    /// Withdraws it.
+    TransferCancel {
+        /// The transfer.
+        code: String,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// What happened to it.
+    TransferHistory {
+        /// The transfer.
+        code: String,
+        /// After this position; -1 is from the beginning.
+        #[serde(default, deserialize_with = "number")]
+        after: Option<i64>,
+        /// 1 to 1000.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+        /// Waits up to so many seconds (at most 60) for an event to come.
+        #[serde(default, deserialize_with = "number")]
+        wait: Option<u64>,
+    },
+    /// Its signed receipt.
+    TransferReceipt(Code),
+    /// What waits for the caller's decision.
+    ApprovalsWaiting {},
+    /// Agrees, at the current stage.
+    Approve {
+        /// The transfer.
+        code: String,
+        /// The manifest digest that was looked at; refused where it is another now.
+        #[serde(default)]
+        manifest_digest: Option<String>,
+        /// A word with it.
+        #[serde(default)]
+        comment: Option<String>,
+    },
+    /// Gives it back.
+    Reject(Because),
+    /// Stands in for the stages that are left.
+    OverrideApproval(Because),
+    /// Starts the scan.
+    Scan(Code),
+    /// Decides on what a scan left open.
+    Decide {
+        /// The transfer.
+        code: String,
+        /// What.
+        decision: Decision,
+        /// Why.
+        reason: String,
+    },
+    /// Starts the way to production.
+    Start(Code),
+    /// Takes a failed step up again.
+    Retry(Code),
+    /// Approval chains, every version.
+    ChainList {},
+    /// Defines a chain or its next version.
+    ChainDefine(NewChain),
+    /// Everybody.
+    UserList {},
+    /// Makes somebody known.
+    UserCreate(NewUser),
+    /// Gives or takes a role.
+    UserRole(RoleChange),
+    /// Lets somebody in, or no longer.
+    UserActive {
+        /// Who.
+        username: String,
+        /// Whether.
+        active: bool,
+    },
+    /// Sets somebody's password.
+    UserPassword {
+        /// Who.
+        username: String,
+        /// At least 12 characters.
+        new_password: String,
+    },
+    /// Who the caller is.
+    Me {},
+    /// Ends the caller's sessions.
+    Logout {},
+    /// Makes an API key.
+    KeyCreate {
+        /// What to call it.
+        name: String,
+        /// For somebody else.
+        #[serde(default)]
+        username: Option<String>,
+        /// Until when it holds.
+        #[serde(default)]
+        expires_at: Option<Timestamp>,
+    },
+    /// API keys.
+    KeyList {
+        /// Of somebody else.
+        #[serde(default)]
+        username: Option<String>,
+    },
+    /// Ends an API key.
+    KeyRevoke {
+        /// Which.
+        name: String,
+        /// Of somebody else.
+        #[serde(default)]
+        username: Option<String>,
+    },
+    /// What happened, to everything the caller may see.
+    Activity {
+        /// After this position; -1 is from the beginning.
+        #[serde(default, deserialize_with = "number")]
+        after: Option<i64>,
+        /// 1 to 1000.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+    },
+    /// Jobs, newest first.
+    JobList {
+        /// In this state.
+        #[serde(default)]
+        state: Option<jobs::State>,
+        /// 1 to 200.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+    },
+    /// Reads the whole ledger and proves it.
+    LedgerVerify {
+        /// Checkpoints kept elsewhere, as signed notes.
+        #[serde(default)]
+        checkpoints: Vec<String>,
+    },
+    /// The newest signed checkpoint, and the key that verifies it.
+    LedgerCheckpoint {},
+    /// The public key that verifies receipts.
+    ReceiptKey {},
+}
+
+/// A decision on a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Decision {
+    /// Lets an undecided scan pass.
+    Accept,
+    /// Gives it back to its artist.
+    SendBack,
+    /// Declares a finding wrong (admin).
+    Release,
+    /// Goes on without a scan (admin).
+    OverrideScan,
+}
+
+impl Call {
+    /// Whether it changes anything: only then an idempotency key counts.
+    pub fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::TransferList { .. }
+                | Self::TransferShow(_)
+                | Self::TransferFiles(_)
+                | Self::TransferHistory { .. }
+                | Self::TransferReceipt(_)
+                | Self::ApprovalsWaiting {}
+                | Self::ChainList {}
+                | Self::UserList {}
+                | Self::Me {}
+                | Self::KeyList { .. }
+                | Self::Activity { .. }
+                | Self::JobList { .. }
+                | Self::LedgerVerify { .. }
+                | Self::LedgerCheckpoint {}
+                | Self::ReceiptKey {}
+        )
+    }
+
+    pub(super) fn filter(
+        state: Option<crate::domains::transfer::state::State>,
+        project: Option<String>,
+        after: Option<String>,
+        limit: Option<i64>,
+    ) -> Filter {
+        Filter { state, project, after, limit }
+    }
+}

@@ -1,0 +1,273 @@
+//! What an operator decides, as one TOML file has it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{ErrorKind, Fault};
+use crate::control::db::Target;
+use crate::domains::transfer::{Places, Policy};
+use crate::media::{copy, scan};
+
+/// Everything that can be set; what is not set has these defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where DataBridge keeps what is its own: database, keys, checkpoints.
+    pub data: PathBuf,
+    /// `postgres://…` for a store shared by hosts; without it SQLite in `data`.
+    #[serde(skip_serializing)]
+    pub database: Option<String>,
+    /// Staging's root; `data/staging` where it is not set.
+    pub staging: Option<PathBuf>,
+    /// Production's root; `data/production` where it is not set.
+    pub production: Option<PathBuf>,
+    /// Where the daemon listens.
+    pub listen: String,
+    /// Jobs done at a time by this process; 0 serves without working.
+    pub workers: usize,
+    /// Seconds that a job stays with a worker that says nothing, 1 to 3600.
+    pub lease_seconds: u64,
+    /// The largest upload, in bytes.
+    pub max_upload_bytes: u64,
+    /// How files are scanned.
+    pub scan: scan::Settings,
+    /// How they are written into production.
+    pub copy: CopyConfig,
+}
+
+/// How files are written into production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CopyConfig {
+    /// Permissions of folders, octal.
+    pub dir_mode: String,
+    /// Permissions of files, octal.
+    pub file_mode: String,
+    /// Whether files keep their modification time.
+    pub keep_mtime: bool,
+    /// At most so many bytes a second.
+    pub limit_bytes_per_second: Option<u64>,
+}
+
+impl Default for CopyConfig {
+    fn default() -> Self {
+        Self {
+            dir_mode: "0755".into(),
+            file_mode: "0644".into(),
+            keep_mtime: true,
+            limit_bytes_per_second: None,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("databridge-data"),
+            database: None,
+            staging: None,
+            production: None,
+            listen: "127.0.0.1:8000".into(),
+            workers: 2,
+            lease_seconds: 30,
+            max_upload_bytes: 1 << 40,
+            scan: scan::Settings::default(),
+            copy: CopyConfig::default(),
+        }
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is wrong.
+    #[error("{setting} is not acceptable: {reason}")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A folder cannot be made or used.
+    #[error("{setting} {path} cannot be used")]
+    Folder {
+        /// Which setting.
+        setting: &'static str,
+        /// Which folder.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Folder { .. } => ErrorKind::Io,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Setting { .. } => "config.setting",
+            Self::Folder { .. } => "config.folder",
+        }
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("`databridge config check` tells what is in force".into())
+    }
+}
+
+fn octal(setting: &'static str, text: &str) -> Result<u32, Error> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => {
+            Err(Error::Setting { setting, reason: format!("{text:?} is no octal mode up to 0777") })
+        }
+    }
+}
+
+impl Config {
+    /// The embedded default in a data folder.
+    pub fn at(data: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), ..Self::default() }
+    }
+
+    /// Whether all of it can work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], naming the first that cannot.
+    pub fn check(&self) -> Result<(), Error> {
+        let setting =
+            |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
+        octal("copy.dir_mode", &self.copy.dir_mode)?;
+        octal("copy.file_mode", &self.copy.file_mode)?;
+        let places = self.places();
+        if !(1..=3600).contains(&self.lease_seconds) {
+            return setting("lease_seconds", "1 to 3600");
+        }
+        if places.staging.starts_with(&places.production)
+            || places.production.starts_with(&places.staging)
+        {
+            return setting("production", "staging and production must not be inside each other");
+        }
+        if self.database.as_ref().is_some_and(|url| !url.starts_with("postgres")) {
+            return setting("database", "it is not a postgres:// URL");
+        }
+        Ok(())
+    }
+
+    /// Makes the folders that are missing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn make_folders(&self) -> Result<(), Error> {
+        self.check()?;
+        let places = self.places();
+        make("data", &self.data, 0o700)?;
+        make("staging", &places.staging, 0o755)?;
+        make("production", &places.production, 0o755)
+    }
+
+    /// The two roots, absolute.
+    pub fn places(&self) -> Places {
+        let data = absolute(&self.data);
+        let root = |set: &Option<PathBuf>, name: &str| match set {
+            Some(path) => absolute(path),
+            None => data.join(name),
+        };
+        Places {
+            staging: root(&self.staging, "staging"),
+            production: root(&self.production, "production"),
+        }
+    }
+
+    /// The database.
+    pub fn target(&self) -> Target {
+        match &self.database {
+            Some(url) => Target::Postgres(url.clone()),
+            None => Target::Sqlite(self.data.join("databridge.db")),
+        }
+    }
+
+    /// Where signed checkpoints are kept.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.data.join("checkpoints")
+    }
+
+    /// How long a job stays with a worker that says nothing.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            scan: self.scan.clone(),
+            copy: copy::Policy {
+                // Both were checked when the folders were made.
+                dir_mode: octal("copy.dir_mode", &self.copy.dir_mode).unwrap_or(0o755),
+                file_mode: octal("copy.file_mode", &self.copy.file_mode).unwrap_or(0o644),
+                keep_mtime: self.copy.keep_mtime,
+                limit_bytes_per_second: self.copy.limit_bytes_per_second,
+                jobs: None,
+            },
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn make(setting: &'static str, path: &Path, mode: u32) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| Error::Folder { setting, path: path.display().to_string(), source })
+}
+
+/// This host, as receipts and leases name it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The OS user: who is answerable for what an embedded store does.
+pub fn os_user_name() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("uid{uid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_works_and_staging_is_not_in_production() {
+        assert!(Config::default().check().is_ok());
+        let nested = Config {
+            staging: Some("/mnt/production/staging".into()),
+            production: Some("/mnt/production".into()),
+            ..Config::default()
+        };
+        assert!(nested.check().is_err());
+    }
+
+    #[test]
+    fn setuid_is_no_mode() {
+        let mut config = Config::default();
+        config.copy.file_mode = "4755".into();
+        assert!(config.check().is_err());
+    }
+}

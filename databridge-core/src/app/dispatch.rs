@@ -1,0 +1,180 @@
+//! From a [`Call`] to the service that answers it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::call::Decision;
+use super::{App, Call};
+use crate::base::error::Error;
+use crate::control::ctx::{Ctx, Idempotency};
+use crate::control::identity::{self, MATRIX, Permission};
+use crate::control::{jobs, ledger};
+use crate::media::checksum::Sha256;
+
+/// The longest a history is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Events of other processes make no noise here: they are looked for.
+const LOOK: Duration = Duration::from_millis(250);
+
+fn json<T: Serialize>(value: T) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|e| {
+        let source = e.into();
+        crate::control::db::Error::Column { column: "response".into(), source }.into()
+    })
+}
+
+impl App {
+    /// Answers `call` for `ctx`. With an idempotency key, the same call twice is
+    /// done once and answered twice.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub async fn call(&self, ctx: &Ctx, call: Call, key: Option<&str>) -> Result<Value, Error> {
+        let mut ctx = ctx.clone();
+        if let Some(key) = key.filter(|_| call.writes()) {
+            let request = Sha256::of(json(&call)?.to_string().as_bytes()).0.to_vec();
+            ctx.idempotency = Some(Idempotency { key: key.to_owned(), request });
+            if let Some(answer) = self.store.replay(&ctx).await? {
+                return Ok(answer);
+            }
+        }
+        match self.answer(&ctx, call).await {
+            // The same key at the same time: the other one was first.
+            Err(error) if error.code() == "db.exists" && ctx.idempotency.is_some() => {
+                self.store.replay(&ctx).await?.ok_or(error)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn answer(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+        let t = &self.transfers;
+        match call {
+            Call::TransferCreate(create) => json(t.create(ctx, create).await?),
+            Call::TransferList { state, project, after, limit } => {
+                json(t.list(ctx, &Call::filter(state, project, after, limit)).await?)
+            }
+            Call::TransferShow(c) => json(t.show(ctx, &c.code).await?),
+            Call::TransferFiles(c) => json(t.files(ctx, &c.code).await?),
+            Call::TransferRemoveFile { code, path } => {
+                json(t.remove_file(ctx, &code, &path).await?)
+            }
+            Call::TransferSubmit(c) => json(t.submit(ctx, &c.code).await?),
+            Call::TransferCancel { code, reason } => {
+                json(t.cancel(ctx, &code, reason.as_deref()).await?)
+            }
+            Call::TransferHistory { code, after, limit, wait } => {
+                json(self.history(ctx, &code, after, limit, wait).await?)
+            }
+            Call::TransferReceipt(c) => t.receipt(ctx, &c.code).await,
+            Call::ApprovalsWaiting {} => json(t.waiting(ctx).await?),
+            Call::Approve { code, manifest_digest, comment } => {
+                json(t.approve(ctx, &code, manifest_digest.as_deref(), comment.as_deref()).await?)
+            }
+            Call::Reject(b) => json(t.reject(ctx, &b.code, &b.reason).await?),
+            Call::OverrideApproval(b) => json(t.override_approval(ctx, &b.code, &b.reason).await?),
+            Call::Scan(c) => json(t.scan(ctx, &c.code).await?),
+            Call::Decide { code, decision, reason } => json(match decision {
+                Decision::Accept => t.accept(ctx, &code, &reason).await?,
+                Decision::SendBack => t.send_back(ctx, &code, &reason).await?,
+                Decision::Release => t.release(ctx, &code, &reason).await?,
+                Decision::OverrideScan => t.override_scan(ctx, &code, &reason).await?,
+            }),
+            Call::Start(c) => json(t.start(ctx, &c.code).await?),
+            Call::Retry(c) => json(t.retry(ctx, &c.code).await?),
+            Call::ChainList {} => json(t.chains(ctx).await?),
+            Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
+            other => self.answer_kernel(ctx, other).await,
+        }
+    }
+
+    /// What the kernel itself answers.
+    async fn answer_kernel(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+        let (store, roles) = (&self.store, Self::roles());
+        match call {
+            Call::UserList {} => json(identity::list_users(store, ctx).await?),
+            Call::UserCreate(new) => json(identity::create_user(store, ctx, &roles, new).await?),
+            Call::UserRole(change) => json(identity::set_role(store, ctx, &roles, change).await?),
+            Call::UserActive { username, active } => {
+                json(identity::set_active(store, ctx, &username, active).await?)
+            }
+            Call::UserPassword { username, new_password } => {
+                json(identity::set_password(store, ctx, &username, new_password).await?)
+            }
+            Call::Me {} => json(json!({
+                "username": ctx.actor.username,
+                "on_behalf_of": ctx.actor.on_behalf_of,
+                "authority": ctx.actor.authority,
+                "grants": ctx.actor.grants,
+            })),
+            Call::Logout {} => json(identity::logout(store, ctx).await?),
+            Call::KeyCreate { name, username, expires_at } => json(
+                identity::create_key(store, ctx, &name, username.as_deref(), expires_at).await?,
+            ),
+            Call::KeyList { username } => {
+                json(identity::list_keys(store, ctx, username.as_deref()).await?)
+            }
+            Call::KeyRevoke { name, username } => {
+                json(identity::revoke_key(store, ctx, &name, username.as_deref()).await?)
+            }
+            Call::Activity { after, limit } => {
+                ctx.require(MATRIX, Permission::ReadLedger, None)?;
+                let mut tx = store.db().read().await?;
+                let limit = limit.unwrap_or(100).clamp(1, 1000);
+                json(ledger::history(&mut tx, ctx.org, None, after.unwrap_or(-1), limit).await?)
+            }
+            Call::JobList { state, limit } => {
+                ctx.require(MATRIX, Permission::ManageJobs, None)?;
+                let mut tx = store.db().read().await?;
+                let limit = limit.unwrap_or(50).clamp(1, 200);
+                json(jobs::list(&mut tx, ctx.org, state, None, limit).await?)
+            }
+            Call::LedgerVerify { checkpoints } => {
+                ctx.require(MATRIX, Permission::ReadLedger, None)?;
+                json(self.verify_ledger(&checkpoints).await?)
+            }
+            Call::LedgerCheckpoint {} => {
+                let (size, note) = self.checkpoint().await?;
+                json(json!({
+                    "size": size, "note": note, "verifier_key": self.signer.verifier_key(),
+                }))
+            }
+            Call::ReceiptKey {} => json(json!({
+                "pem": self.keys.receipt_key().to_pem(), "key_id": self.keys.receipt_key().key_id(),
+            })),
+            _ => Err(crate::control::db::Error::NoRow.into()),
+        }
+    }
+
+    /// The history after a position; where there is none yet and the caller wants
+    /// to wait, as soon as there is.
+    async fn history(
+        &self,
+        ctx: &Ctx,
+        code: &str,
+        after: Option<i64>,
+        limit: Option<i64>,
+        wait: Option<u64>,
+    ) -> Result<Vec<ledger::Page>, Error> {
+        let (after, limit) = (after.unwrap_or(-1), limit.unwrap_or(1000));
+        let deadline = Instant::now() + Duration::from_secs(wait.unwrap_or(0)).min(LONGEST_WAIT);
+        let mut changes = self.store.changes();
+        loop {
+            let page = self.transfers.history(ctx, code, after, limit).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !page.is_empty() || left.is_zero() {
+                return Ok(page);
+            }
+            let _ = tokio::time::timeout(left.min(LOOK), changes.changed()).await;
+        }
+    }
+
+    /// Signs the ledger as it now is.
+    pub(super) async fn checkpoint(&self) -> Result<(u64, String), Error> {
+        let mut tx = self.store.db().read().await?;
+        let (size, root) = ledger::seal::head(&mut tx).await?;
+        Ok((size, self.signer.sign(size, root)?))
+    }
+}

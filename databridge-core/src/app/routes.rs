@@ -1,0 +1,196 @@
+//! The REST interface as a table: one row a [`Call`](super::Call). The daemon
+//! serves it and the client walks it, so that they cannot disagree.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// An HTTP method (RFC 9110).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Acts.
+    Post,
+    /// Takes away.
+    Delete,
+}
+
+/// Where a call is served.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Route {
+    /// The call's name.
+    pub op: &'static str,
+    /// How.
+    pub method: Method,
+    /// Below `/api/v1`; `{name}` is a field of the call, `{*name}` one with slashes.
+    pub path: &'static str,
+}
+
+/// The root of all paths.
+pub const PREFIX: &str = "/api/v1";
+
+const fn route(method: Method, path: &'static str, op: &'static str) -> Route {
+    Route { op, method, path }
+}
+
+use Method::{Delete, Get, Post};
+
+/// Every call.
+pub const ROUTES: &[Route] = &[
+    route(Post, "/transfers", "transfer_create"),
+    route(Get, "/transfers", "transfer_list"),
+    route(Get, "/transfers/{code}", "transfer_show"),
+    route(Get, "/transfers/{code}/files", "transfer_files"),
+    route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
+    route(Post, "/transfers/{code}/submit", "transfer_submit"),
+    route(Post, "/transfers/{code}/cancel", "transfer_cancel"),
+    route(Get, "/transfers/{code}/history", "transfer_history"),
+    route(Get, "/transfers/{code}/receipt", "transfer_receipt"),
+    route(Get, "/approvals", "approvals_waiting"),
+    route(Post, "/approvals/{code}/approve", "approve"),
+    route(Post, "/approvals/{code}/reject", "reject"),
+    route(Post, "/approvals/{code}/override", "override_approval"),
+    route(Get, "/approvals/chains", "chain_list"),
+    route(Post, "/approvals/chains", "chain_define"),
+    route(Post, "/scanning/{code}/start", "scan"),
+    route(Post, "/scanning/{code}/decide", "decide"),
+    route(Post, "/transfer-ops/{code}/start", "start"),
+    route(Post, "/transfer-ops/{code}/retry", "retry"),
+    route(Get, "/transfer-ops/jobs", "job_list"),
+    route(Get, "/transfer-ops/receipt-key", "receipt_key"),
+    route(Get, "/activity", "activity"),
+    route(Post, "/activity/verify", "ledger_verify"),
+    route(Get, "/activity/checkpoint", "ledger_checkpoint"),
+    route(Get, "/users", "user_list"),
+    route(Post, "/users", "user_create"),
+    route(Post, "/users/{username}/roles", "user_role"),
+    route(Post, "/users/{username}/active", "user_active"),
+    route(Post, "/users/{username}/password", "user_password"),
+    route(Get, "/auth/me", "me"),
+    route(Post, "/auth/logout", "logout"),
+    route(Get, "/auth/keys", "key_list"),
+    route(Post, "/auth/keys", "key_create"),
+    route(Delete, "/auth/keys/{name}", "key_revoke"),
+];
+
+/// A call as an HTTP request: method, path with query, body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// How.
+    pub method: Method,
+    /// Below the server's address, percent-encoded.
+    pub path: String,
+    /// For [`Method::Post`].
+    pub body: Option<Value>,
+}
+
+/// Percent-encodes what RFC 3986 does not leave unreserved; slashes stay where the
+/// field is a path.
+fn encode(text: &str, keep_slashes: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(byte.into())
+            }
+            b'/' if keep_slashes => out.push('/'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The path below the server's address where a file of a transfer is put.
+pub fn upload_path(code: &str, path: &str) -> String {
+    format!("{PREFIX}/transfers/{}/files/{}", encode(code, false), encode(path, true))
+}
+
+/// The request that carries a call to a daemon; `None` where there is no such call.
+pub fn request(call: &super::Call) -> Option<Request> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(call) else { return None };
+    let op = fields.remove("op")?;
+    let route = ROUTES.iter().find(|route| op == route.op)?;
+    let mut path = PREFIX.to_owned();
+    for part in route.path.split('/').skip(1) {
+        path.push('/');
+        match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+            None => path.push_str(part),
+            Some(name) => {
+                let rest = name.strip_prefix('*');
+                let value = fields.remove(rest.unwrap_or(name))?;
+                path.push_str(&encode(value.as_str()?, rest.is_some()));
+            }
+        }
+    }
+    fields.retain(|_, value| !value.is_null());
+    let body = match route.method {
+        Method::Post => Some(Value::Object(fields)),
+        Method::Get | Method::Delete => {
+            path.push_str(&query(&fields));
+            None
+        }
+    };
+    Some(Request { method: route.method, path, body })
+}
+
+fn query(fields: &Map<String, Value>) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("{name}={}", encode(&text, false))
+        })
+        .collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// The call that a request's fields (path, query and body together) make.
+///
+/// # Errors
+/// What is wrong with the fields.
+pub fn call(op: &str, mut fields: Map<String, Value>) -> Result<super::Call, serde_json::Error> {
+    fields.insert("op".into(), op.into());
+    serde_json::from_value(Value::Object(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Call;
+    use super::super::call::Code;
+    use super::*;
+
+    #[test]
+    fn a_call_becomes_a_request_and_a_call_again() {
+        let call = Call::TransferRemoveFile { code: "TRF-00001".into(), path: "a b/c#.exr".into() };
+        let made = request(&call).unwrap();
+        assert_eq!(made.method, Method::Delete);
+        assert_eq!(made.path, "/api/v1/transfers/TRF-00001/files/a%20b/c%23.exr");
+        let history = Call::TransferHistory {
+            code: "TRF-00001".into(),
+            after: Some(3),
+            limit: None,
+            wait: Some(5),
+        };
+        assert_eq!(
+            request(&history).unwrap().path,
+            "/api/v1/transfers/TRF-00001/history?after=3&wait=5"
+        );
+        let fields = [("code", "TRF-00001"), ("after", "3")];
+        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
+        assert!(super::call("transfer_history", fields).is_ok());
+    }
+
+    #[test]
+    fn every_route_is_a_call_and_unknown_fields_are_refused() {
+        for route in ROUTES {
+            let error = super::call(route.op, Map::new()).err().map(|e| e.to_string());
+            assert!(!error.is_some_and(|e| e.contains("unknown variant")), "{}", route.op);
+        }
+        let code = Call::TransferShow(Code { code: "x".into() });
+        assert!(request(&code).is_some());
+        let fields =
+            Map::from_iter([("code".to_owned(), "x".into()), ("oops".to_owned(), 1.into())]);
+        assert!(super::call("transfer_show", fields).is_err());
+    }
+}
