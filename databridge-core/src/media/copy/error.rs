@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::base::error::{ErrorKind, Fault};
 use crate::media::checksum::{self, Sha256};
 use crate::media::{manifest, storage};
-use crate::media::{manifest, walk};
 
 /// A copy that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -202,8 +201,13 @@ impl Error {
             Some(Errno::ROFS) => Self::ReadOnly { path },
             Some(Errno::ACCESS | Errno::PERM) => Self::Permission { path, source },
             Some(
-                Errno::STALE | Errno::IO | Errno::NOTCONN | Errno::HOSTDOWN | Errno::NODEV
-                | Errno::NXIO | Errno::TIMEDOUT,
+                Errno::STALE
+                | Errno::IO
+                | Errno::NOTCONN
+                | Errno::HOSTDOWN
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::TIMEDOUT,
             ) => Self::StaleMount { path, source },
             _ => Self::Io { path, source },
         }
@@ -297,13 +301,23 @@ impl Fault for Error {
             Self::InsideSource { .. } => "Choose a destination outside the source.",
             Self::NoSpace { .. } => "Make room at the destination and try again: it resumes.",
             Self::ReadOnly { .. } => "Have the file system mounted for writing.",
-            Self::Permission { .. } => "Let the user that runs this read the source and write the destination's parent folder.",
-            Self::StaleMount { .. } => "Check the mount and its server or disk, then try again: it resumes.",
+            Self::Permission { .. } => {
+                "Let the user that runs this read the source and write the destination's parent folder."
+            }
+            Self::StaleMount { .. } => {
+                "Check the mount and its server or disk, then try again: it resumes."
+            }
             Self::SourceMissing { .. } => "Bring the file back, or describe the source anew.",
             Self::SourceChanged { .. } => "Copy when nobody writes to the source.",
-            Self::SourceDiffers { .. } => "The source is not what was approved: find out who changed it.",
-            Self::ReadBackMismatch { .. } => "Try again: damaged files are rewritten. If it recurs, distrust the destination's storage.",
-            Self::PartialDiffers { .. } => "Try again: what does not belong is removed and what is missing is written.",
+            Self::SourceDiffers { .. } => {
+                "The source is not what was approved: find out who changed it."
+            }
+            Self::ReadBackMismatch { .. } => {
+                "Try again: damaged files are rewritten. If it recurs, distrust the destination's storage."
+            }
+            Self::PartialDiffers { .. } => {
+                "Try again: what does not belong is removed and what is missing is written."
+            }
             Self::NotVerified { .. } => "Verify again before publishing.",
             Self::Fenced { .. } => "Stop: the copy belongs to a later worker.",
             Self::Source(error) => return error.hint(),

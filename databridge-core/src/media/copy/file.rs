@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use crate::media::checksum::Sha256;
+use crate::media::checksum::{Hasher, Sha256};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath, Stat};
 
@@ -144,11 +143,11 @@ impl<'a> Copier<'a> {
             reserve(target, size_bytes).map_err(|errno| site.blame(name, errno))?;
         }
         buffer.resize(BUFFER_BYTES, 0);
-        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut hash = Hasher::new(&[]);
         let (mut done, mut looked) = (0u64, Instant::now());
         loop {
-            let count = fill(&mut source.file, buffer)
-                .map_err(|error| Error::at(&source.path, error))?;
+            let count =
+                fill(&mut source.file, buffer).map_err(|error| Error::at(&source.path, error))?;
             let chunk = &buffer[..count];
             done += count as u64;
             if done > size_bytes || (count < BUFFER_BYTES && done < size_bytes) {
@@ -166,19 +165,11 @@ impl<'a> Copier<'a> {
                 break;
             }
         }
-        let mut sha256 = Sha256([0; 32]);
-        sha256.0.copy_from_slice(hash.finish().as_ref());
-        Ok(sha256)
+        Ok(hash.finish().sha256())
     }
 
     /// Mode and time, then to the device if `flush`; says the inode.
-    fn settle(
-        &self,
-        target: &File,
-        source: &Stat,
-        flush: bool,
-        name: &Path,
-    ) -> Result<u64, Error> {
+    fn settle(&self, target: &File, source: &Stat, flush: bool, name: &Path) -> Result<u64, Error> {
         let policy = self.session.plan.policy;
         let at = |errno: Errno| self.session.site.blame(name, errno);
         rustix::fs::fchmod(target, Mode::from_raw_mode(policy.file_mode & 0o777 | 0o400))

@@ -203,7 +203,9 @@ impl Journal {
     pub fn open(site: &Site) -> Result<Option<(Self, Record)>, Error> {
         let name = site.own(Kind::Journal);
         let loaded = Self::load(site, &name)?;
-        Ok(loaded.map(|(file, record)| (Self { file: Mutex::new(file), path: site.path(&name) }, record)))
+        Ok(loaded.map(|(file, record)| {
+            (Self { file: Mutex::new(file), path: site.path(&name) }, record)
+        }))
     }
 
     fn load(site: &Site, name: &Path) -> Result<Option<(File, Record)>, Error> {

@@ -99,7 +99,8 @@ impl Names {
         let rest = name.as_bytes().strip_prefix(self.stem.as_slice())?;
         let rest = std::str::from_utf8(rest).ok()?.strip_prefix(".databridge-")?;
         let kind = Kind::ALL.into_iter().find(|kind| rest.starts_with(kind.word()))?;
-        let (attempt, epoch) = rest.strip_prefix(kind.word())?.strip_prefix('.')?.split_once('.')?;
+        let (attempt, epoch) =
+            rest.strip_prefix(kind.word())?.strip_prefix('.')?.split_once('.')?;
         let sibling = Sibling {
             kind,
             attempt: Uuid::try_parse(attempt).ok()?,

@@ -36,9 +36,9 @@ impl Bucket {
 impl Pace {
     /// `None` or zero: as fast as it goes.
     pub fn new(bytes_per_second: Option<u64>) -> Self {
-        let bucket = bytes_per_second.filter(|&rate| rate > 0).map(|rate| {
-            (rate as f64, Mutex::new(Bucket { bytes: 0.0, at: Instant::now() }))
-        });
+        let bucket = bytes_per_second
+            .filter(|&rate| rate > 0)
+            .map(|rate| (rate as f64, Mutex::new(Bucket { bytes: 0.0, at: Instant::now() })));
         Self { bucket }
     }
 
@@ -49,10 +49,11 @@ impl Pace {
     pub fn spend(&self, bytes: u64, monitor: &dyn Monitor) -> Result<(), Error> {
         let mut wait = match &self.bucket {
             None => Duration::ZERO,
-            Some((rate, bucket)) => bucket
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(bytes as f64, *rate, Instant::now()),
+            Some((rate, bucket)) => bucket.lock().unwrap_or_else(PoisonError::into_inner).take(
+                bytes as f64,
+                *rate,
+                Instant::now(),
+            ),
         };
         loop {
             if monitor.cancelled() {

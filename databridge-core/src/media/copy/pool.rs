@@ -75,25 +75,37 @@ mod tests {
     fn each_item_once_and_the_first_failure_wins() {
         let seen = AtomicUsize::new(0);
         let items: Vec<usize> = (0..100).collect();
-        let all = each(Some(4), &items, &(), || (), |_, (), _| {
-            seen.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        });
+        let all = each(
+            Some(4),
+            &items,
+            &(),
+            || (),
+            |_, (), _| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            },
+        );
         assert!(all.is_ok());
         assert_eq!(seen.into_inner(), 100);
 
-        let failed = each(Some(4), &items, &(), || (), |&item, (), watch| {
-            if item == 3 {
-                return Err(Error::Busy { path: "three".into() });
-            }
-            if item > 3 {
-                while !watch.cancelled() {
-                    std::thread::yield_now();
+        let failed = each(
+            Some(4),
+            &items,
+            &(),
+            || (),
+            |&item, (), watch| {
+                if item == 3 {
+                    return Err(Error::Busy { path: "three".into() });
                 }
-                return Err(Error::Cancelled);
-            }
-            Ok(())
-        });
+                if item > 3 {
+                    while !watch.cancelled() {
+                        std::thread::yield_now();
+                    }
+                    return Err(Error::Cancelled);
+                }
+                Ok(())
+            },
+        );
         assert!(matches!(failed, Err(Error::Busy { .. })));
     }
 }

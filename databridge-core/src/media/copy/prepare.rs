@@ -101,8 +101,7 @@ fn take_up(plan: &Plan, site: &Site) -> Result<Prepared, Error> {
 fn refuse_others(site: &Site, plan: &Plan) -> Result<Vec<Sibling>, Error> {
     let own = site.own_siblings()?;
     let other = site.siblings()?.into_iter().find(|sibling| {
-        sibling.attempt != plan.attempt.id
-            && matches!(sibling.kind, Kind::Partial | Kind::Journal)
+        sibling.attempt != plan.attempt.id && matches!(sibling.kind, Kind::Partial | Kind::Journal)
     });
     match other {
         Some(other) => {
@@ -206,11 +205,8 @@ pub(super) fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
 /// Creates the parent and what is missing above it, each durably.
 pub(super) fn create_parent(plan: &Plan) -> Result<(), Error> {
     let (parent, _) = split(&plan.destination)?;
-    let missing: Vec<PathBuf> = parent
-        .ancestors()
-        .take_while(|above| !above.exists())
-        .map(Path::to_path_buf)
-        .collect();
+    let missing: Vec<PathBuf> =
+        parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
     for dir in missing.into_iter().rev() {
         match std::fs::create_dir(&dir) {
             Ok(()) => {}
@@ -254,7 +250,8 @@ fn check_space(plan: &Plan, site: &Site, kept: (u64, u64)) -> Result<(), Error> 
         return Ok(());
     }
     // Holes of the source stay holes: look closer before refusing.
-    let needed_bytes = needed_bytes.min(needed(&|entry| apparent(entry).min(allocated(plan, entry))));
+    let needed_bytes =
+        needed_bytes.min(needed(&|entry| apparent(entry).min(allocated(plan, entry))));
     if needed_bytes <= free {
         return Ok(());
     }

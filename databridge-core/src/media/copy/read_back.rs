@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::base::steps;
-use crate::media::checksum::Sha256;
+use crate::media::checksum::{Hasher, Sha256};
 use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::RelPath;
@@ -92,8 +91,7 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     pool::each(session.plan.policy.jobs, &files, monitor, Buffer::new, work)?;
     let damaged = damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = damaged.iter().min() {
-        let error =
-            Error::ReadBackMismatch { path: first.to_string(), others: damaged.len() - 1 };
+        let error = Error::ReadBackMismatch { path: first.to_string(), others: damaged.len() - 1 };
         for path in damaged {
             session.journal.append(&Mark::Withdrawn { path })?;
         }
@@ -213,7 +211,7 @@ impl Reader<'_> {
         file: &OwnedFd,
         buffer: &mut Buffer,
     ) -> Result<Result<(u64, Sha256), Errno>, Error> {
-        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut hash = Hasher::new(&[]);
         let mut total = 0u64;
         loop {
             if self.watch.cancelled() {
@@ -227,15 +225,13 @@ impl Reader<'_> {
             };
             hash.update(&buffer.aligned()[..count]);
             total += count as u64;
+            self.watch.on(Progress::Bytes(count as u64));
             // Where the file ends within a block, so does a direct read.
             if count % ALIGN_BYTES != 0 && self.ends_at(file, total) {
                 break;
             }
         }
-        let mut sha256 = Sha256([0; 32]);
-        sha256.0.copy_from_slice(hash.finish().as_ref());
-        self.watch.on(Progress::Bytes(total));
-        Ok(Ok((total, sha256)))
+        Ok(Ok((total, hash.finish().sha256())))
     }
 
     fn ends_at(&self, file: &OwnedFd, offset: u64) -> bool {

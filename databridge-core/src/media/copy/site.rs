@@ -165,8 +165,7 @@ impl Site {
         let (Some(identity), Some(found)) = (identity, self.stat(&self.final_name)?) else {
             return Ok(false);
         };
-        let parent =
-            Stat::of(&self.parent).map_err(|error| Error::at(&self.parent_path, error))?;
+        let parent = Stat::of(&self.parent).map_err(|error| Error::at(&self.parent_path, error))?;
         Ok(found.dev == parent.dev && found.ino == identity.inode)
     }
 
@@ -177,9 +176,7 @@ impl Site {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match rustix::fs::openat2(&self.parent, below, flags, mode, resolve) {
-            Err(Errno::NOSYS | Errno::PERM) => {
-                rustix::fs::openat(&self.parent, below, flags, mode)
-            }
+            Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(&self.parent, below, flags, mode),
             done => done,
         }
     }
@@ -216,7 +213,9 @@ impl Site {
         before_plain: impl FnOnce() -> Result<(), Error>,
     ) -> Result<RenameMethod, Error> {
         let fail = |errno| match errno {
-            Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR => Error::DestinationExists { path: self.path(to) },
+            Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR => {
+                Error::DestinationExists { path: self.path(to) }
+            }
             errno => self.blame(from, errno),
         };
         match self.rename_new(from, to) {
@@ -246,7 +245,7 @@ impl Site {
     /// Moves an old partial folder out of its worker's reach, to be deleted. `false`
     /// if it was gone already.
     pub fn retire(&self, old: &Sibling) -> Result<bool, Error> {
-        let spare = self.names.sibling(Kind::Removed, old.attempt, old.epoch).into();
+        let spare = PathBuf::from(self.names.sibling(Kind::Removed, old.attempt, old.epoch));
         self.delete(&spare)?;
         self.move_partial(old, &spare)
     }

@@ -13,6 +13,7 @@ use crate::base::steps;
 use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Progress};
 
+use super::Plan;
 use super::error::Error;
 use super::file::{Copier, Flush};
 use super::journal::Mark;
@@ -22,7 +23,6 @@ use super::names::Kind;
 use super::pace::Pace;
 use super::pool;
 use super::session::Session;
-use super::Plan;
 use super::site::Standing;
 
 /// Up to this many files and folders are flushed one by one; more by one
@@ -157,11 +157,8 @@ fn make_dirs(session: &Session<'_>) -> Result<(), Error> {
 fn write(session: &Session<'_>, missing: &[&Entry], monitor: &dyn Monitor) -> Result<(), Error> {
     let policy = session.plan.policy;
     let pace = Pace::new(policy.limit_bytes_per_second);
-    let flush = if Medium::of(session.site.parent()).flushes_whole() {
-        Flush::Large
-    } else {
-        Flush::Each
-    };
+    let flush =
+        if Medium::of(session.site.parent()).flushes_whole() { Flush::Large } else { Flush::Each };
     let copier = Copier::new(session, &pace, flush)?;
     let work = |entry: &&Entry, buffer: &mut Vec<u8>, watch: &dyn Monitor| {
         let Entry::File { path, size_bytes, sha256 } = entry else { return Ok(()) };
