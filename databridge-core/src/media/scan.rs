@@ -7,6 +7,7 @@
 //! [`Reason`]. While the engines look, every file is digested again, so that a
 //! verdict belongs to exactly the content that was approved.
 
+mod change;
 #[cfg(feature = "clamav")]
 mod clamd;
 mod content;
@@ -52,3 +53,6 @@ pub fn tree(
 ) -> Result<Report, Error> {
     Engines::open(settings)?.tree(root, files, monitor)
 }
+
+#[cfg(test)]
+mod tests;

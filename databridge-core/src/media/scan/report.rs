@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EngineInfo, FileVerdict, Policy, Reason, Verdict};
 use crate::base::clock::Timestamp;
-use crate::media::storage::RelPath;
+use crate::media::manifest::Difference;
 
 /// A report names every file that is suspicious, infected or in error, but of
 /// those that are merely not scanned only so many.
@@ -46,10 +46,9 @@ pub struct Report {
     pub policy: Policy,
     /// Bytes read.
     pub bytes: u64,
-    /// Files whose content is not what the manifest says, that are missing, or
-    /// that the manifest does not name; sorted. Approvals of that manifest do
-    /// not cover what was scanned.
-    pub changed: Vec<RelPath>,
+    /// How the tree differs from the manifest, sorted by path. Where it does,
+    /// approvals of that manifest do not cover what was scanned.
+    pub changed: Vec<Difference>,
     /// When the scan began.
     pub started_at: Timestamp,
     /// When it ended.

@@ -1,5 +1,6 @@
 //! Many files, each read once: digested and shown to every engine.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -8,11 +9,13 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::engines::Bench;
-use super::{Engines, Error, FileVerdict, Finding, HEAD_BYTES, Report, Subject, Verdict};
+use super::{
+    Counts, Engines, Error, FileVerdict, Finding, HEAD_BYTES, Report, Subject, Verdict, change,
+};
 use crate::base::clock::Timestamp;
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
-use crate::media::manifest::{Entry, Manifest};
+use crate::media::manifest::{Difference, Entry, Manifest, What};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath, Stat};
 
@@ -34,10 +37,10 @@ struct Task<'a> {
     expected: Option<(u64, Sha256)>,
 }
 
-/// One file's verdict, and whether it is what it should be.
+/// One file's verdict, and how it differs from what it should be.
 struct Looked {
     file: FileVerdict,
-    is_changed: bool,
+    change: Option<What>,
 }
 
 /// What one read of a file brought up.
@@ -110,8 +113,8 @@ impl Engines {
             verdict: bench.baseline(),
             files: Vec::new(),
             not_named: 0,
-            counts: super::Counts::default(),
-            reasons: std::collections::BTreeMap::new(),
+            counts: Counts::default(),
+            reasons: BTreeMap::new(),
             engines: bench.engines,
             policy: bench.policy,
             bytes: 0,
@@ -119,12 +122,15 @@ impl Engines {
             started_at,
             finished_at: started_at,
         };
-        for Looked { file, is_changed } in looked {
-            if is_changed {
-                report.changed.push(file.path.clone());
-            }
+        for Looked { file, change } in looked {
+            let path = file.path.to_string();
+            report.changed.extend(change.map(|what| Difference { path, what }));
             report.enter(file);
         }
+        if let Files::Manifest(manifest) = files {
+            report.changed.extend(change::around(&folder, manifest)?);
+        }
+        report.changed.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         report.finished_at = Timestamp::now();
         steps::reach("scan.done");
         Ok(report)
@@ -157,9 +163,9 @@ impl Engines {
             Ok(file) => match self.open_file(bench, &file, task, monitor) {
                 Ok(looked) => looked,
                 Err(Trouble::Cancelled) => return Err(Error::Cancelled),
-                Err(Trouble::Io(error)) => unreadable(task, &error),
+                Err(Trouble::Io(error)) => unreadable(folder, task, &error),
             },
-            Err(error) => unreadable(task, &error),
+            Err(error) => unreadable(folder, task, &error),
         };
         monitor.on(Progress::File(task.path.as_str()));
         steps::reach("scan.file");
@@ -190,7 +196,7 @@ impl Engines {
         }
         let (verdict, engine) = bench.conclude(&findings);
         let found = (read.stat.size_bytes, read.sha256);
-        let is_changed = !is_steady || task.expected.is_some_and(|expected| expected != found);
+        let change = task.expected.and_then(|expected| differs(expected, found));
         let file = FileVerdict {
             path: task.path.clone(),
             verdict,
@@ -199,7 +205,7 @@ impl Engines {
             sha256: Some(found.1),
             findings,
         };
-        Ok(Looked { file, is_changed })
+        Ok(Looked { file, change })
     }
 
     /// Reads a file from beginning to end, keeping all of it if it is small
@@ -240,9 +246,16 @@ impl Engines {
     }
 }
 
-/// A file that is not there or cannot be read is in error, and not what a
-/// manifest says.
-fn unreadable(task: &Task<'_>, error: &dyn std::error::Error) -> Looked {
+fn differs((expected_bytes, expected): (u64, Sha256), found: (u64, Sha256)) -> Option<What> {
+    let (found_bytes, found) = found;
+    if expected_bytes != found_bytes {
+        return Some(What::Size { expected_bytes, found_bytes });
+    }
+    (expected != found).then_some(What::Content { expected, found })
+}
+
+/// A file that is not there or cannot be read is in error.
+fn unreadable(folder: &Folder, task: &Task<'_>, error: &dyn std::error::Error) -> Looked {
     let mut message = error.to_string();
     if let Some(cause) = error.source() {
         message = format!("{message}: {cause}");
@@ -256,5 +269,6 @@ fn unreadable(task: &Task<'_>, error: &dyn std::error::Error) -> Looked {
         sha256: None,
         findings: vec![Finding { engine: "content".into(), verdict }],
     };
-    Looked { file, is_changed: task.expected.is_some() }
+    let change = task.expected.and_then(|_| change::instead(folder, task.path));
+    Looked { file, change }
 }

@@ -1,0 +1,46 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#[cfg(feature = "clamav")]
+mod clamd;
+mod quarantine;
+#[cfg(feature = "yara")]
+mod rules;
+mod tree;
+
+use std::path::Path;
+
+use super::*;
+use crate::media::storage::RelPath;
+
+/// Assembled, so that no scanner stops at this source.
+fn eicar() -> Vec<u8> {
+    let body = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"];
+    body.concat().into_bytes()
+}
+
+fn rel(path: &str) -> RelPath {
+    RelPath::parse(path).unwrap()
+}
+
+fn exr(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    bytes[..4].copy_from_slice(b"\x76\x2f\x31\x01");
+    bytes
+}
+
+/// Writes files and scans just them.
+fn scan(root: &Path, files: &[(&str, &[u8])], settings: &Settings) -> Report {
+    for (path, content) in files {
+        std::fs::write(root.join(path), content).unwrap();
+    }
+    let paths: Vec<_> = files.iter().map(|(path, _)| rel(path)).collect();
+    tree(root, Files::Paths(&paths), settings, &()).unwrap()
+}
+
+/// The verdict on one file of a report.
+fn on(report: &Report, path: &str) -> Verdict {
+    report
+        .files
+        .iter()
+        .find(|file| file.path.as_str() == path)
+        .map_or(Verdict::Clean, |file| file.verdict.clone())
+}
