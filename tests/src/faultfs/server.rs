@@ -1,7 +1,7 @@
 //! Answers the kernel.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    AccessFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
@@ -21,6 +21,7 @@ use super::World;
 use super::disk::Result;
 use super::faults::Op;
 use super::node::{Kind, PAGE};
+use super::world::Listing;
 
 /// All changes come through this mount, so the kernel may remember what it was
 /// told for as long as the mount lives.
@@ -33,7 +34,7 @@ pub(super) struct Server {
     life: u64,
     /// A folder is listed as it stood when it was opened, so that removing names
     /// while listing them skips none.
-    listings: Mutex<HashMap<u64, Vec<(OsString, u64, FileType)>>>,
+    listings: Mutex<HashMap<u64, Listing>>,
     next_listing: AtomicU64,
 }
 

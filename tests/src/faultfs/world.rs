@@ -11,6 +11,9 @@ use super::disk::Result;
 use super::faults::Op;
 use super::node::{Attributes, Kind, Node, PAGE};
 
+/// Names of a folder, with the numbers and kinds they lead to.
+pub(super) type Listing = Vec<(OsString, u64, FileType)>;
+
 impl World {
     pub fn admit(&mut self, op: Op, ino: u64) -> Result<()> {
         let path = self.disk.path(ino);
@@ -56,7 +59,7 @@ impl World {
     }
 
     /// What a folder holds, with kinds.
-    pub fn list(&mut self, folder: u64) -> Result<Vec<(OsString, u64, FileType)>> {
+    pub fn list(&mut self, folder: u64) -> Result<Listing> {
         self.admit(Op::Readdir, folder)?;
         let list = self.disk.list(folder)?;
         list.into_iter()
