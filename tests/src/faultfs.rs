@@ -220,7 +220,10 @@ impl FaultFs {
         }
         let server = Server::new(self.world.clone(), life);
         let session = spawn_mount(server, &self.point, &config).unwrap_or_else(|error| {
-            panic!("cannot mount by FUSE: {error} (on Debian `apt-get install fuse3`)")
+            panic!(
+                "cannot mount by FUSE: {error} (without root it takes fusermount3, on Debian \
+                 `apt-get install fuse3`, and a /dev/fuse that this user may open)"
+            )
         });
         self.session = Some(session);
     }

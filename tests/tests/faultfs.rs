@@ -65,13 +65,13 @@ fn attributes_are_kept() {
     let path = fs.path().join("plate");
     fs::write(&path, b"12345").unwrap();
     let file = File::options().write(true).open(&path).unwrap();
-    file.set_permissions(PermissionsExt::from_mode(0o440)).unwrap();
+    file.set_permissions(PermissionsExt::from_mode(0o640)).unwrap();
     let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
     file.set_modified(time).unwrap();
     file.set_len(3).unwrap();
     file.set_modified(time).unwrap();
     let facts = fs::metadata(&path).unwrap();
-    assert_eq!((facts.mode() & 0o7777, facts.len()), (0o440, 3));
+    assert_eq!((facts.mode() & 0o7777, facts.len()), (0o640, 3));
     assert_eq!(facts.modified().unwrap(), time);
     file.set_len(6).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"123\0\0\0");
