@@ -121,8 +121,8 @@ impl FaultFs {
     }
 
     /// The nth call (from 1) of this kind on a path that contains `path` fails
-    /// once. The kernel itself repeats an open or a look-up that answers
-    /// ESTALE: let those last.
+    /// once, as the program sees it: where the kernel itself asks again after an
+    /// ESTALE, that fails, too.
     pub fn fail(&self, op: Op, path: &str, errno: Errno, nth: u64) {
         self.faults(|faults| faults.fail(op, path, errno, nth, false));
     }
@@ -156,7 +156,8 @@ impl FaultFs {
         self.world().faults.flipped
     }
 
-    /// How many calls failed by [`fail`](Self::fail).
+    /// How many calls failed by [`fail`](Self::fail), the kernel's own repetitions
+    /// included.
     pub fn struck(&self) -> u64 {
         self.world().faults.struck
     }

@@ -42,6 +42,20 @@ impl Op {
     pub fn changes(self) -> bool {
         !matches!(self, Self::Open | Self::Read | Self::Readdir)
     }
+
+    /// Whether the kernel itself asks once more when this answers ESTALE, as it
+    /// does for calls by path.
+    fn is_repeated(self) -> bool {
+        !matches!(
+            self,
+            Self::Read
+                | Self::Write
+                | Self::Fsync
+                | Self::FsyncDir
+                | Self::Setattr
+                | Self::Fallocate
+        )
+    }
 }
 
 /// One thing that was asked.
@@ -60,7 +74,8 @@ struct Fault {
     errno: Errno,
     /// How many more matching calls pass before it strikes.
     passing: u64,
-    lasting: bool,
+    /// How often it strikes then.
+    striking: u64,
 }
 
 #[derive(Debug)]
@@ -89,7 +104,12 @@ pub(super) struct Faults {
 impl Faults {
     pub fn fail(&mut self, op: Op, path: &str, errno: Errno, nth: u64, lasting: bool) {
         let passing = nth.checked_sub(1).expect("the first call is number 1");
-        self.faults.push(Fault { op, path: path.to_owned(), errno, passing, lasting });
+        let striking = match (lasting, errno) {
+            (true, _) => u64::MAX,
+            (false, Errno::STALE) if op.is_repeated() => 2,
+            (false, _) => 1,
+        };
+        self.faults.push(Fault { op, path: path.to_owned(), errno, passing, striking });
     }
 
     pub fn flip(&mut self, path: &str, offset: u64) {
@@ -142,7 +162,8 @@ impl Faults {
             return Ok(());
         }
         let errno = fault.errno;
-        if !fault.lasting {
+        fault.striking -= 1;
+        if fault.striking == 0 {
             self.faults.remove(index);
         }
         self.struck += 1;
