@@ -272,6 +272,14 @@ pub fn find_program(name: &str, folders: &[PathBuf], advice: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not installed: {advice}"))
 }
 
+/// A program of this workspace, as it was built beside the running test.
+pub fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join(name);
+    assert!(program.is_file(), "{} is not built: `cargo build --bins`", program.display());
+    program
+}
+
 /// Runs to the end and returns standard output; panics with both streams when
 /// it fails.
 pub fn run(command: &mut Command) -> String {

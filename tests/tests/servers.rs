@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
-use databridge_tests::process::{Daemon, PATIENCE, Stream, died_of, free_port, run, state};
+use databridge_tests::process::{Daemon, PATIENCE, Stream, built, died_of, free_port, run, state};
 use databridge_tests::{clamd, postgres};
 use rustix::process::Signal;
 
@@ -137,6 +138,12 @@ fn a_child_ends_with_its_value_or_is_waited_for() {
     child.signal(Signal::TERM);
     child.resume();
     assert_eq!(child.wait(PATIENCE).code(), Some(3));
+}
+
+#[test]
+fn programs_of_the_workspace_are_found() {
+    let found = built("with-postgres").canonicalize().unwrap();
+    assert_eq!(found, Path::new(env!("CARGO_BIN_EXE_with-postgres")).canonicalize().unwrap());
 }
 
 #[test]
