@@ -1,1 +1,172 @@
-//! To come.
+//! A tree of files brought to another place: verified, durable, resumable, and
+//! by one worker at a time.
+//!
+//! # The life of a copy
+//! [`prepare`] lays a hidden partial folder beside the final path, [`transfer`]
+//! fills it (one read of the source, hashed on the way), [`verify`] reads it back
+//! from the device, [`publish`] makes it appear at the final path by one rename,
+//! [`finish`] clears the journal away once the caller has recorded the delivery.
+//! [`abort`] undoes what is not published. Each may be called again after a crash
+//! in it. [`tree()`] does the whole for a copy that no store watches over. Until
+//! the rename nothing is visible; after it everything is, and all of it was read
+//! back.
+//!
+//! # One worker at a time
+//! A delivery keeps its attempt id for life; each lease on it has a greater
+//! epoch. Names ([`names`]) carry both; write `J(e)` and `T(e)` for the journal
+//! and the partial folder of epoch e. A worker writes only its own `J(e)`, and
+//! reaches files only through the path of its own `T(e)`, each time from the
+//! parent, in one system call. These rules are all there is; no lock is held, so
+//! none can be held by a process that stands still.
+//!
+//! *Taking over*: announce `J(e)`, then look: a higher epoch refuses us; each
+//! lower `T(k)` is renamed to `T(e)`. Only then are `J(k)`'s marks read, `J(e)` is
+//! replaced by one with these marks and `ready`, and the lower journals go.
+//!
+//! What can the old worker k, stopped at any point, do when it goes on?
+//! - *Before it announced, or between announcing and looking.* Of two workers that
+//!   each announce first and look second, at least one sees the other. If k sees
+//!   `J(e)` it is fenced. If it does not, `J(e)` came after its look, so e's own
+//!   look came later still and takes `T(k)`, if k had made it.
+//! - *Between making `T(k)` and looking*: as above; k looks again after the last
+//!   thing it makes.
+//! - *In transfer.* Opening, creating, unlinking, making a folder go through
+//!   `T(k)`, which is gone: `ENOENT`, reported as fenced. A file that it holds
+//!   open is not marked done in `J(k)`, since that mark is made after the last
+//!   write and the close; so e unlinks it before writing anything, and k writes
+//!   on into an inode without a name. A mark that k adds after e has read `J(k)`
+//!   goes to a journal nobody reads, unless e dies before `ready`; then it is as
+//!   true as any, because e had not touched the tree. Every second of a long file
+//!   k also looks whether `T(k)` is still there.
+//! - *In verify*: it cannot open, or finishes reading inodes and records the
+//!   result in its own journal, which counts for k alone.
+//! - *In publish.* The rename names `T(k)` and the kernel (or the file server)
+//!   looks this name up in the parent while it holds it: either k's rename comes
+//!   first, then e finds `T(k)` gone and the final path holding the inode that
+//!   `J(k)` durably named before, reads it back whole and adopts it; or e's comes
+//!   first, then k gets `ENOENT`.
+//! - *In a single call that had resolved `T(k)` and was held up inside the kernel
+//!   while e renamed it.* One call a thread can so end up in `T(e)`. A file created
+//!   so is cleaned away, or meets `O_EXCL`, and whatever happens after e's
+//!   read-back changes the [listing]'s digest, which [`publish`] compares last.
+//!   A single file ([`Shape::File`]) is renamed out of `T(e)`, so there the rename
+//!   itself has this window; only stand-alone copies do that, under a lock.
+//! - *After e finished or aborted*, when `J(e)` is gone: a worker k that stood
+//!   still inside [`prepare`] since before can lay out a partial of its own. It
+//!   cannot replace what was published. Against publishing after an abort, its
+//!   caller confirms its lease between [`prepare`] and [`transfer`]: any abort
+//!   that came before is seen then, any later one meets `T(k)` and fences it.
+//!
+//! Two deliveries (different attempts) to one final path announce and look in the
+//! same way, and who sees the other steps back: [`Error::OtherDelivery`].
+
+mod abort;
+mod error;
+mod file;
+mod journal;
+mod listing;
+mod medium;
+mod names;
+mod pace;
+mod pool;
+mod prepare;
+mod publish;
+mod read_back;
+mod session;
+mod site;
+mod standalone;
+mod transfer;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::manifest::Manifest;
+
+pub use abort::{Aborted, abort, finish};
+pub use error::{Discrepancy, Error};
+pub use medium::Worth;
+pub use prepare::{Prepared, prepare};
+pub use publish::{Published, publish};
+pub use read_back::{ReadBack, verify};
+pub use standalone::{CopiedFile, Options, Report, tree};
+pub use transfer::{Transferred, transfer};
+
+/// What is copied where, by whom and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The root of the manifest's files, or for [`Shape::File`] the file itself.
+    pub source: PathBuf,
+    /// The final path itself. Its parent is created if it is missing.
+    pub destination: PathBuf,
+    /// Whether a folder or a single file is to appear there.
+    pub shape: Shape,
+    /// Exactly what is to appear: no file more and none less. For
+    /// [`Shape::File`] its one entry.
+    pub manifest: Manifest,
+    /// Who works on it.
+    pub attempt: Attempt,
+    /// How.
+    pub policy: Policy,
+}
+
+/// What appears at the final path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// A folder.
+    #[default]
+    Tree,
+    /// A single file.
+    File,
+}
+
+/// A worker's claim on a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The same for the whole delivery, over all retries.
+    pub id: Uuid,
+    /// The fencing epoch: greater with each lease, and never used by two workers.
+    pub epoch: u64,
+}
+
+/// How a copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Permission bits of folders; only `rwx` counts, and the owner may always
+    /// read and enter. A set-group-ID bit that a folder inherits stays.
+    pub dir_mode: u32,
+    /// Permission bits of files; only `rwx` counts, and the owner may always read.
+    pub file_mode: u32,
+    /// Whether files keep their modification time.
+    pub keep_mtime: bool,
+    /// At most this much is copied in a second; `None` is as fast as it goes. The
+    /// read-back is not slowed.
+    pub limit_bytes_per_second: Option<u64>,
+    /// Files handled at a time; `None` is one a processor, at most eight.
+    pub jobs: Option<usize>,
+}
+
+impl Default for Policy {
+    /// Folders 0755, files 0644, times kept, no limits.
+    fn default() -> Self {
+        Self {
+            dir_mode: 0o755,
+            file_mode: 0o644,
+            keep_mtime: true,
+            limit_bytes_per_second: None,
+            jobs: None,
+        }
+    }
+}
+
+/// How the copy got its final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenameMethod {
+    /// By `renameat2(RENAME_NOREPLACE)`: the file system itself refuses to replace.
+    NoReplace,
+    /// By a plain rename after a look, where the file system knows no better (NFS).
+    Checked,
+}

@@ -1,9 +1,21 @@
 //! What a delivery consists of, and the one digest that stands for all of it.
 
+mod check;
+mod error;
+mod sums;
+
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::checksum::Sha256;
-use super::storage::RelPath;
+pub use check::{Difference, What};
+pub use error::Error;
+pub use sums::{Sums, parse_sha256sums};
+
+use super::checksum::{self, Sha256};
+use super::monitor::Monitor;
+use super::storage::{RelPath, collisions};
+use super::walk;
 
 /// One thing in a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,18 +44,104 @@ impl Entry {
             Self::File { path, .. } | Self::EmptyDir { path } => path,
         }
     }
+
+    /// Length; 0 for a folder.
+    pub fn size_bytes(&self) -> u64 {
+        match self {
+            Self::File { size_bytes, .. } => *size_bytes,
+            Self::EmptyDir { .. } => 0,
+        }
+    }
 }
 
-/// Entries sorted by path (bytewise), each path once.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+/// Entries sorted by path (bytewise), each path once, none that collides with
+/// another. In JSON an array of entries, checked when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Manifest {
+    #[serde(deserialize_with = "entries")]
     entries: Vec<Entry>,
 }
 
+fn entries<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    Manifest::from_entries(Vec::deserialize(deserializer)?)
+        .map(|manifest| manifest.entries)
+        .map_err(serde::de::Error::custom)
+}
+
 impl Manifest {
+    /// Sorts the entries. Errors: [`Error::Collisions`] if two of them cannot stand
+    /// side by side.
+    pub fn from_entries(mut entries: Vec<Entry>) -> Result<Self, Error> {
+        entries.sort_by(|a, b| a.path().cmp(b.path()));
+        let collisions = collisions(entries.iter().map(Entry::path));
+        if collisions.is_empty() {
+            Ok(Self { entries })
+        } else {
+            Err(Error::Collisions(collisions))
+        }
+    }
+
+    /// Walks and hashes a tree, `jobs` files at a time (`None`: one for each core).
+    /// Errors: as [`checksum::tree`].
+    pub fn of_tree(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Self, Error> {
+        let entries = walk::tree(root).map_err(checksum::Error::from)?;
+        let is_dir = |entry: &walk::Entry| entry.kind == walk::Kind::EmptyDir;
+        let (dirs, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_dir);
+        let files = checksum::of_entries(root, files, &[], jobs, monitor)?;
+        let files = files.into_iter().map(|(path, digest)| Entry::File {
+            path,
+            size_bytes: digest.size_bytes,
+            sha256: digest.digests.sha256(),
+        });
+        let dirs = dirs.into_iter().map(|entry| Entry::EmptyDir { path: entry.path });
+        Self::from_entries(files.chain(dirs).collect())
+    }
+
     /// The entries, sorted by path.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
+
+    /// How many files there are.
+    pub fn file_count(&self) -> u64 {
+        self.entries.iter().filter(|entry| matches!(entry, Entry::File { .. })).count() as u64
+    }
+
+    /// Their lengths added up.
+    pub fn total_bytes(&self) -> u64 {
+        self.entries.iter().map(Entry::size_bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The canonical form, version 1. UTF-8 lines, each ended by one line feed: first
+    /// `databridge-manifest-v1`, then one for each entry, sorted by path bytewise:
+    ///
+    /// - `file <sha256> <size> <path>`: the digest in 64 lower-case hex digits, the
+    ///   length in decimal without leading zeros,
+    /// - `dir <path>` for an empty folder.
+    ///
+    /// One space between fields; the path is the rest of the line as it is, since a
+    /// [`RelPath`] holds no line feed. So two manifests have the same bytes only if
+    /// they are equal.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut text = String::from("databridge-manifest-v1\n");
+        for entry in &self.entries {
+            match entry {
+                Entry::File { path, size_bytes, sha256 } => {
+                    text.push_str(&format!("file {sha256} {size_bytes} {path}\n"));
+                }
+                Entry::EmptyDir { path } => text.push_str(&format!("dir {path}\n")),
+            }
+        }
+        text.into_bytes()
+    }
+
+    /// The manifest digest: SHA-256 of [`Self::canonical_bytes`]. Approvals,
+    /// verdicts, copies and receipts are bound to it.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.canonical_bytes())
+    }
 }
+
+#[cfg(test)]
+mod tests;

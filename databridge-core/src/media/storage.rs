@@ -1,24 +1,16 @@
-//! Path safety, here and only here.
+//! Path safety, here and only here: which names are admitted ([`RelPath`],
+//! [`collisions`]), and how they are reached without ever leaving their root
+//! ([`Folder`]).
 
-use std::fmt;
+mod beneath;
+mod collision;
+mod error;
+mod folder;
+mod path;
+mod stat;
 
-use serde::{Deserialize, Serialize};
-
-/// A path inside a delivery: relative, `/`-separated UTF-8, normalised, without
-/// `..`, NUL or control characters, within length limits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RelPath(String);
-
-impl RelPath {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RelPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use collision::{Clash, Collision, collisions};
+pub use error::Error;
+pub use folder::{Folder, NoReplace};
+pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};
+pub use stat::{Kind, Stat};

@@ -1,1 +1,101 @@
-//! To come.
+//! What a tree consists of, strictly: either every name in it is admitted, or one
+//! error lists every name that is not.
+
+mod error;
+mod listing;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{Error, Reason, Refused};
+pub(crate) use listing::{Item, list};
+
+use super::storage::{self, Folder, RelPath};
+
+/// What an entry of a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A regular file. A hard link is one too, copied as a file of its own.
+    File,
+    /// A folder with nothing in it (others are implied by their files).
+    EmptyDir,
+}
+
+/// One thing in a tree, with what the file system says about it. Times are
+/// nanoseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the tree's root.
+    pub path: RelPath,
+    /// File or empty folder.
+    pub kind: Kind,
+    /// Length; 0 for a folder.
+    pub size_bytes: u64,
+    /// Last change of the content.
+    pub mtime_ns: i64,
+    /// Last change of content or inode.
+    pub ctime_ns: i64,
+    /// The file system's number.
+    pub dev: u64,
+    /// The inode's number.
+    pub ino: u64,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Every file and empty folder below `root`, sorted by path, bytewise.
+///
+/// Links and special files, names that [`RelPath`] refuses, and names that
+/// collide are all listed in one [`Error::Refused`]; nothing is skipped and
+/// nothing followed. A root that is empty gives an empty list.
+pub fn tree(root: &Path) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    let mut refused = Vec::new();
+    for item in list(&Folder::open(root)?)? {
+        match admit(&item) {
+            Ok(Some(entry)) => entries.push(entry),
+            Ok(None) => {}
+            Err(reason) => {
+                refused
+                    .push(Refused { path: storage::escape(item.path.as_encoded_bytes()), reason });
+            }
+        }
+    }
+    entries.sort_unstable_by(|a: &Entry, b| a.path.cmp(&b.path));
+    for collision in storage::collisions(entries.iter().map(|entry| &entry.path)) {
+        let path = collision.second.to_string();
+        refused.push(Refused { path, reason: Reason::Collision(collision) });
+    }
+    if refused.is_empty() {
+        return Ok(entries);
+    }
+    refused.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Err(Error::Refused { root: root.to_owned(), refused })
+}
+
+/// An entry; nothing for a folder with something in it.
+fn admit(item: &Item) -> Result<Option<Entry>, Reason> {
+    let path = RelPath::check(item.path.as_encoded_bytes()).map_err(Reason::Name)?;
+    let kind = match item.stat.kind {
+        storage::Kind::File => Kind::File,
+        storage::Kind::Dir if item.is_leaf => Kind::EmptyDir,
+        storage::Kind::Dir => return Ok(None),
+        special => return Err(Reason::Kind(special)),
+    };
+    let stat = &item.stat;
+    Ok(Some(Entry {
+        path,
+        kind,
+        size_bytes: if kind == Kind::File { stat.size_bytes } else { 0 },
+        mtime_ns: stat.mtime_ns,
+        ctime_ns: stat.ctime_ns,
+        dev: stat.dev,
+        ino: stat.ino,
+        mode: stat.mode,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

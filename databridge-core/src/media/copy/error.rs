@@ -1,0 +1,328 @@
+//! What can go wrong with a copy. In every case nothing new is visible at the
+//! final path.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use crate::base::error::{ErrorKind, Fault};
+use crate::media::checksum::{self, Sha256};
+use crate::media::{manifest, storage};
+
+/// A copy that did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The final path is taken by something that this delivery did not put there.
+    #[error("{}: something already stands at the destination", path.display())]
+    DestinationExists {
+        /// The final path.
+        path: PathBuf,
+    },
+    /// Another delivery is on its way to the same final path.
+    #[error("{}: another delivery ({attempt}) is on its way there", path.display())]
+    OtherDelivery {
+        /// The final path.
+        path: PathBuf,
+        /// The other delivery's attempt.
+        attempt: Uuid,
+    },
+    /// Another stand-alone copy to the same final path is running.
+    #[error("{}: another copy to this path is running", path.display())]
+    Busy {
+        /// The final path.
+        path: PathBuf,
+    },
+    /// The final path has no name of its own, as `/` or `..`.
+    #[error("{}: not a path that something can be delivered to", path.display())]
+    InvalidDestination {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The destination lies inside the source.
+    #[error("{}: lies inside the source it is to be copied from", path.display())]
+    InsideSource {
+        /// The final path.
+        path: PathBuf,
+    },
+    /// The destination has not enough room, or a quota says so.
+    #[error("{}: not enough space{}", path.display(), shortage(*needed_bytes, *free_bytes))]
+    NoSpace {
+        /// Where it was missing.
+        path: PathBuf,
+        /// What was still to be written, where it is known.
+        needed_bytes: Option<u64>,
+        /// What was free, where it is known.
+        free_bytes: Option<u64>,
+    },
+    /// The file system is mounted read-only.
+    #[error("{}: the file system is read-only", path.display())]
+    ReadOnly {
+        /// What was to be written.
+        path: PathBuf,
+    },
+    /// The operating system's user may not do this.
+    #[error("{}: permission denied", path.display())]
+    Permission {
+        /// What was touched.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A mount or a device stopped answering (ESTALE, EIO and their kin).
+    #[error("{}: the storage stopped answering", path.display())]
+    StaleMount {
+        /// What was touched.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file of the manifest is not in the source.
+    #[error("{}: not in the source", path.display())]
+    SourceMissing {
+        /// In the source.
+        path: PathBuf,
+    },
+    /// A source file changed while it was read.
+    #[error("{}: changed while it was read", path.display())]
+    SourceChanged {
+        /// In the source.
+        path: PathBuf,
+    },
+    /// A source file is not what the manifest says.
+    #[error("{}: not what the manifest says", path.display())]
+    SourceDiffers {
+        /// In the source.
+        path: PathBuf,
+        /// The manifest's length.
+        expected_bytes: u64,
+        /// The manifest's digest.
+        expected: Sha256,
+        /// The digest found, where the length did not already decide.
+        found: Option<Sha256>,
+    },
+    /// The destination gave back other bytes than were written.
+    #[error("{path}: read back differently from what was written{}", and_others(*others))]
+    ReadBackMismatch {
+        /// The first damaged file, relative to the delivery's root.
+        path: String,
+        /// How many more are damaged.
+        others: usize,
+    },
+    /// The written tree is not exactly the manifest's.
+    #[error("{path}: {what} in the written copy")]
+    PartialDiffers {
+        /// Relative to the delivery's root.
+        path: String,
+        /// In which way.
+        what: Discrepancy,
+    },
+    /// The copy is not verified as it stands now, so it cannot be published.
+    #[error("{}: not read back since it was last written", path.display())]
+    NotVerified {
+        /// The partial folder.
+        path: PathBuf,
+    },
+    /// A later epoch has taken this copy over, or it was never prepared.
+    #[error("{}: epoch {epoch} does not hold this copy{}", path.display(), holder(*by))]
+    Fenced {
+        /// The final path.
+        path: PathBuf,
+        /// The epoch that was refused.
+        epoch: u64,
+        /// The epoch that holds it, where it can still be seen.
+        by: Option<u64>,
+    },
+    /// Somebody asked to stop.
+    #[error("the copy was cancelled")]
+    Cancelled,
+    /// The source cannot be admitted or described: a name, a link, a collision.
+    #[error(transparent)]
+    Source(manifest::Error),
+    /// Any other failure of the operating system.
+    #[error("{}: cannot be read or written", path.display())]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// How a written tree can differ from its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Discrepancy {
+    /// In the manifest only.
+    Missing,
+    /// In the tree only.
+    Extra,
+    /// A link, device, pipe or socket, or a folder in a file's place.
+    Special,
+}
+
+impl std::fmt::Display for Discrepancy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Extra => "not in the manifest, but",
+            Self::Special => "of another type than the manifest says",
+        })
+    }
+}
+
+fn shortage(needed: Option<u64>, free: Option<u64>) -> String {
+    match (needed, free) {
+        (Some(needed), Some(free)) => format!(" ({needed} bytes needed, {free} free)"),
+        _ => String::new(),
+    }
+}
+
+fn and_others(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} more)") }
+}
+
+fn holder(by: Option<u64>) -> String {
+    by.map_or_else(String::new, |epoch| format!(", epoch {epoch} does"))
+}
+
+impl Error {
+    /// The system's answer about `path`, sorted into the kinds that people act on.
+    pub(super) fn at(path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
+        let (path, source) = (path.into(), error.into());
+        let errno = source.raw_os_error().map(Errno::from_raw_os_error);
+        match errno {
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                Self::NoSpace { path, needed_bytes: None, free_bytes: None }
+            }
+            Some(Errno::ROFS) => Self::ReadOnly { path },
+            Some(Errno::ACCESS | Errno::PERM) => Self::Permission { path, source },
+            Some(
+                Errno::STALE
+                | Errno::IO
+                | Errno::NOTCONN
+                | Errno::HOSTDOWN
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::TIMEDOUT,
+            ) => Self::StaleMount { path, source },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// What the storage said about a source file.
+    pub(super) fn of_source(error: storage::Error) -> Self {
+        match error {
+            storage::Error::NotFound { path } => Self::SourceMissing { path },
+            storage::Error::Link { path }
+            | storage::Error::NotAFile { path }
+            | storage::Error::NotAFolder { path } => Self::SourceChanged { path },
+            storage::Error::Denied { path, source }
+            | storage::Error::Stale { path, source }
+            | storage::Error::Io { path, source, .. } => Self::at(path, source),
+            other => Self::Source(other.into()),
+        }
+    }
+
+    /// Why the source could not be described.
+    pub(super) fn of_manifest(error: manifest::Error) -> Self {
+        match error {
+            manifest::Error::Checksum(checksum::Error::Cancelled) => Self::Cancelled,
+            manifest::Error::Checksum(checksum::Error::SourceChanged { path }) => {
+                Self::SourceChanged { path }
+            }
+            manifest::Error::Checksum(checksum::Error::Storage(error)) => Self::of_source(error),
+            other => Self::Source(other),
+        }
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::DestinationExists { .. }
+            | Self::OtherDelivery { .. }
+            | Self::Busy { .. }
+            | Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::InvalidDestination { .. } | Self::InsideSource { .. } => ErrorKind::Invalid,
+            Self::SourceMissing { .. } => ErrorKind::NotFound,
+            Self::SourceChanged { .. }
+            | Self::SourceDiffers { .. }
+            | Self::ReadBackMismatch { .. }
+            | Self::PartialDiffers { .. } => ErrorKind::CheckFailed,
+            Self::NotVerified { .. } => ErrorKind::IllegalState,
+            Self::NoSpace { .. }
+            | Self::ReadOnly { .. }
+            | Self::Permission { .. }
+            | Self::StaleMount { .. }
+            | Self::Io { .. } => ErrorKind::Io,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Source(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::DestinationExists { .. } => "copy.destination_exists",
+            Self::OtherDelivery { .. } => "copy.other_delivery",
+            Self::Busy { .. } => "copy.busy",
+            Self::InvalidDestination { .. } => "copy.invalid_destination",
+            Self::InsideSource { .. } => "copy.inside_source",
+            Self::NoSpace { .. } => "copy.no_space",
+            Self::ReadOnly { .. } => "copy.read_only",
+            Self::Permission { .. } => "copy.permission",
+            Self::StaleMount { .. } => "copy.stale_mount",
+            Self::SourceMissing { .. } => "copy.source_missing",
+            Self::SourceChanged { .. } => "copy.source_changed",
+            Self::SourceDiffers { .. } => "copy.source_differs",
+            Self::ReadBackMismatch { .. } => "copy.read_back_mismatch",
+            Self::PartialDiffers { .. } => "copy.partial_differs",
+            Self::NotVerified { .. } => "copy.not_verified",
+            Self::Fenced { .. } => "copy.fenced",
+            Self::Cancelled => "copy.cancelled",
+            Self::Source(error) => error.code(),
+            Self::Io { .. } => "copy.io",
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let text = match self {
+            Self::DestinationExists { .. } => {
+                "Move what stands there away, or choose another destination; nothing was replaced."
+            }
+            Self::OtherDelivery { .. } => "Let the other delivery finish, or cancel it first.",
+            Self::Busy { .. } => "Wait for the other copy, or stop it; this one can then resume.",
+            Self::InvalidDestination { .. } => {
+                "Give the final path itself: the name that is to appear."
+            }
+            Self::InsideSource { .. } => "Choose a destination outside the source.",
+            Self::NoSpace { .. } => "Make room at the destination and try again: it resumes.",
+            Self::ReadOnly { .. } => "Have the file system mounted for writing.",
+            Self::Permission { .. } => {
+                "Let the user that runs this read the source and write the destination's parent folder."
+            }
+            Self::StaleMount { .. } => {
+                "Check the mount and its server or disk, then try again: it resumes."
+            }
+            Self::SourceMissing { .. } => "Bring the file back, or describe the source anew.",
+            Self::SourceChanged { .. } => "Copy when nobody writes to the source.",
+            Self::SourceDiffers { .. } => {
+                "The source is not what was approved: find out who changed it."
+            }
+            Self::ReadBackMismatch { .. } => {
+                "Try again: damaged files are rewritten. If it recurs, distrust the destination's storage."
+            }
+            Self::PartialDiffers { .. } => {
+                "Try again: what does not belong is removed and what is missing is written."
+            }
+            Self::NotVerified { .. } => "Verify again before publishing.",
+            Self::Fenced { .. } => "Stop: the copy belongs to a later worker.",
+            Self::Source(error) => return error.hint(),
+            Self::Cancelled | Self::Io { .. } => return None,
+        };
+        Some(Cow::Borrowed(text))
+    }
+}

@@ -1,0 +1,239 @@
+//! What a copy remembers between two lives of its worker.
+//!
+//! A journal is a hidden file beside the partial folder (see [`super::names`]),
+//! one for each epoch, so that no worker ever writes into another's. It holds one
+//! JSON object a line, told apart by `mark`, and is only appended to:
+//!
+//! | mark | fields | meaning |
+//! |---|---|---|
+//! | `header` | `format` (1), `attempt`, `epoch`, `boot` | first line; `boot` is the kernel's boot id |
+//! | `done` | `path`, `size_bytes`, `sha256`, `inode`, `flushed` | this file is written and closed; `flushed` if it is on the device |
+//! | `flushed` | | every file marked before this line is on the device |
+//! | `withdrawn` | `path` | the file is to be written again |
+//! | `ready` | | the layout stands and the marks of earlier epochs are all above |
+//! | `verified` | `facts`, `worth` | every file was read back; `facts` is the [listing](super::listing)'s digest then |
+//! | `publishing` | `device`, `inode`, `rename`, `facts` | what is about to appear at the final path, and how |
+//!
+//! A line that cannot be read (a torn tail) is skipped: each mark only spares
+//! work that the read-back checks again, or names an inode whose content is
+//! checked again before it is adopted.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::media::checksum::Sha256;
+use crate::media::storage::RelPath;
+
+use super::error::Error;
+use super::medium::Worth;
+use super::names::Kind;
+use super::site::Site;
+use super::{Attempt, RenameMethod};
+
+const FORMAT: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    format: u32,
+    attempt: Uuid,
+    epoch: u64,
+    boot: String,
+}
+
+/// A file that needs no writing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub path: RelPath,
+    pub size_bytes: u64,
+    pub sha256: Sha256,
+    pub inode: u64,
+    pub flushed: bool,
+}
+
+/// The read-back's outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    pub facts: Sha256,
+    pub worth: Worth,
+}
+
+/// What was about to be published. The device is for people: device numbers
+/// change over a reboot, so [`Site::is_at_final_path`] asks the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub device: u64,
+    pub inode: u64,
+    pub rename: RenameMethod,
+    pub facts: Sha256,
+}
+
+/// One line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "mark", rename_all = "snake_case")]
+pub enum Mark {
+    Header(Header),
+    Done(Done),
+    Flushed,
+    Withdrawn { path: RelPath },
+    Ready,
+    Verified(Verified),
+    Publishing(Identity),
+}
+
+impl Mark {
+    /// The first line of `attempt`'s journal.
+    pub fn header(attempt: Attempt) -> Self {
+        Self::Header(Header {
+            format: FORMAT,
+            attempt: attempt.id,
+            epoch: attempt.epoch,
+            boot: boot_id(),
+        })
+    }
+
+    fn line(&self) -> Result<Vec<u8>, std::io::Error> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// Tells one boot of this host from the next; empty where the kernel does not say.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// What a journal says, all lines taken together.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    pub ready: bool,
+    pub done: BTreeMap<RelPath, Done>,
+    pub verified: Option<Verified>,
+    pub publishing: Option<Identity>,
+}
+
+impl Record {
+    /// Of a journal's bytes. Files that an earlier boot of the host had only in
+    /// its page cache are forgotten.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut record = Self::default();
+        let mut boot = None;
+        let lines = bytes.split(|&byte| byte == b'\n');
+        for mark in lines.filter_map(|line| serde_json::from_slice::<Mark>(line).ok()) {
+            match mark {
+                Mark::Header(header) => boot = Some(header.boot),
+                other => record.apply(other),
+            }
+        }
+        if boot != Some(boot_id()) {
+            record.done.retain(|_, done| done.flushed);
+        }
+        record
+    }
+
+    /// Takes one more line in.
+    pub fn apply(&mut self, mark: Mark) {
+        match mark {
+            Mark::Header(_) => {}
+            Mark::Done(done) => {
+                self.verified = None;
+                self.done.insert(done.path.clone(), done);
+            }
+            Mark::Flushed => self.done.values_mut().for_each(|done| done.flushed = true),
+            Mark::Withdrawn { path } => {
+                self.verified = None;
+                self.done.remove(&path);
+            }
+            Mark::Ready => self.ready = true,
+            Mark::Verified(verified) => self.verified = Some(verified),
+            Mark::Publishing(identity) => self.publishing = Some(identity),
+        }
+    }
+
+    /// The lines with which a later epoch goes on from here. What this one read
+    /// back is not among them: the successor reads for itself.
+    pub fn inherited(self) -> Vec<Mark> {
+        let publishing = self.publishing.map(Mark::Publishing);
+        self.done.into_values().map(Mark::Done).chain(publishing).collect()
+    }
+}
+
+/// A journal open for appending; shared by the workers of one copy.
+#[derive(Debug)]
+pub struct Journal {
+    file: Mutex<File>,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Puts a whole journal in place at once, durably, in the stead of any
+    /// earlier one of the same attempt and epoch.
+    pub fn replace(site: &Site, marks: &[Mark]) -> Result<(), Error> {
+        let name = site.own(Kind::Journal);
+        let new = site.own(Kind::Draft);
+        let at = |error| Error::at(site.path(&new), error);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        let file = site.open(&new, flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(file.map_err(|errno| at(errno.into()))?);
+        let mut text = Vec::new();
+        for mark in marks {
+            text.extend(mark.line().map_err(at)?);
+        }
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(at)?;
+        site.rename_over(&new, &name)?;
+        site.flush()
+    }
+
+    /// What the journal of the given name says; `None` if there is none.
+    pub fn read(site: &Site, name: &Path) -> Result<Option<Record>, Error> {
+        Ok(Self::load(site, name)?.map(|(_, record)| record))
+    }
+
+    /// Opens this epoch's journal; `None` if there is none.
+    pub fn open(site: &Site) -> Result<Option<(Self, Record)>, Error> {
+        let name = site.own(Kind::Journal);
+        let loaded = Self::load(site, &name)?;
+        Ok(loaded.map(|(file, record)| {
+            (Self { file: Mutex::new(file), path: site.path(&name) }, record)
+        }))
+    }
+
+    fn load(site: &Site, name: &Path) -> Result<Option<(File, Record)>, Error> {
+        let flags = OFlags::RDWR | OFlags::APPEND;
+        let file = match site.open(name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(Error::at(site.path(name), errno)),
+        };
+        let (mut file, mut bytes) = (File::from(file), Vec::new());
+        file.read_to_end(&mut bytes).map_err(|error| Error::at(site.path(name), error))?;
+        if bytes.last().is_some_and(|&last| last != b'\n') {
+            file.write_all(b"\n").map_err(|error| Error::at(site.path(name), error))?;
+        }
+        Ok(Some((file, Record::parse(&bytes))))
+    }
+
+    /// Appends a line. It survives the process, and the host after [`Self::sync`].
+    pub fn append(&self, mark: &Mark) -> Result<(), Error> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        mark.line()
+            .and_then(|line| file.write_all(&line))
+            .map_err(|error| Error::at(&self.path, error))
+    }
+
+    /// Flushes what was appended to the device.
+    pub fn sync(&self) -> Result<(), Error> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.sync_data().map_err(|error| Error::at(&self.path, error))
+    }
+}

@@ -1,0 +1,111 @@
+//! Many files at a time, but not too many, and the first failure ends it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::media::monitor::{Monitor, Progress};
+
+use super::error::Error;
+
+/// How many files are handled at a time unless the caller says.
+const JOBS_DEFAULT_MAX: usize = 8;
+
+/// Passes progress on, and tells every worker to stop once one has failed.
+struct Watch<'a> {
+    monitor: &'a dyn Monitor,
+    stop: AtomicBool,
+}
+
+impl Monitor for Watch<'_> {
+    fn on(&self, progress: Progress<'_>) {
+        self.monitor.on(progress);
+    }
+    fn cancelled(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.monitor.cancelled()
+    }
+}
+
+/// Does `work` on each item by up to `jobs` threads, each with its own scratch
+/// value from `scratch`.
+///
+/// # Errors
+/// The first failure in time; what was under way is stopped through its monitor.
+pub fn each<T: Sync, S>(
+    jobs: Option<usize>,
+    items: &[T],
+    monitor: &dyn Monitor,
+    scratch: impl Fn() -> S + Sync,
+    work: impl Fn(&T, &mut S, &dyn Monitor) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.unwrap_or_else(|| cores.min(JOBS_DEFAULT_MAX)).clamp(1, items.len().max(1));
+    let watch = Watch { monitor, stop: AtomicBool::new(false) };
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    let run = || {
+        let mut own = scratch();
+        while !watch.stop.load(Ordering::Acquire) {
+            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let done = if monitor.cancelled() {
+                Err(Error::Cancelled)
+            } else {
+                work(item, &mut own, &watch)
+            };
+            if let Err(error) = done {
+                let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(error);
+                watch.stop.store(true, Ordering::Release);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs {
+            scope.spawn(run);
+        }
+        run();
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_once_and_the_first_failure_wins() {
+        let seen = AtomicUsize::new(0);
+        let items: Vec<usize> = (0..100).collect();
+        let all = each(
+            Some(4),
+            &items,
+            &(),
+            || (),
+            |_, (), _| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            },
+        );
+        assert!(all.is_ok());
+        assert_eq!(seen.into_inner(), 100);
+
+        let failed = each(
+            Some(4),
+            &items,
+            &(),
+            || (),
+            |&item, (), watch| {
+                if item == 3 {
+                    return Err(Error::Busy { path: "three".into() });
+                }
+                if item > 3 {
+                    while !watch.cancelled() {
+                        std::thread::yield_now();
+                    }
+                    return Err(Error::Cancelled);
+                }
+                Ok(())
+            },
+        );
+        assert!(matches!(failed, Err(Error::Busy { .. })));
+    }
+}

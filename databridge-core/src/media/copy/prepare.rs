@@ -1,0 +1,276 @@
+//! Making room: the claim on a final path, and the partial folder beside it.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::base::error::{ErrorKind, Fault};
+use crate::base::steps;
+use crate::media::manifest::{Entry, Manifest};
+
+use super::error::Error;
+use super::journal::{Identity, Journal, Mark, Record};
+use super::names::{Kind, Sibling};
+use super::site::{Site, flush_dir, split};
+use super::{Plan, Shape};
+
+/// How a copy begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// An earlier life had already published it: verify reads it back where it
+    /// stands and publish adopts it.
+    pub adopting: bool,
+    /// The earlier epoch whose partial folder was taken over.
+    pub taken_over: Option<u64>,
+    /// Files that need no writing.
+    pub kept_files: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+}
+
+/// Claims the final path for this attempt and epoch, and lays out or takes over
+/// the partial folder. All of it is on the device when this returns. Whoever
+/// works under a lease confirms it once after this, before [`super::transfer`].
+///
+/// Steps: `copy.fenced` after each earlier partial folder was taken over,
+/// `copy.prepared` at the end.
+///
+/// # Errors
+/// [`Error::DestinationExists`] (even for an empty folder) unless an earlier life
+/// of this attempt put it there; [`Error::Fenced`], [`Error::OtherDelivery`],
+/// [`Error::NoSpace`], [`Error::InsideSource`], [`Error::InvalidDestination`], or
+/// what the system said.
+pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
+    refuse_inside_source(plan)?;
+    create_parent(plan)?;
+    let site = Site::new(plan)?;
+    let earlier = refuse_others(&site, plan)?;
+    let earlier = records(&site, &earlier)?;
+    let adopting = check_final_path(&site, &earlier)?;
+    let kept = kept(&plan.manifest, inherited(&earlier));
+    if !adopting {
+        check_space(plan, &site, kept)?;
+    }
+    let first = Journal::read(&site, &site.own(Kind::Journal))?.is_none();
+    if first {
+        Journal::replace(&site, &[Mark::header(plan.attempt)])?;
+    }
+    take_up(plan, &site).inspect_err(|error| {
+        // Who steps back leaves nothing new behind, so that the other may go on.
+        if first && error.kind() == ErrorKind::Conflict {
+            let _ = site.remove_dir(&site.own(Kind::Partial));
+            let _ = site.unlink(&site.own(Kind::Journal));
+        }
+    })
+}
+
+/// What follows the announcement: look, take over, lay out, and look again.
+fn take_up(plan: &Plan, site: &Site) -> Result<Prepared, Error> {
+    let taken_over = take_over(plan, site)?;
+    let siblings = refuse_others(site, plan)?;
+    let earlier = records(site, &siblings)?;
+    let adopting = check_final_path(site, &earlier)?;
+    let partial = site.own(Kind::Partial);
+    if !adopting && site.stat(&partial)?.is_none() {
+        site.make_dir(&partial).map_err(|errno| Error::at(site.path(&partial), errno))?;
+        refuse_others(site, plan)?;
+    }
+    let record = inherited(&earlier).cloned().unwrap_or_default();
+    let (kept_files, kept_bytes) = kept(&plan.manifest, Some(&record));
+    let publishing = published(site, &earlier)?;
+    let mut marks = vec![Mark::header(plan.attempt)];
+    marks.extend(Record { publishing, ..record }.inherited());
+    marks.push(Mark::Ready);
+    Journal::replace(site, &marks)?;
+    for old in siblings {
+        if old.kind == Kind::Journal && old.epoch < plan.attempt.epoch {
+            site.delete(Path::new(&old.name))?;
+        }
+    }
+    site.flush()?;
+    steps::reach("copy.prepared");
+    Ok(Prepared { adopting, taken_over, kept_files, kept_bytes })
+}
+
+/// The siblings of this attempt.
+///
+/// # Errors
+/// [`Error::Fenced`] by a later epoch, [`Error::OtherDelivery`] by another attempt.
+fn refuse_others(site: &Site, plan: &Plan) -> Result<Vec<Sibling>, Error> {
+    let own = site.own_siblings()?;
+    let other = site.siblings()?.into_iter().find(|sibling| {
+        sibling.attempt != plan.attempt.id && matches!(sibling.kind, Kind::Partial | Kind::Journal)
+    });
+    match other {
+        Some(other) => {
+            Err(Error::OtherDelivery { path: site.final_path(), attempt: other.attempt })
+        }
+        None => Ok(own),
+    }
+}
+
+/// What the journals among `siblings` say, latest epoch first.
+pub(super) fn records(site: &Site, siblings: &[Sibling]) -> Result<Vec<Record>, Error> {
+    let mut journals: Vec<_> =
+        siblings.iter().filter(|sibling| sibling.kind == Kind::Journal).collect();
+    journals.sort_by_key(|sibling| std::cmp::Reverse(sibling.epoch));
+    let mut records = Vec::new();
+    for journal in journals {
+        records.extend(Journal::read(site, Path::new(&journal.name))?);
+    }
+    Ok(records)
+}
+
+/// The record whose marks hold: the latest that has them all. A later epoch that
+/// did not come as far had not touched the tree.
+fn inherited(records: &[Record]) -> Option<&Record> {
+    records.iter().find(|record| record.ready)
+}
+
+/// The identity, out of any life's journal, that stands at the final path.
+pub(super) fn published(site: &Site, records: &[Record]) -> Result<Option<Identity>, Error> {
+    for record in records {
+        if site.is_at_final_path(record.publishing.as_ref())? {
+            return Ok(record.publishing);
+        }
+    }
+    Ok(None)
+}
+
+/// `true` if our own work stands at the final path.
+///
+/// # Errors
+/// [`Error::DestinationExists`] if anything else does.
+fn check_final_path(site: &Site, records: &[Record]) -> Result<bool, Error> {
+    if published(site, records)?.is_some() {
+        return Ok(true);
+    }
+    match site.stat(site.final_name())? {
+        Some(_) => Err(Error::DestinationExists { path: site.final_path() }),
+        None => Ok(false),
+    }
+}
+
+/// Files and bytes of the manifest that a record says are written.
+fn kept(manifest: &Manifest, record: Option<&Record>) -> (u64, u64) {
+    let Some(record) = record else { return (0, 0) };
+    let sizes = manifest.entries().iter().filter_map(|entry| match entry {
+        Entry::File { path, size_bytes, sha256 } => record
+            .done
+            .get(path)
+            .filter(|done| (done.size_bytes, done.sha256) == (*size_bytes, *sha256))
+            .map(|done| done.size_bytes),
+        Entry::EmptyDir { .. } => None,
+    });
+    sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size))
+}
+
+/// Renames the partial folders of earlier epochs to our name: from then on their
+/// workers find nothing.
+fn take_over(plan: &Plan, site: &Site) -> Result<Option<u64>, Error> {
+    let ours = site.own(Kind::Partial);
+    let mut taken_over = None;
+    loop {
+        let mut older: Vec<_> = refuse_others(site, plan)?
+            .into_iter()
+            .filter(|old| old.kind == Kind::Partial && old.epoch < plan.attempt.epoch)
+            .collect();
+        older.sort_by_key(|old| old.epoch);
+        let Some(old) = older.pop() else { break };
+        if site.stat(&ours)?.is_some() {
+            // Ours was taken over before; this one came late and is of no use.
+            site.retire(&old)?;
+        } else if site.move_partial(&old, &ours)? {
+            taken_over = Some(old.epoch);
+        }
+    }
+    Ok(taken_over)
+}
+
+/// A destination inside the source would become part of what is copied.
+pub(super) fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
+    let (parent, _) = split(&plan.destination)?;
+    let standing = parent.ancestors().find_map(|above| above.canonicalize().ok());
+    let (Some(standing), Ok(source)) = (standing, plan.source.canonicalize()) else {
+        return Ok(());
+    };
+    if plan.shape == Shape::Tree && standing.starts_with(source) {
+        return Err(Error::InsideSource { path: plan.destination.clone() });
+    }
+    Ok(())
+}
+
+/// Creates the parent and what is missing above it, each durably.
+pub(super) fn create_parent(plan: &Plan) -> Result<(), Error> {
+    let (parent, _) = split(&plan.destination)?;
+    let missing: Vec<PathBuf> =
+        parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
+    for dir in missing.into_iter().rev() {
+        match std::fs::create_dir(&dir) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::at(dir, error)),
+        }
+        if let Some(above) = dir.parent() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(above, flags, Mode::empty())
+                .and_then(flush_dir)
+                .map_err(|errno| Error::at(above, errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what is still to be written fits, as far as the file system tells.
+fn check_space(plan: &Plan, site: &Site, kept: (u64, u64)) -> Result<(), Error> {
+    let stat = match rustix::fs::fstatvfs(site.parent()) {
+        Ok(stat) => stat,
+        // Some network file systems do not say; a full one will.
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(()),
+        Err(errno) => return Err(Error::at(site.final_path(), errno)),
+    };
+    let block = stat.f_frsize.max(1);
+    let free = stat.f_bavail.saturating_mul(block);
+    let rounded = |bytes: u64| bytes.div_ceil(block).saturating_mul(block);
+    let needed = |size: &dyn Fn(&Entry) -> u64| {
+        let total: u64 = plan.manifest.entries().iter().map(|entry| rounded(size(entry))).sum();
+        total.saturating_sub(kept.1)
+    };
+    let no_space = |needed_bytes, free_bytes| {
+        Err(Error::NoSpace { path: site.final_path(), needed_bytes, free_bytes })
+    };
+    let files = plan.manifest.entries().len() as u64;
+    if stat.f_files > 0 && stat.f_favail < files.saturating_sub(kept.0) {
+        return no_space(None, None);
+    }
+    let needed_bytes = needed(&apparent);
+    if needed_bytes <= free {
+        return Ok(());
+    }
+    // Holes of the source stay holes: look closer before refusing.
+    let needed_bytes =
+        needed_bytes.min(needed(&|entry| apparent(entry).min(allocated(plan, entry))));
+    if needed_bytes <= free {
+        return Ok(());
+    }
+    no_space(Some(needed_bytes), Some(free))
+}
+
+fn apparent(entry: &Entry) -> u64 {
+    match entry {
+        Entry::File { size_bytes, .. } => *size_bytes,
+        Entry::EmptyDir { .. } => 0,
+    }
+}
+
+/// What a source file takes up on its own device (`st_blocks` counts 512 bytes).
+fn allocated(plan: &Plan, entry: &Entry) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let path = match plan.shape {
+        Shape::Tree => plan.source.join(entry.path().as_str()),
+        Shape::File => plan.source.clone(),
+    };
+    path.symlink_metadata().map_or(u64::MAX, |meta| meta.blocks().saturating_mul(512))
+}

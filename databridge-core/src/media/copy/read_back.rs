@@ -1,0 +1,240 @@
+//! Reading a written copy back, from the device and not from memory.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, Mode, OFlags};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::base::steps;
+use crate::media::checksum::{Hasher, Sha256};
+use crate::media::manifest::Entry;
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::RelPath;
+
+use super::error::{Discrepancy, Error};
+use super::journal::{Mark, Verified};
+use super::medium::{Medium, Worth};
+use super::names::Kind;
+use super::pool;
+use super::session::Session;
+use super::site::Standing;
+use super::transfer::seconds;
+use super::{Plan, Shape};
+
+/// Read at a time; a multiple of [`ALIGN_BYTES`].
+const BUFFER_BYTES: usize = 1 << 20;
+/// What `O_DIRECT` asks of addresses, offsets and lengths on every common device.
+const ALIGN_BYTES: usize = 4096;
+
+/// What a read-back found to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReadBack {
+    /// Files read.
+    pub files: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What it proves: the weakest of its files.
+    pub worth: Worth,
+    /// How long it took.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+/// Reads every file of the copy back and compares it with the manifest, and the
+/// listing too: nothing may be missing, too many or of another type.
+///
+/// Where the file system takes it, files are read by `O_DIRECT`; else they are
+/// flushed and dropped from the page cache first. Call it after
+/// [`super::transfer`], each time.
+///
+/// Step: `copy.read_back`.
+///
+/// # Errors
+/// [`Error::ReadBackMismatch`] and [`Error::PartialDiffers`], after which
+/// [`super::transfer`] writes anew what is wrong; [`Error::DestinationExists`] if
+/// the copy had been published and somebody changed it there since;
+/// [`Error::Fenced`], [`Error::Cancelled`], or what the system said.
+pub fn verify(plan: &Plan, monitor: &dyn Monitor) -> Result<ReadBack, Error> {
+    read_back(&Session::open(plan)?, monitor)
+}
+
+/// As [`verify`], of a session already open.
+pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<ReadBack, Error> {
+    let start = Instant::now();
+    let listing = session.listing()?;
+    let facts = listing.digest();
+    if let Err(error) = listing.check(&session.plan.manifest) {
+        let missing = matches!(error, Error::PartialDiffers { what: Discrepancy::Missing, .. });
+        return Err(fail(session, facts, missing, error)?);
+    }
+    let files: Vec<_> = session.plan.manifest.entries().iter().filter_map(Content::of).collect();
+    let bytes = files.iter().map(|file| file.size_bytes).sum();
+    monitor.on(Progress::Total { files: files.len() as u64, bytes });
+    let medium = Medium::of(session.site.parent());
+    let worth = Mutex::new(medium.worth(true));
+    let damaged = Mutex::new(Vec::new());
+    let work = |file: &Content<'_>, buffer: &mut Buffer, watch: &dyn Monitor| {
+        let place = session.site.entry(session.standing, session.plan.shape, file.path.as_str());
+        let (found, direct) = Reader { session, place: &place, medium, watch }.digest(buffer)?;
+        if found != (file.size_bytes, file.sha256) {
+            damaged.lock().unwrap_or_else(PoisonError::into_inner).push(file.path.clone());
+        }
+        let mut worst = worth.lock().unwrap_or_else(PoisonError::into_inner);
+        *worst = medium.worth(direct).min(*worst);
+        watch.on(Progress::File(file.path.as_str()));
+        Ok(())
+    };
+    pool::each(session.plan.policy.jobs, &files, monitor, Buffer::new, work)?;
+    let damaged = damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(first) = damaged.iter().min() {
+        let error = Error::ReadBackMismatch { path: first.to_string(), others: damaged.len() - 1 };
+        for path in damaged {
+            session.journal.append(&Mark::Withdrawn { path })?;
+        }
+        session.journal.sync()?;
+        return Err(fail(session, facts, true, error)?);
+    }
+    let worth = worth.into_inner().unwrap_or_else(PoisonError::into_inner);
+    session.journal.append(&Mark::Verified(Verified { facts, worth }))?;
+    session.journal.sync()?;
+    steps::reach("copy.read_back");
+    Ok(ReadBack { files: files.len() as u64, bytes, worth, took: start.elapsed() })
+}
+
+/// What a failed read-back means. In the partial folder it is `error`. At the
+/// final path, where an earlier life had published the copy: if nobody touched
+/// it since, the storage damaged it, and it is taken back out of sight to be
+/// mended; else it is somebody else's by now and stays.
+fn fail(
+    session: &Session<'_>,
+    facts: Sha256,
+    mendable: bool,
+    error: Error,
+) -> Result<Error, Error> {
+    let site = &session.site;
+    if session.standing == Standing::Partial {
+        return Ok(error);
+    }
+    if !mendable || session.record.publishing.map(|identity| identity.facts) != Some(facts) {
+        return Ok(Error::DestinationExists { path: site.final_path() });
+    }
+    if session.plan.shape == Shape::File {
+        let partial = site.own(Kind::Partial);
+        match site.make_dir(&partial) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::at(site.path(&partial), errno)),
+        }
+    }
+    site.rename_checked(site.final_name(), &session.publishable(), || Ok(()))?;
+    site.flush()?;
+    Ok(error)
+}
+
+/// A file of the manifest.
+struct Content<'a> {
+    path: &'a RelPath,
+    size_bytes: u64,
+    sha256: Sha256,
+}
+
+impl<'a> Content<'a> {
+    fn of(entry: &'a Entry) -> Option<Self> {
+        match entry {
+            Entry::File { path, size_bytes, sha256 } => {
+                Some(Self { path, size_bytes: *size_bytes, sha256: *sha256 })
+            }
+            Entry::EmptyDir { .. } => None,
+        }
+    }
+}
+
+/// Memory that begins where `O_DIRECT` wants it.
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn new() -> Self {
+        Self(vec![0; BUFFER_BYTES + ALIGN_BYTES])
+    }
+
+    fn aligned(&mut self) -> &mut [u8] {
+        let skip = self.0.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
+        &mut self.0[skip..skip + BUFFER_BYTES]
+    }
+}
+
+/// Reads one file.
+struct Reader<'a> {
+    session: &'a Session<'a>,
+    place: &'a Path,
+    medium: Medium,
+    watch: &'a dyn Monitor,
+}
+
+impl Reader<'_> {
+    /// Length and digest of what the device gives, and whether it was asked past
+    /// the page cache.
+    fn digest(&self, buffer: &mut Buffer) -> Result<((u64, Sha256), bool), Error> {
+        let plain = self.open(OFlags::empty()).map_err(|errno| self.blame(errno))?;
+        if self.medium == Medium::Memory {
+            return Ok((self.read(&plain, buffer)?.map_err(|errno| self.blame(errno))?, false));
+        }
+        // Also before a direct read: some file systems quietly serve it buffered.
+        rustix::fs::fdatasync(&plain).map_err(|errno| self.blame(errno))?;
+        let _ = rustix::fs::fadvise(&plain, 0, None, Advice::DontNeed);
+        if let Ok(direct) = self.open(OFlags::DIRECT) {
+            match self.read(&direct, buffer)? {
+                Ok(found) => return Ok((found, true)),
+                // Accepted at the opening and refused at the reading.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(self.blame(errno)),
+            }
+        }
+        Ok((self.read(&plain, buffer)?.map_err(|errno| self.blame(errno))?, false))
+    }
+
+    fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.session.site.open(self.place, OFlags::RDONLY | flags, Mode::empty())
+    }
+
+    fn blame(&self, errno: Errno) -> Error {
+        self.session.site.blame(self.place, errno)
+    }
+
+    /// From the start to the end. The outer error is a cancel.
+    #[allow(clippy::type_complexity)]
+    fn read(
+        &self,
+        file: &OwnedFd,
+        buffer: &mut Buffer,
+    ) -> Result<Result<(u64, Sha256), Errno>, Error> {
+        let mut hash = Hasher::new(&[]);
+        let mut total = 0u64;
+        loop {
+            if self.watch.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let count = match rustix::io::pread(file, &mut *buffer.aligned(), total) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Ok(Err(errno)),
+            };
+            hash.update(&buffer.aligned()[..count]);
+            total += count as u64;
+            self.watch.on(Progress::Bytes(count as u64));
+            // Where the file ends within a block, so does a direct read.
+            if count % ALIGN_BYTES != 0 && self.ends_at(file, total) {
+                break;
+            }
+        }
+        Ok(Ok((total, hash.finish().sha256())))
+    }
+
+    fn ends_at(&self, file: &OwnedFd, offset: u64) -> bool {
+        rustix::fs::fstat(file).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(offset))
+    }
+}
