@@ -183,7 +183,7 @@ impl Pair {
         checksum::read(&self.source, &self.from, buffer, monitor, |bytes| {
             hasher.update(bytes);
             // Zeros stay a hole, so that a sparse file does not fill the staging area.
-            if bytes.iter().any(|byte| *byte != 0) {
+            if !is_zero(bytes) {
                 self.target.write_all_at(bytes, offset).map_err(write)?;
             }
             offset += bytes.len() as u64;
@@ -217,6 +217,11 @@ impl Pair {
         Ok(Stat::of(&self.source)
             .map_err(|error| storage::Error::io("examine", &self.from, error))?)
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
 }
 
 /// So many files are flushed one by one; more cost less in one go for the whole
