@@ -17,6 +17,8 @@ pub mod control;
 #[cfg(feature = "control")]
 pub mod domains;
 pub mod media;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod workflow;
 
 pub use base::error::{Error, ErrorKind, Fault};

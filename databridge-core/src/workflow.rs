@@ -106,7 +106,7 @@ impl Fault for Refusal {
     fn kind(&self) -> ErrorKind {
         ErrorKind::IllegalState
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Illegal { .. } => "workflow.illegal_state",
             Self::Guarded { .. } => "workflow.guard",

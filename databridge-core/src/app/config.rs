@@ -111,7 +111,7 @@ impl Fault for Error {
             Self::Folder { .. } => ErrorKind::Io,
         }
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Setting { .. } => "config.setting",
             Self::Folder { .. } => "config.folder",

@@ -75,7 +75,7 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
     /// What the failure means to the caller.
     fn kind(&self) -> ErrorKind;
     /// Stable, `module.reason` in snake case; documented in `docs/errors.md`.
-    fn code(&self) -> &'static str;
+    fn code(&self) -> &str;
     /// What to do next, in one sentence.
     fn hint(&self) -> Option<Cow<'static, str>> {
         None
@@ -95,7 +95,7 @@ impl Error {
         self.0.kind()
     }
     /// The stable code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         self.0.code()
     }
     /// What to do next.

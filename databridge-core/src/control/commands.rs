@@ -35,7 +35,7 @@ impl Fault for Failure {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Conflict
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Stale { .. } => "command.stale",
             Self::KeyReused { .. } => "command.key_reused",

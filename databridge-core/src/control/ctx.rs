@@ -81,7 +81,7 @@ impl Fault for Forbidden {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Forbidden
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         "identity.forbidden"
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {

@@ -102,7 +102,7 @@ impl Fault for Error {
             Self::Db(error) => error.kind(),
         }
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::WrongCredentials => "identity.wrong_credentials",
             Self::MustChangePassword => "identity.must_change_password",

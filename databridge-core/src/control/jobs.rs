@@ -47,7 +47,7 @@ impl Fault for Fenced {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Cancelled
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         "jobs.fenced"
     }
 }

@@ -52,7 +52,7 @@ impl Fault for Error {
             Self::Io { .. } => ErrorKind::Io,
         }
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Db(error) => error.code(),
             Self::Tree(_) => "ledger.tree",

@@ -84,7 +84,7 @@ impl Fault for Error {
             Self::Column { .. } | Self::Statement(_) => ErrorKind::Internal,
         }
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Unavailable(_) => "db.unavailable",
             Self::Exists { .. } => "db.exists",

@@ -139,7 +139,7 @@ impl Fault for Error {
             Self::Db(error) => error.kind(),
         }
     }
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::NotFound(_) => "transfer.not_found",
             Self::NoFile { .. } => "transfer.no_file",

@@ -51,7 +51,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::SourceChanged { .. } => "checksum.source_changed",
             Self::Cancelled => "checksum.cancelled",

@@ -264,7 +264,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::DestinationExists { .. } => "copy.destination_exists",
             Self::OtherDelivery { .. } => "copy.other_delivery",

@@ -109,7 +109,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Collisions(_) => "freeze.collisions",
             Self::Mismatch { .. } => "freeze.mismatch",

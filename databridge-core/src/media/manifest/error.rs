@@ -71,7 +71,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Collisions(_) => "manifest.collisions",
             Self::Line { .. } => "manifest.line",

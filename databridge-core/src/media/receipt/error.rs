@@ -133,7 +133,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::UnknownKey { .. } => "receipt.unknown_key",
             Self::BadSignature { .. } => "receipt.bad_signature",

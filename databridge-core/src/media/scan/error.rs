@@ -105,7 +105,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Setting { .. } => "scan.setting",
             Self::NotBuilt { .. } => "scan.not_built",

@@ -136,7 +136,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Path { .. } => "storage.path",
             Self::Link { .. } => "storage.link",

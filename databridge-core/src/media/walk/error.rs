@@ -88,7 +88,7 @@ impl Fault for Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
             Self::Refused { .. } => "walk.refused",
             Self::Storage(error) => error.code(),

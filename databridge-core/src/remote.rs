@@ -1,0 +1,262 @@
+//! The client of a daemon: the same [`Call`]s over HTTP.
+//!
+//! Retries only what is safe: nothing on a 4xx; on a lost connection or a 5xx
+//! twice, under one idempotency key, so that a command is never done twice.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::app::Call;
+use crate::app::routes::{self, Method, PREFIX};
+use crate::base::error::{ErrorKind, Fault};
+use crate::control::identity::Session;
+use crate::media::storage::RelPath;
+
+/// Longer than any call waits on the daemon's side.
+const TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECT: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 2;
+
+/// What a daemon, or the way to it, answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The daemon refused (RFC 9457 problem).
+    #[error("{message}")]
+    Problem {
+        /// What it means.
+        kind: ErrorKind,
+        /// The stable code.
+        code: String,
+        /// What happened.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+        /// Roles that would do, on a 403.
+        required_roles: Vec<String>,
+    },
+    /// No answer.
+    #[error("{url} does not answer")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// An answer that is none of ours.
+    #[error("{url} answered {status} with something that is not DataBridge's")]
+    Strange {
+        /// Where.
+        url: String,
+        /// What.
+        status: u16,
+    },
+    /// A call that is not served.
+    #[error("this call has no REST route")]
+    NoRoute,
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Problem { kind, .. } => *kind,
+            Self::Unreachable { .. } | Self::Strange { .. } => ErrorKind::Unavailable,
+            Self::NoRoute => ErrorKind::Internal,
+        }
+    }
+    fn code(&self) -> &str {
+        match self {
+            Self::Problem { code, .. } => code,
+            Self::Unreachable { .. } => "remote.unreachable",
+            Self::Strange { .. } => "remote.strange",
+            Self::NoRoute => "remote.no_route",
+        }
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        match self {
+            Self::Problem { hint, .. } => hint.clone().map(Into::into),
+            Self::Unreachable { .. } => Some("check the address, and that the daemon runs".into()),
+            Self::Strange { .. } => Some("check that the address is a DataBridge daemon's".into()),
+            Self::NoRoute => None,
+        }
+    }
+    fn required_roles(&self) -> Vec<String> {
+        match self {
+            Self::Problem { required_roles, .. } => required_roles.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    kind: ErrorKind,
+    code: String,
+    detail: String,
+    #[serde(default)]
+    hint: Option<String>,
+    #[serde(default)]
+    required_roles: Vec<String>,
+}
+
+/// A daemon, and who we are to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Remote {
+    agent: Agent,
+    url: String,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// The daemon at `url` (`http://…` or `https://…`, trusted as the system
+    /// trusts), with a bearer token or an API key.
+    pub fn new(url: &str, token: Option<String>) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Self { agent, url: url.trim_end_matches('/').to_owned(), token }
+    }
+
+    /// The same daemon as somebody else.
+    #[must_use]
+    pub fn with_token(&self, token: String) -> Self {
+        Self { token: Some(token), ..self.clone() }
+    }
+
+    fn bearer(&self) -> String {
+        self.token.as_ref().map(|token| format!("Bearer {token}")).unwrap_or_default()
+    }
+
+    fn answer(&self, response: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Error> {
+        let unreachable =
+            |source| Error::Unreachable { url: self.url.clone(), source: Box::new(source) };
+        let mut response = response.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().map_err(unreachable)?;
+        let strange = || Error::Strange { url: self.url.clone(), status };
+        if (200..300).contains(&status) {
+            if text.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_str(&text).map_err(|_| strange());
+        }
+        let problem: Problem = serde_json::from_str(&text).map_err(|_| strange())?;
+        Err(Error::Problem {
+            kind: problem.kind,
+            code: problem.code,
+            message: problem.detail,
+            hint: problem.hint,
+            required_roles: problem.required_roles,
+        })
+    }
+
+    /// Answers a call, as the embedded store would.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn call(&self, call: &Call, key: Option<&str>) -> Result<Value, Error> {
+        let request = routes::request(call).ok_or(Error::NoRoute)?;
+        let url = format!("{}{}", self.url, request.path);
+        let key = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        let bearer = self.bearer();
+        let mut attempt = 0;
+        loop {
+            let response = match request.method {
+                Method::Get => self.agent.get(&url).header("authorization", &bearer).call(),
+                Method::Delete => self
+                    .agent
+                    .delete(&url)
+                    .header("authorization", &bearer)
+                    .header("idempotency-key", &key)
+                    .call(),
+                Method::Post => self
+                    .agent
+                    .post(&url)
+                    .header("authorization", &bearer)
+                    .header("idempotency-key", &key)
+                    .send_json(request.body.as_ref().unwrap_or(&Value::Null)),
+            };
+            match self.answer(response) {
+                Err(error) if passing(&error) && attempt < RETRIES => {
+                    attempt += 1;
+                    std::thread::sleep(Duration::from_millis(200 << attempt));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Signs in; answers the session, whose token goes into
+    /// [`with_token`](Remote::with_token).
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn login(
+        &self,
+        username: &str,
+        password: &str,
+        new_password: Option<&str>,
+    ) -> Result<Session, Error> {
+        let url = format!("{}{PREFIX}/auth/login", self.url);
+        let body = json!({ "username": username, "password": password, "new_password": new_password });
+        let answer = self.answer(self.agent.post(&url).send_json(body))?;
+        serde_json::from_value(answer)
+            .map_err(|_| Error::Strange { url: self.url.clone(), status: 200 })
+    }
+
+    /// Puts a file into a transfer.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn upload(&self, code: &str, path: &RelPath, mut content: impl Read) -> Result<Value, Error> {
+        let url = format!("{}{}", self.url, routes::upload_path(code, path.as_str()));
+        let response = self
+            .agent
+            .put(&url)
+            .header("authorization", &self.bearer())
+            .header("content-type", "application/octet-stream")
+            .send(ureq::SendBody::from_reader(&mut content));
+        self.answer(response)
+    }
+
+    /// Declares an empty folder in a transfer.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn upload_empty_dir(&self, code: &str, path: &RelPath) -> Result<Value, Error> {
+        let url = format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
+        self.answer(self.agent.put(&url).header("authorization", &self.bearer()).send_empty())
+    }
+}
+
+fn passing(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } => true,
+        Error::Problem { kind, .. } => kind.http_status() >= 500,
+        Error::Strange { status, .. } => *status >= 500,
+        Error::NoRoute => false,
+    }
+}
