@@ -55,6 +55,9 @@ mod enabled {
                 == Ok(1)
         {
             let _ = kill_process(getpid(), trap.signal);
+            // The kernel may hand the signal to another thread first, and this one
+            // would run on for a moment past its step.
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }
 }

@@ -13,8 +13,9 @@
 //!
 //! # One worker at a time
 //! A delivery keeps its attempt id for life; each lease on it has a greater
-//! epoch. Names ([`names`]) carry both; write `J(e)` and `T(e)` for the journal
-//! and the partial folder of epoch e. A worker writes only its own `J(e)`, and
+//! epoch. Names carry both: beside the final name `comp` stand
+//! `.comp.databridge-journal.ID.e` and `.comp.databridge-partial.ID.e`, here `J(e)`
+//! and `T(e)`, the journal and the partial folder of epoch e. A worker writes only its own `J(e)`, and
 //! reaches files only through the path of its own `T(e)`, each time from the
 //! parent, in one system call. These rules are all there is; no lock is held, so
 //! none can be held by a process that stands still.
@@ -48,14 +49,18 @@
 //! - *In a single call that had resolved `T(k)` and was held up inside the kernel
 //!   while e renamed it.* One call a thread can so end up in `T(e)`. A file created
 //!   so is cleaned away, or meets `O_EXCL`, and whatever happens after e's
-//!   read-back changes the [listing]'s digest, which [`publish`] compares last.
+//!   read-back changes the digest of names, inodes and times of change that
+//!   [`publish`] compares last.
 //!   A single file ([`Shape::File`]) is renamed out of `T(e)`, so there the rename
 //!   itself has this window; only stand-alone copies do that, under a lock.
-//! - *After e finished or aborted*, when `J(e)` is gone: a worker k that stood
-//!   still inside [`prepare`] since before can lay out a partial of its own. It
-//!   cannot replace what was published. Against publishing after an abort, its
-//!   caller confirms its lease between [`prepare`] and [`transfer`]: any abort
-//!   that came before is seen then, any later one meets `T(k)` and fences it.
+//! - *After e finished or aborted*, when `J(e)` is gone too: a worker k that had
+//!   announced misses `J(k)` once it has made `T(k)`, and steps back (an abort looks
+//!   for partial folders again after it has removed the journals). One that stood
+//!   still inside [`prepare`] before it announced has left no trace to be fenced by
+//!   and can begin anew. It cannot replace what was published. Against publishing
+//!   after an abort, its caller confirms its lease between [`prepare`] and
+//!   [`transfer`]: any abort that came before is seen then, any later one meets
+//!   `T(k)` and fences it.
 //!
 //! Two deliveries (different attempts) to one final path announce and look in the
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].

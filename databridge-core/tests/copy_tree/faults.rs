@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use databridge_core::Fault;
+use databridge_core::base::cancel::Cancel;
 use databridge_core::media::copy::{self, Aborted, Error, Worth};
+use databridge_core::media::monitor::{Monitor, Progress};
 
-use super::{Room, content, deliver};
+use super::{Room, When, content, deliver};
 
 /// A file system mounted for one test.
 struct Mount(PathBuf);
@@ -84,6 +86,33 @@ fn a_destination_that_fills_up_is_told_and_the_copy_resumes_later() {
 }
 
 #[test]
+fn what_an_interrupted_copy_takes_up_is_not_asked_for_again() {
+    let room = Room::empty();
+    room.write("long.mov", &content(1, 9 << 20));
+    let Some(_mount) = Mount::tmpfs(&room.dir.path().join("production"), "12m") else { return };
+    let mut plan = room.plan(1);
+    copy::prepare(&plan).unwrap();
+    let cancel = Cancel::new();
+    let stopped = copy::transfer(&plan, &Both(When::bytes(5, || cancel.cancel()), &cancel));
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+    plan.attempt.epoch = 2;
+    deliver(&plan).unwrap();
+    room.assert_delivered();
+}
+
+/// Listens with one and asks the other.
+struct Both<'a, M>(M, &'a Cancel);
+
+impl<M: Monitor> Monitor for Both<'_, M> {
+    fn on(&self, progress: Progress<'_>) {
+        self.0.on(progress);
+    }
+    fn cancelled(&self) -> bool {
+        self.1.is_cancelled()
+    }
+}
+
+#[test]
 fn a_read_only_destination_is_told() {
     let room = Room::new();
     let production = room.dir.path().join("production");
@@ -136,7 +165,7 @@ fn what_may_not_be_read_or_written_is_told() {
     assert_eq!(copy::prepare(&plan).unwrap_err().code(), "copy.permission");
     fs::set_permissions(&production, PermissionsExt::from_mode(0o700)).unwrap();
     copy::prepare(&plan).unwrap();
-    fs::set_permissions(room.source().join("note.txt"), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(room.source().join("note.txt"), PermissionsExt::from_mode(0o000)).unwrap();
     let error = copy::transfer(&plan, &()).unwrap_err();
     assert_eq!(error.code(), "copy.permission");
     assert!(error.to_string().contains("note.txt"), "{error}");

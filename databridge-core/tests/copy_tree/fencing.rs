@@ -8,12 +8,18 @@ use databridge_core::media::copy::{self, Aborted, Error, Plan};
 
 use super::{Room, When, deliver};
 
-const PHASES: [fn(&Plan) -> Result<(), Error>; 4] = [
+type Phase = fn(&Plan) -> Result<(), Error>;
+
+const PHASES: [Phase; 4] = [
     |plan| copy::prepare(plan).map(drop),
     |plan| copy::transfer(plan, &()).map(drop),
     |plan| copy::verify(plan, &()).map(drop),
     |plan| copy::publish(plan, &()).map(drop),
 ];
+
+fn taken(result: Result<copy::Prepared, Error>) {
+    assert!(result.unwrap().taken_over.is_some());
+}
 
 fn fenced<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(matches!(result, Err(Error::Fenced { .. })), "{result:?}");
@@ -73,7 +79,7 @@ fn a_mark_set_after_the_takeover_is_not_believed() {
     let (mut old, new, third) = (room.plan(1), room.plan(2), room.plan(3));
     old.policy.jobs = Some(1);
     copy::prepare(&old).unwrap();
-    let result = copy::transfer(&old, &When::bytes(1, || drop(copy::prepare(&new).unwrap())));
+    let result = copy::transfer(&old, &When::bytes(1, || taken(copy::prepare(&new))));
     fenced(result);
     assert_eq!(copy::prepare(&third).unwrap().kept_files, 0);
     copy::transfer(&third, &()).unwrap();
@@ -90,14 +96,14 @@ fn a_worker_that_stood_still_in_the_read_back_cannot_publish() {
     old.policy.jobs = Some(1);
     copy::prepare(&old).unwrap();
     copy::transfer(&old, &()).unwrap();
-    fenced(copy::verify(&old, &When::file(3, || drop(copy::prepare(&new).unwrap()))));
+    fenced(copy::verify(&old, &When::file(3, || taken(copy::prepare(&new)))));
     // Even when the last file was read before the takeover.
     let third = room.plan(3);
     let files = usize::try_from(new.manifest.file_count()).unwrap();
     let mut second = new.clone();
     second.policy.jobs = Some(1);
     copy::transfer(&second, &()).unwrap();
-    let _ = copy::verify(&second, &When::file(files, || drop(copy::prepare(&third).unwrap())));
+    let _ = copy::verify(&second, &When::file(files, || taken(copy::prepare(&third))));
     fenced(copy::publish(&second, &()));
     copy::transfer(&third, &()).unwrap();
     assert!(matches!(copy::publish(&third, &()), Err(Error::NotVerified { .. })));

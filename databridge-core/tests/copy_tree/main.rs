@@ -5,6 +5,8 @@
 mod adoption;
 mod faults;
 mod fencing;
+#[cfg(feature = "steps")]
+mod kill;
 mod phases;
 mod standalone;
 

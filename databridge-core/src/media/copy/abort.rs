@@ -63,20 +63,26 @@ pub fn abort(plan: &Plan) -> Result<Aborted, Error> {
     if first {
         Journal::replace(&site, &[Mark::header(plan.attempt)])?;
     }
-    while let Some(old) =
-        site.own_siblings()?.into_iter().find(|sibling| sibling.kind == Kind::Partial)
-    {
-        site.retire(&old)?;
-    }
-    let siblings = site.own_siblings()?;
-    if published(&site, &records(&site, &siblings)?)?.is_some() {
-        if first {
-            site.delete(&own)?;
+    loop {
+        while let Some(old) =
+            site.own_siblings()?.into_iter().find(|sibling| sibling.kind == Kind::Partial)
+        {
+            site.retire(&old)?;
         }
-        return Ok(Aborted::AlreadyPublished);
+        let siblings = site.own_siblings()?;
+        if published(&site, &records(&site, &siblings)?)?.is_some() {
+            if first {
+                site.delete(&own)?;
+            }
+            return Ok(Aborted::AlreadyPublished);
+        }
+        if siblings.is_empty() {
+            return Ok(Aborted::Removed);
+        }
+        // Then look again: a worker may have laid out its partial folder before it
+        // could see that its journal is gone.
+        clear(&site, siblings)?;
     }
-    clear(&site, siblings)?;
-    Ok(Aborted::Removed)
 }
 
 /// Deletes siblings, the journals last and the latest of them at the very end: as

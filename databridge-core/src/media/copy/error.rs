@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -17,13 +17,13 @@ use crate::media::{manifest, storage};
 #[non_exhaustive]
 pub enum Error {
     /// The final path is taken by something that this delivery did not put there.
-    #[error("{}: something already stands at the destination", path.display())]
+    #[error("{}: something already stands at the destination", show(path))]
     DestinationExists {
         /// The final path.
         path: PathBuf,
     },
     /// Another delivery is on its way to the same final path.
-    #[error("{}: another delivery ({attempt}) is on its way there", path.display())]
+    #[error("{}: another delivery ({attempt}) is on its way there", show(path))]
     OtherDelivery {
         /// The final path.
         path: PathBuf,
@@ -31,25 +31,25 @@ pub enum Error {
         attempt: Uuid,
     },
     /// Another stand-alone copy to the same final path is running.
-    #[error("{}: another copy to this path is running", path.display())]
+    #[error("{}: another copy to this path is running", show(path))]
     Busy {
         /// The final path.
         path: PathBuf,
     },
     /// The final path has no name of its own, as `/` or `..`.
-    #[error("{}: not a path that something can be delivered to", path.display())]
+    #[error("{}: not a path that something can be delivered to", show(path))]
     InvalidDestination {
         /// The path as given.
         path: PathBuf,
     },
     /// The destination lies inside the source.
-    #[error("{}: lies inside the source it is to be copied from", path.display())]
+    #[error("{}: lies inside the source it is to be copied from", show(path))]
     InsideSource {
         /// The final path.
         path: PathBuf,
     },
     /// The destination has not enough room, or a quota says so.
-    #[error("{}: not enough space{}", path.display(), shortage(*needed_bytes, *free_bytes))]
+    #[error("{}: not enough space{}", show(path), shortage(*needed_bytes, *free_bytes))]
     NoSpace {
         /// Where it was missing.
         path: PathBuf,
@@ -59,13 +59,13 @@ pub enum Error {
         free_bytes: Option<u64>,
     },
     /// The file system is mounted read-only.
-    #[error("{}: the file system is read-only", path.display())]
+    #[error("{}: the file system is read-only", show(path))]
     ReadOnly {
         /// What was to be written.
         path: PathBuf,
     },
     /// The operating system's user may not do this.
-    #[error("{}: permission denied", path.display())]
+    #[error("{}: permission denied", show(path))]
     Permission {
         /// What was touched.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A mount or a device stopped answering (ESTALE, EIO and their kin).
-    #[error("{}: the storage stopped answering", path.display())]
+    #[error("{}: the storage stopped answering", show(path))]
     StaleMount {
         /// What was touched.
         path: PathBuf,
@@ -81,19 +81,19 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of the manifest is not in the source.
-    #[error("{}: not in the source", path.display())]
+    #[error("{}: not in the source", show(path))]
     SourceMissing {
         /// In the source.
         path: PathBuf,
     },
     /// A source file changed while it was read.
-    #[error("{}: changed while it was read", path.display())]
+    #[error("{}: changed while it was read", show(path))]
     SourceChanged {
         /// In the source.
         path: PathBuf,
     },
     /// A source file is not what the manifest says.
-    #[error("{}: not what the manifest says", path.display())]
+    #[error("{}: not what the manifest says", show(path))]
     SourceDiffers {
         /// In the source.
         path: PathBuf,
@@ -121,13 +121,13 @@ pub enum Error {
         what: Discrepancy,
     },
     /// The copy is not verified as it stands now, so it cannot be published.
-    #[error("{}: not read back since it was last written", path.display())]
+    #[error("{}: not read back since it was last written", show(path))]
     NotVerified {
         /// The partial folder.
         path: PathBuf,
     },
     /// A later epoch has taken this copy over, or it was never prepared.
-    #[error("{}: epoch {epoch} does not hold this copy{}", path.display(), holder(*by))]
+    #[error("{}: epoch {epoch} does not hold this copy{}", show(path), holder(*by))]
     Fenced {
         /// The final path.
         path: PathBuf,
@@ -143,7 +143,7 @@ pub enum Error {
     #[error(transparent)]
     Source(manifest::Error),
     /// Any other failure of the operating system.
-    #[error("{}: cannot be read or written", path.display())]
+    #[error("{}: cannot be read or written", show(path))]
     Io {
         /// What was touched.
         path: PathBuf,
@@ -172,6 +172,10 @@ impl std::fmt::Display for Discrepancy {
             Self::Special => "of another type than the manifest says",
         })
     }
+}
+
+fn show(path: &Path) -> String {
+    storage::escape(path.as_os_str().as_encoded_bytes())
 }
 
 fn shortage(needed: Option<u64>, free: Option<u64>) -> String {

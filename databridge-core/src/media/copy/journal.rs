@@ -237,3 +237,68 @@ impl Journal {
         file.sync_data().map_err(|error| Error::at(&self.path, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn done(path: &str, flushed: bool) -> Mark {
+        let path = RelPath::parse(path).unwrap();
+        Mark::Done(Done { path, size_bytes: 3, sha256: Sha256::of(b"abc"), inode: 7, flushed })
+    }
+
+    fn text(marks: &[Mark]) -> Vec<u8> {
+        marks.iter().flat_map(|mark| mark.line().unwrap()).collect()
+    }
+
+    fn header() -> Mark {
+        Mark::header(Attempt { id: Uuid::nil(), epoch: 1 })
+    }
+
+    #[test]
+    fn marks_are_taken_together() {
+        let path = RelPath::parse("a/b").unwrap();
+        let verified = Verified { facts: Sha256::of(b""), worth: Worth::Direct };
+        let mut marks = vec![header(), done("a/b", false), done("c", false), Mark::Ready];
+        marks.push(Mark::Verified(verified.clone()));
+        let record = Record::parse(&text(&marks));
+        assert!(record.ready && record.done.len() == 2);
+        assert_eq!(record.verified, Some(verified));
+        marks.push(Mark::Withdrawn { path });
+        let record = Record::parse(&text(&marks));
+        assert_eq!(record.done.len(), 1);
+        assert_eq!(record.verified, None, "what was read back is not what stands there now");
+    }
+
+    #[test]
+    fn another_boot_believes_only_what_was_flushed() {
+        let earlier = |marks: &[Mark]| {
+            let text = String::from_utf8(text(marks)).unwrap();
+            Record::parse(text.replace(&boot_id(), "another").as_bytes()).done.len()
+        };
+        assert_eq!(earlier(&[header(), done("a", true), done("b", false)]), 1);
+        assert_eq!(earlier(&[header(), done("a", false), Mark::Flushed, done("b", false)]), 1);
+        assert_eq!(Record::parse(&text(&[done("a", false)])).done.len(), 0, "no header");
+    }
+
+    proptest! {
+        #[test]
+        fn a_torn_or_overwritten_tail_costs_only_what_it_held(cut in 0usize..600, junk in prop::collection::vec(any::<u8>(), 0..40)) {
+            let whole = text(&[header(), done("a", true), Mark::Ready, done("b", true), Mark::Flushed]);
+            let kept = &whole[..cut.min(whole.len())];
+            let lines = kept.iter().filter(|&&byte| byte == b'\n').count();
+            let torn = [kept, &junk, b"\n".as_slice(), &text(&[done("c", true)])].concat();
+            let record = Record::parse(&torn);
+            if lines >= 3 {
+                prop_assert!(record.ready && record.done.contains_key(&RelPath::parse("a").unwrap()));
+            }
+            if lines >= 1 {
+                prop_assert!(record.done.contains_key(&RelPath::parse("c").unwrap()));
+            }
+        }
+    }
+}

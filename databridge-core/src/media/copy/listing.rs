@@ -98,7 +98,7 @@ impl Listing {
     }
 
     /// The facts as one digest: of each file its path, inode, size and times of
-    /// change, of each folder its path. Whoever writes to a file or replaces it
+    /// change, of all else its path. Whoever writes to a file or replaces it
     /// changes it, and nothing else that happens to a finished copy does.
     pub fn digest(&self) -> Sha256 {
         let mut text = Vec::new();
@@ -115,6 +115,10 @@ impl Listing {
         for path in &self.dirs {
             text.extend_from_slice(path.as_os_str().as_bytes());
             text.extend_from_slice(b"/\0");
+        }
+        for path in &self.specials {
+            text.extend_from_slice(path.as_os_str().as_bytes());
+            text.extend_from_slice(b"!\0");
         }
         Sha256::of(&text)
     }

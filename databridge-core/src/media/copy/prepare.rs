@@ -34,8 +34,9 @@ pub struct Prepared {
 /// the partial folder. All of it is on the device when this returns. Whoever
 /// works under a lease confirms it once after this, before [`super::transfer`].
 ///
-/// Steps: `copy.fenced` after each earlier partial folder was taken over,
-/// `copy.prepared` at the end.
+/// Steps: `copy.announced` when the journal's first line stands, `copy.fenced`
+/// after each earlier partial folder was taken over, `copy.laid_out` after a new
+/// one was made, `copy.prepared` at the end.
 ///
 /// # Errors
 /// [`Error::DestinationExists`] (even for an empty folder) unless an earlier life
@@ -46,16 +47,14 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
     refuse_inside_source(plan)?;
     create_parent(plan)?;
     let site = Site::new(plan)?;
-    let earlier = refuse_others(&site, plan)?;
-    let earlier = records(&site, &earlier)?;
-    let adopting = check_final_path(&site, &earlier)?;
-    let kept = kept(&plan.manifest, inherited(&earlier));
-    if !adopting {
-        check_space(plan, &site, kept)?;
+    let siblings = refuse_others(&site, plan)?;
+    if !check_final_path(&site, &records(&site, &siblings)?)? {
+        check_space(plan, &site, occupied(&site, &siblings))?;
     }
     let first = Journal::read(&site, &site.own(Kind::Journal))?.is_none();
     if first {
         Journal::replace(&site, &[Mark::header(plan.attempt)])?;
+        steps::reach("copy.announced");
     }
     take_up(plan, &site).inspect_err(|error| {
         // Who steps back leaves nothing new behind, so that the other may go on.
@@ -75,7 +74,12 @@ fn take_up(plan: &Plan, site: &Site) -> Result<Prepared, Error> {
     let partial = site.own(Kind::Partial);
     if !adopting && site.stat(&partial)?.is_none() {
         site.make_dir(&partial).map_err(|errno| Error::at(site.path(&partial), errno))?;
+        steps::reach("copy.laid_out");
         refuse_others(site, plan)?;
+        if site.stat(&site.own(Kind::Journal))?.is_none() {
+            // Somebody aborted, and was done with it, while we were at it.
+            return Err(site.fenced(None));
+        }
     }
     let record = inherited(&earlier).cloned().unwrap_or_default();
     let (kept_files, kept_bytes) = kept(&plan.manifest, Some(&record));
@@ -223,8 +227,36 @@ pub(super) fn create_parent(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether what is still to be written fits, as far as the file system tells.
-fn check_space(plan: &Plan, site: &Site, kept: (u64, u64)) -> Result<(), Error> {
+/// What an earlier life's partial folder takes up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Occupied {
+    files: u64,
+    bytes: u64,
+}
+
+/// All of it is kept or makes room, so it counts as free.
+fn occupied(site: &Site, siblings: &[Sibling]) -> Occupied {
+    use std::os::unix::fs::MetadataExt;
+    let partials = siblings.iter().filter(|sibling| sibling.kind == Kind::Partial);
+    let mut waiting: Vec<_> = partials.map(|old| site.path(Path::new(&old.name))).collect();
+    let mut sum = Occupied::default();
+    while let Some(dir) = waiting.pop() {
+        // What cannot be looked at is not counted: it only makes us stricter.
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            sum.files += 1;
+            if meta.is_dir() {
+                waiting.push(entry.path());
+            } else {
+                sum.bytes = sum.bytes.saturating_add(meta.blocks().saturating_mul(512));
+            }
+        }
+    }
+    sum
+}
+
+/// Whether all of it fits, as far as the file system tells.
+fn check_space(plan: &Plan, site: &Site, ours: Occupied) -> Result<(), Error> {
     let stat = match rustix::fs::fstatvfs(site.parent()) {
         Ok(stat) => stat,
         // Some network file systems do not say; a full one will.
@@ -232,17 +264,16 @@ fn check_space(plan: &Plan, site: &Site, kept: (u64, u64)) -> Result<(), Error> 
         Err(errno) => return Err(Error::at(site.final_path(), errno)),
     };
     let block = stat.f_frsize.max(1);
-    let free = stat.f_bavail.saturating_mul(block);
+    let free = stat.f_bavail.saturating_mul(block).saturating_add(ours.bytes);
     let rounded = |bytes: u64| bytes.div_ceil(block).saturating_mul(block);
     let needed = |size: &dyn Fn(&Entry) -> u64| {
-        let total: u64 = plan.manifest.entries().iter().map(|entry| rounded(size(entry))).sum();
-        total.saturating_sub(kept.1)
+        plan.manifest.entries().iter().map(|entry| rounded(size(entry))).sum::<u64>()
     };
     let no_space = |needed_bytes, free_bytes| {
         Err(Error::NoSpace { path: site.final_path(), needed_bytes, free_bytes })
     };
     let files = plan.manifest.entries().len() as u64;
-    if stat.f_files > 0 && stat.f_favail < files.saturating_sub(kept.0) {
+    if stat.f_files > 0 && stat.f_favail.saturating_add(ours.files) < files {
         return no_space(None, None);
     }
     let needed_bytes = needed(&apparent);

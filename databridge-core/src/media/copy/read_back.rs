@@ -166,6 +166,18 @@ impl Buffer {
     }
 }
 
+/// Why a read ended early.
+enum Halt {
+    Cancelled,
+    Errno(Errno),
+}
+
+impl From<Errno> for Halt {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
 /// Reads one file.
 struct Reader<'a> {
     session: &'a Session<'a>,
@@ -178,50 +190,44 @@ impl Reader<'_> {
     /// Length and digest of what the device gives, and whether it was asked past
     /// the page cache.
     fn digest(&self, buffer: &mut Buffer) -> Result<((u64, Sha256), bool), Error> {
-        let plain = self.open(OFlags::empty()).map_err(|errno| self.blame(errno))?;
+        let blame = |halt| match halt {
+            Halt::Cancelled => Error::Cancelled,
+            Halt::Errno(errno) => self.session.site.blame(self.place, errno),
+        };
+        let plain = self.open(OFlags::empty()).map_err(blame)?;
         if self.medium == Medium::Memory {
-            return Ok((self.read(&plain, buffer)?.map_err(|errno| self.blame(errno))?, false));
+            return Ok((self.read(&plain, buffer).map_err(blame)?, false));
         }
         // Also before a direct read: some file systems quietly serve it buffered.
-        rustix::fs::fdatasync(&plain).map_err(|errno| self.blame(errno))?;
+        rustix::fs::fdatasync(&plain).map_err(|errno| blame(errno.into()))?;
         let _ = rustix::fs::fadvise(&plain, 0, None, Advice::DontNeed);
         if let Ok(direct) = self.open(OFlags::DIRECT) {
-            match self.read(&direct, buffer)? {
-                Ok(found) => return Ok((found, true)),
+            match self.read(&direct, buffer) {
                 // Accepted at the opening and refused at the reading.
-                Err(Errno::INVAL | Errno::OPNOTSUPP) => {}
-                Err(errno) => return Err(self.blame(errno)),
+                Err(Halt::Errno(Errno::INVAL | Errno::OPNOTSUPP)) => {}
+                done => return Ok((done.map_err(blame)?, true)),
             }
         }
-        Ok((self.read(&plain, buffer)?.map_err(|errno| self.blame(errno))?, false))
+        Ok((self.read(&plain, buffer).map_err(blame)?, false))
     }
 
-    fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
-        self.session.site.open(self.place, OFlags::RDONLY | flags, Mode::empty())
+    fn open(&self, flags: OFlags) -> Result<OwnedFd, Halt> {
+        Ok(self.session.site.open(self.place, OFlags::RDONLY | flags, Mode::empty())?)
     }
 
-    fn blame(&self, errno: Errno) -> Error {
-        self.session.site.blame(self.place, errno)
-    }
-
-    /// From the start to the end. The outer error is a cancel.
-    #[allow(clippy::type_complexity)]
-    fn read(
-        &self,
-        file: &OwnedFd,
-        buffer: &mut Buffer,
-    ) -> Result<Result<(u64, Sha256), Errno>, Error> {
+    /// From the start to the end.
+    fn read(&self, file: &OwnedFd, buffer: &mut Buffer) -> Result<(u64, Sha256), Halt> {
         let mut hash = Hasher::new(&[]);
         let mut total = 0u64;
         loop {
             if self.watch.cancelled() {
-                return Err(Error::Cancelled);
+                return Err(Halt::Cancelled);
             }
             let count = match rustix::io::pread(file, &mut *buffer.aligned(), total) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Ok(Err(errno)),
+                Err(errno) => return Err(errno.into()),
             };
             hash.update(&buffer.aligned()[..count]);
             total += count as u64;
@@ -231,7 +237,7 @@ impl Reader<'_> {
                 break;
             }
         }
-        Ok(Ok((total, hash.finish().sha256())))
+        Ok((total, hash.finish().sha256()))
     }
 
     fn ends_at(&self, file: &OwnedFd, offset: u64) -> bool {
