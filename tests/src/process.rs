@@ -122,7 +122,8 @@ impl Daemon {
         }
     }
 
-    /// Everything printed up to now, both streams as they came.
+    /// Everything read up to now. Lines of one stream are in order; between the
+    /// two nothing is promised.
     pub fn output(&mut self) -> String {
         self.seen.extend(self.lines.try_iter());
         self.seen.iter().map(|(_, line)| format!("{line}\n")).collect()

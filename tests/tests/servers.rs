@@ -107,12 +107,18 @@ fn clamd_takes_other_settings_and_ends_with_its_value() {
 #[test]
 fn a_child_is_heard_hung_woken_and_killed() {
     let mut command = Command::new("sh");
-    command.args(["-c", "echo ready; echo trouble >&2; kill -s STOP $$; echo on; exec sleep 600"]);
+    let stop = "kill -s STOP $$";
+    command
+        .arg("-c")
+        .arg(format!("echo ready; {stop}; echo trouble >&2; {stop}; echo on; exec sleep 600"));
     let mut child = Daemon::spawn(command);
-    assert_eq!(child.wait_for_line(PATIENCE, |line| line == "ready"), "ready");
-    child.wait_until_stopped(PATIENCE);
-    child.resume();
-    child.wait_for_line(PATIENCE, |line| line == "on");
+    for line in ["ready", "trouble", "on"] {
+        assert_eq!(child.wait_for_line(PATIENCE, |found| found == line), line);
+        if line != "on" {
+            child.wait_until_stopped(PATIENCE);
+            child.resume();
+        }
+    }
     assert_eq!(child.lines_of(Stream::Err), ["trouble"]);
     child.pause();
     assert_eq!(state(child.pid()), Some('T'));
