@@ -221,7 +221,8 @@ impl Remote {
         new_password: Option<&str>,
     ) -> Result<Session, Error> {
         let url = format!("{}{PREFIX}/auth/login", self.url);
-        let body = json!({ "username": username, "password": password, "new_password": new_password });
+        let body =
+            json!({ "username": username, "password": password, "new_password": new_password });
         let answer = self.answer(self.agent.post(&url).send_json(body))?;
         serde_json::from_value(answer)
             .map_err(|_| Error::Strange { url: self.url.clone(), status: 200 })
@@ -231,7 +232,12 @@ impl Remote {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn upload(&self, code: &str, path: &RelPath, mut content: impl Read) -> Result<Value, Error> {
+    pub fn upload(
+        &self,
+        code: &str,
+        path: &RelPath,
+        mut content: impl Read,
+    ) -> Result<Value, Error> {
         let url = format!("{}{}", self.url, routes::upload_path(code, path.as_str()));
         let response = self
             .agent
@@ -247,7 +253,8 @@ impl Remote {
     /// # Errors
     /// [`Error`].
     pub fn upload_empty_dir(&self, code: &str, path: &RelPath) -> Result<Value, Error> {
-        let url = format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
+        let url =
+            format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
         self.answer(self.agent.put(&url).header("authorization", &self.bearer()).send_empty())
     }
 }

@@ -31,7 +31,11 @@ impl Fault for Error {
 ///
 /// # Errors
 /// [`Error`], naming the setting and where it came from.
-pub fn load(file: Option<&Path>, data: Option<PathBuf>, listen: Option<String>) -> Result<Config, Error> {
+pub fn load(
+    file: Option<&Path>,
+    data: Option<PathBuf>,
+    listen: Option<String>,
+) -> Result<Config, Error> {
     const NOT_SETTINGS: &[&str] = &["config", "token", "server", "as", "step", "step_log", "log"];
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
@@ -39,7 +43,9 @@ pub fn load(file: Option<&Path>, data: Option<PathBuf>, listen: Option<String>) 
     }
     figment = figment.merge(
         Env::prefixed("DATABRIDGE_")
-            .filter(|key| !NOT_SETTINGS.iter().any(|n| key == *n) && !key.as_str().starts_with("test"))
+            .filter(|key| {
+                !NOT_SETTINGS.iter().any(|n| key == *n) && !key.as_str().starts_with("test")
+            })
             .split("__"),
     );
     if let Some(data) = data {

@@ -1,1 +1,145 @@
-fn main() {}
+//! The daemon: serves REST and works jobs, until it is told to stop.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use databridge_core::app::{App, Config};
+use databridge_core::base::cancel::Cancel;
+use databridge_core::control::db::Target;
+use databridge_core::{Error, ErrorKind, Fault};
+use databridge_daemon::{config, http};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// Serves DataBridge and works its jobs.
+#[derive(Debug, Parser)]
+#[command(name = "databridged", version)]
+struct Args {
+    /// Settings, as TOML.
+    #[arg(long, env = "DATABRIDGE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where database, keys and, unless they are set, staging and production are.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one and says which.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot listen on {address}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("another databridged works on {0}")]
+    Taken(String),
+    #[error("cannot {what}")]
+    System { what: &'static str, source: std::io::Error },
+}
+
+impl Fault for Failure {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Taken(_) => ErrorKind::Conflict,
+            Self::Listen { .. } | Self::System { .. } => ErrorKind::Io,
+        }
+    }
+    fn code(&self) -> &str {
+        match self {
+            Self::Taken(_) => "daemon.taken",
+            Self::Listen { .. } => "daemon.listen",
+            Self::System { .. } => "daemon.system",
+        }
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some(match self {
+            Self::Taken(_) => "stop it, or give this one another --data".into(),
+            Self::Listen { .. } => "choose another --listen; port 0 takes a free one".into(),
+            Self::System { .. } => return None,
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter =
+        EnvFilter::try_from_env("DATABRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error.chain());
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+/// SQLite is for one daemon; the CLI may open the store beside it.
+fn lock(config: &Config) -> Result<Option<File>, Error> {
+    let Target::Sqlite(_) = config.target() else { return Ok(None) };
+    let path = config.data.join("databridged.lock");
+    let file = File::create(&path)
+        .map_err(|source| Failure::System { what: "lock the data folder", source })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(_) => Err(Failure::Taken(config.data.display().to_string()).into()),
+    }
+}
+
+async fn run(args: Args) -> Result<(), Error> {
+    let config = config::load(args.config.as_deref(), args.data, args.listen)?;
+    config.make_folders()?;
+    let _lock = lock(&config)?;
+    let opened = App::open(config).await?;
+    let app = opened.app;
+    if let Some(password) = &opened.one_time_password {
+        println!("one-time password for admin: {password}");
+    }
+    let address = app.config().listen.clone();
+    let listener = TcpListener::bind(&address)
+        .await
+        .map_err(|source| Failure::Listen { address: address.clone(), source })?;
+    let local = listener
+        .local_addr()
+        .map_err(|source| Failure::System { what: "tell the own address", source })?;
+    println!("listening on http://{local}");
+    let stop = Cancel::new();
+    let background = tokio::spawn({
+        let (app, stop) = (app.clone(), stop.clone());
+        async move { app.run(&stop).await }
+    });
+    let shutdown = wait_for_end()?;
+    let served =
+        axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
+            shutdown.await;
+            info!("stopping: jobs in hand are put back");
+            stop.cancel();
+        });
+    served.await.map_err(|source| Failure::System { what: "serve", source })?;
+    background.await.map_err(|e| Failure::System {
+        what: "end the workers",
+        source: std::io::Error::other(e),
+    })?;
+    app.close().await;
+    Ok(())
+}
+
+/// Ends on SIGTERM (systemd) or SIGINT (a terminal).
+fn wait_for_end() -> Result<impl Future<Output = ()>, Failure> {
+    let on = |kind| signal(kind).map_err(|source| Failure::System { what: "take signals", source });
+    let (mut terminate, mut interrupt) =
+        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -229,11 +229,6 @@ pub(super) fn find(payload: &Path, ours: &Ours) -> Result<Option<String>, AnyErr
     }
 }
 
-/// Refuses early what would be refused at the end.
-pub(super) fn refuse_foreign(payload: &Path, ours: &Ours) -> Result<(), AnyError> {
-    find(payload, ours).map(|_| ())
-}
-
 /// Makes the proof appear whole, durably, replacing nothing.
 pub(super) fn publish(
     payload: &Path,

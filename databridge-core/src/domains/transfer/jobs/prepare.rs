@@ -10,7 +10,7 @@ use super::{Job, fenced};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
-use crate::media::copy::{self, Attempt, Plan, Shape};
+use crate::media::copy::{self, Attempt, Plan, Prepared, Shape};
 use crate::media::manifest::Manifest;
 
 impl Job<'_> {
@@ -34,20 +34,29 @@ impl Job<'_> {
         Ok((manifest, plan))
     }
 
+    /// Takes the delivery's files up under this fence, and then looks once more
+    /// whether the lease is still ours: a worker that slept in between left nothing
+    /// behind that its successor could have fenced off.
+    pub(super) async fn claim(
+        &self,
+        plan: &Plan,
+    ) -> Result<Result<Prepared, copy::Error>, AnyError> {
+        let work = plan.clone();
+        let prepared = off_thread(move || Ok(copy::prepare(&work))).await?;
+        let mut unit = self.service.store.begin(&self.ctx()).await?;
+        unit.hold(self.lease).await?;
+        unit.commit(()).await?;
+        Ok(prepared)
+    }
+
     /// Claims the final path; proves that nothing stands there.
     pub(super) async fn prepare(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Preparing).await? else { return Ok(()) };
         let (_, plan) = self.plan(&t).await?;
-        let prepared = {
-            let plan = plan.clone();
-            let ours = self.proof_key(&t);
-            off_thread(move || {
-                proof::refuse_foreign(&plan.destination, &ours)?;
-                Ok(copy::prepare(&plan))
-            })
-            .await?
-            .map_err(|e| fenced(self.lease, e))?
-        };
+        let (payload, ours) = (plan.destination.clone(), self.proof_key(&t));
+        // Refused early what would be refused at the end.
+        off_thread(move || proof::find(&payload, &ours)).await?;
+        let prepared = self.claim(&plan).await?.map_err(|e| fenced(self.lease, e))?;
         reach("prepare.before_commit");
         let (unit, t) = self.end(&t, Action::Prepared).await?;
         let data = json!({ "destination": plan.destination, "prepared": prepared });
@@ -59,13 +68,11 @@ impl Job<'_> {
         let Some(t) = self.subject(State::Transferring).await? else { return Ok(()) };
         let (manifest, plan) = self.plan(&t).await?;
         let started_at = Timestamp::now();
+        if let Err(error) = self.claim(&plan).await? {
+            return self.copy_failed(&t, &plan, error).await;
+        }
         let (watch, work) = (self.watch.clone(), plan.clone());
-        let copied =
-            off_thread(
-                move || Ok(copy::prepare(&work).and_then(|_| copy::transfer(&work, &watch))),
-            )
-            .await?;
-        let copied = match copied {
+        let copied = match off_thread(move || Ok(copy::transfer(&work, &watch))).await? {
             Ok(copied) => copied,
             Err(error) => return self.copy_failed(&t, &plan, error).await,
         };

@@ -48,16 +48,17 @@ impl Job<'_> {
     }
 
     async fn read_back(&self, plan: &Plan) -> Result<ReadBack, AnyError> {
+        let prepared = self.claim(plan).await?.map_err(|e| fenced(self.lease, e))?;
         let (work, watch) = (plan.clone(), self.watch.clone());
         off_thread(move || {
-            Ok(copy::prepare(&work).and_then(|prepared| {
-                // Whatever an earlier worker left behind is written before it is
-                // read; where it left nothing to do this only looks.
-                if !prepared.adopting {
-                    copy::transfer(&work, &watch)?;
-                }
-                copy::verify(&work, &watch)
-            }))
+            // Whatever an earlier worker left behind is written before it is read;
+            // where it left nothing to do this only looks.
+            if !prepared.adopting
+                && let Err(error) = copy::transfer(&work, &watch)
+            {
+                return Ok(Err(error));
+            }
+            Ok(copy::verify(&work, &watch))
         })
         .await?
         .map_err(|e| fenced(self.lease, e))

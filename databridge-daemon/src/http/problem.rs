@@ -1,0 +1,125 @@
+//! Every refusal as a problem document (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use databridge_core::ErrorKind;
+use serde_json::json;
+use tracing::error;
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub struct Problem {
+    status: u16,
+    kind: ErrorKind,
+    code: String,
+    detail: String,
+    hint: Option<String>,
+    required_roles: Vec<String>,
+}
+
+impl Problem {
+    fn new(status: u16, kind: ErrorKind, code: &str, detail: String, hint: &str) -> Self {
+        let hint = Some(hint.to_owned());
+        Self { status, kind, code: code.into(), detail, hint, required_roles: Vec::new() }
+    }
+
+    /// The request itself is malformed.
+    pub fn input(error: &dyn std::fmt::Display) -> Self {
+        let detail = format!("the request is not understood: {error}");
+        Self::new(
+            400,
+            ErrorKind::Invalid,
+            "http.bad_request",
+            detail,
+            "check the fields and their types",
+        )
+    }
+
+    /// More than this daemon takes.
+    pub fn too_large(limit: u64) -> Self {
+        let detail = format!("the upload is larger than {limit} bytes");
+        Self::new(
+            413,
+            ErrorKind::Invalid,
+            "http.too_large",
+            detail,
+            "max_upload_bytes is the limit",
+        )
+    }
+
+    pub(super) fn no_route() -> Self {
+        let detail = "there is nothing at this address".to_owned();
+        Self::new(
+            404,
+            ErrorKind::NotFound,
+            "http.no_route",
+            detail,
+            "the interface is below /api/v1",
+        )
+    }
+
+    pub(super) fn no_method() -> Self {
+        let detail = "this address does not take that method".to_owned();
+        Self::new(405, ErrorKind::Invalid, "http.no_method", detail, "see the Allow header")
+    }
+}
+
+impl From<databridge_core::Error> for Problem {
+    fn from(error: databridge_core::Error) -> Self {
+        let kind = error.kind();
+        let status = kind.http_status();
+        // What went wrong inside is for the log; the caller learns that it did.
+        let detail = if kind == ErrorKind::Internal {
+            error!(code = error.code(), error = error.chain(), "internal error");
+            "something went wrong inside DataBridge; its log has the details".to_owned()
+        } else {
+            if status >= 500 {
+                error!(code = error.code(), error = error.chain(), "request failed");
+            }
+            error.to_string()
+        };
+        Self {
+            status,
+            kind,
+            code: error.code().to_owned(),
+            detail,
+            hint: error.hint().map(Into::into),
+            required_roles: error.required_roles(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json!({
+            "type": format!("urn:databridge:error:{}", self.code),
+            "title": status.canonical_reason(),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "kind": self.kind,
+            "hint": self.hint,
+            "required_roles": self.required_roles,
+        });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            401 => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            403 => {
+                if let Ok(roles) = HeaderValue::from_str(&self.required_roles.join(", ")) {
+                    headers.insert(HeaderName::from_static("x-required-roles"), roles);
+                }
+            }
+            503 => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

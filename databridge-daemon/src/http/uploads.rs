@@ -1,0 +1,103 @@
+//! Files as they stream in: hashed on the way, durable before the answer.
+
+use std::io::Read;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use databridge_core::app::App;
+use databridge_core::base::cancel::Cancel;
+use databridge_core::domains::transfer::{Error, Upload, UploadedFile};
+use databridge_core::media::checksum::Sha256;
+use databridge_core::media::storage::RelPath;
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::authenticate;
+use super::problem::Problem;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kind {
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+/// `PUT /transfers/{code}/files/{path}`: the body becomes the file; with
+/// `?kind=empty_dir` it is a folder with nothing in it. A `Content-Digest: sha-256=:…:`
+/// (RFC 9530) is checked.
+pub(super) async fn put(
+    State(app): State<App>,
+    Path((code, path)): Path<(String, String)>,
+    Query(kind): Query<Kind>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let ctx = authenticate(&app, &headers).await?;
+    let path = RelPath::parse(&path).map_err(databridge_core::Error::from)?;
+    let upload = match kind.kind.as_deref() {
+        Some("empty_dir") => Upload::EmptyDir(path),
+        None | Some("file") => {
+            app.transfers().may_upload(&ctx, &code).await?;
+            Upload::File(receive(&app, path, &headers, body).await?)
+        }
+        Some(other) => {
+            return Err(Problem::input(&format!("kind {other:?} is not file or empty_dir")));
+        }
+    };
+    let view = app.transfers().add(&ctx, &code, vec![upload]).await?;
+    Ok(Json(serde_json::to_value(view).map_err(|e| Problem::input(&e))?))
+}
+
+async fn receive(
+    app: &App,
+    path: RelPath,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<UploadedFile, Problem> {
+    let limit = app.config().max_upload_bytes;
+    let announced =
+        headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Problem::too_large(limit));
+    }
+    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let reader = SyncIoBridge::new(StreamReader::new(stream));
+    let service = app.transfers().clone();
+    let received = tokio::task::spawn_blocking(move || {
+        service.receive(path, reader.take(limit.saturating_add(1)), &Cancel::new())
+    });
+    let file = received
+        .await
+        .map_err(|e| Error::Io { path: "the upload".into(), source: std::io::Error::other(e) })
+        .map_err(databridge_core::Error::from)??;
+    let refuse = |problem| {
+        app.transfers().forget(&file.blob);
+        Err(problem)
+    };
+    if file.size_bytes > limit {
+        return refuse(Problem::too_large(limit));
+    }
+    match content_digest(headers) {
+        Some(Err(())) => refuse(Problem::input(&"Content-Digest holds no sha-256=:base64:")),
+        Some(Ok(expected)) if expected != file.sha256 => refuse(Problem::input(&format!(
+            "the content is {}, Content-Digest says {expected}",
+            file.sha256
+        ))),
+        _ => Ok(file),
+    }
+}
+
+fn content_digest(headers: &HeaderMap) -> Option<Result<Sha256, ()>> {
+    use base64::Engine;
+    let text = headers.get("content-digest")?.to_str().ok()?;
+    let digest = text.split(',').find_map(|part| {
+        let value = part.trim().strip_prefix("sha-256=:")?.strip_suffix(':')?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
+        <[u8; 32]>::try_from(bytes).ok()
+    });
+    Some(digest.map(Sha256).ok_or(()))
+}
