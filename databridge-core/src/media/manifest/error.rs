@@ -32,7 +32,10 @@ pub enum Error {
     },
     /// The tree cannot be read or is not admitted.
     #[error(transparent)]
-    Checksum(#[from] checksum::Error),
+    Checksum(checksum::Error),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
 }
 
 fn summary(collisions: &[Collision]) -> String {
@@ -42,6 +45,15 @@ fn summary(collisions: &[Collision]) -> String {
         text.push_str(&format!("; and {} more", collisions.len() - SHOWN));
     }
     text
+}
+
+impl From<checksum::Error> for Error {
+    fn from(error: checksum::Error) -> Self {
+        match error {
+            checksum::Error::Cancelled => Self::Cancelled,
+            other => Self::Checksum(other),
+        }
+    }
 }
 
 impl From<storage::Error> for Error {
@@ -55,6 +67,7 @@ impl Fault for Error {
         match self {
             Self::Collisions(_) | Self::Line { .. } | Self::LinePath { .. } => ErrorKind::Invalid,
             Self::Checksum(error) => error.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
         }
     }
 
@@ -64,6 +77,7 @@ impl Fault for Error {
             Self::Line { .. } => "manifest.line",
             Self::LinePath { .. } => "manifest.line_path",
             Self::Checksum(error) => error.code(),
+            Self::Cancelled => "manifest.cancelled",
         }
     }
 
@@ -75,6 +89,7 @@ impl Fault for Error {
             Self::Line { .. } => Some("Each line is a digest, two spaces and a path.".into()),
             Self::LinePath { source, .. } => source.hint(),
             Self::Checksum(error) => error.hint(),
+            Self::Cancelled => None,
         }
     }
 }

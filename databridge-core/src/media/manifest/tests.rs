@@ -97,6 +97,17 @@ fn two_manifests_differ_path_by_path() {
     assert_eq!(small().diff(&small()), []);
 }
 
+#[test]
+fn a_difference_in_json() {
+    let difference = Difference { path: "a".to_owned(), what: What::Missing };
+    let json = serde_json::to_string(&difference).unwrap();
+    assert_eq!(json, r#"{"path":"a","difference":"missing"}"#);
+    let what = What::Content { expected: Sha256::of(b"a"), found: Sha256::of(b"b") };
+    let difference = Difference { path: "a".to_owned(), what };
+    let json = serde_json::to_string(&difference).unwrap();
+    assert_eq!(serde_json::from_str::<Difference>(&json).unwrap(), difference);
+}
+
 fn tree() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("shot")).unwrap();

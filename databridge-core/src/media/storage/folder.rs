@@ -169,6 +169,11 @@ impl Folder {
         self.open_dir(path)?.sync()
     }
 
+    /// Every name in this folder as the file system spells it, in no order.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, Error> {
+        names(self.fd.as_fd()).map_err(|error| Error::io("list", &self.path, error))
+    }
+
     /// Every name in the folder `dir` below (the empty path: this one) as the file
     /// system spells it, with its facts, in no order.
     pub(crate) fn list(&self, dir: &Path) -> Result<Vec<(OsString, Stat)>, Error> {
