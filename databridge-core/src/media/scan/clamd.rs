@@ -1,6 +1,6 @@
 //! The ClamAV daemon, over its socket (`clamd(8)`, section COMMANDS).
 
-mod probe;
+pub(super) mod probe;
 mod reply;
 mod socket;
 

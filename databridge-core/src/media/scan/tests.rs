@@ -11,6 +11,7 @@ use std::path::Path;
 use super::*;
 use crate::media::storage::RelPath;
 
+#[cfg(any(feature = "clamav", feature = "yara"))]
 /// Assembled, so that no scanner stops at this source.
 fn eicar() -> Vec<u8> {
     let body = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"];
@@ -21,6 +22,7 @@ fn rel(path: &str) -> RelPath {
     RelPath::parse(path).unwrap()
 }
 
+#[cfg(any(feature = "clamav", feature = "yara"))]
 fn exr(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     bytes[..4].copy_from_slice(b"\x76\x2f\x31\x01");

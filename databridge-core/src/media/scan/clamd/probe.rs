@@ -10,12 +10,18 @@ pub fn nested_archive() -> Vec<u8> {
     (0..DEPTH).fold(seed, |inner, _| stored_zip(&inner))
 }
 
-fn stored_zip(content: &[u8]) -> Vec<u8> {
+/// A ZIP with one stored entry.
+pub fn stored_zip(content: &[u8]) -> Vec<u8> {
+    stored_entry(content, 0)
+}
+
+/// The same with general-purpose flags; bit 0 says that it is encrypted.
+pub fn stored_entry(content: &[u8], flags: u16) -> Vec<u8> {
     const NAME: &[u8] = b"a.zip";
     let length = content.len() as u32;
     let mut common = Vec::new();
     // Version needed, flags, method, time, date.
-    for field in [20u16, 0, 0, 0, 0x21] {
+    for field in [20u16, flags, 0, 0, 0x21] {
         common.extend(field.to_le_bytes());
     }
     for field in [crc32(content), length, length] {

@@ -31,7 +31,7 @@ impl Scanner for Meddling {
         Trusting.info()
     }
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {
-        std::fs::write(self.0.join(subject.path.to_path()), b"other").unwrap();
+        std::fs::write(self.0.join(subject.path.to_path()), b"longer than before").unwrap();
         vec![Verdict::Clean]
     }
 }
