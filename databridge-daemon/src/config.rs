@@ -44,7 +44,8 @@ pub fn load(
     figment = figment.merge(
         Env::prefixed("DATABRIDGE_")
             .filter(|key| {
-                !NOT_SETTINGS.iter().any(|n| key == *n) && !key.as_str().starts_with("test")
+                !NOT_SETTINGS.iter().any(|n| key == *n)
+                    && !key.as_str().to_ascii_lowercase().starts_with("test")
             })
             .split("__"),
     );

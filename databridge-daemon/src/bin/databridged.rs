@@ -1,6 +1,7 @@
 //! The daemon: serves REST and works jobs, until it is told to stop.
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,7 +69,11 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let filter =
         EnvFilter::try_from_env("DATABRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -258,7 +258,7 @@ pub const MACHINE: TransferMachine = Machine {
         row(S::Transferring, A::Void, S::Rejected),
         row(S::Transferring, A::Fail, S::TransferFailed),
         row(S::TransferFailed, A::Retry, S::Transferring).by(P::Transfer).then(work::COPY),
-        row(S::Verifying, A::Deliver, S::Delivered),
+        row(S::Verifying, A::Deliver, S::Delivered).then(work::TIDY),
         row(S::Verifying, A::Fail, S::VerifyFailed),
         // What was read back wrong has to be written again.
         row(S::VerifyFailed, A::Retry, S::Transferring).by(P::Transfer).then(work::COPY),

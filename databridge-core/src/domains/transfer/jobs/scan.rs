@@ -37,7 +37,7 @@ impl Job<'_> {
         })
         .await?;
         if let Some(report) = &report {
-            changed.extend(report.changed.iter().map(|path| format!("{path}: content changed")));
+            changed.extend(report.changed.iter().map(|difference| difference.to_string()));
         }
         let Some(report) = report.filter(|_| changed.is_empty()) else {
             return self.service.void(&self.ctx(), &t.code, &changed, Some(self.lease)).await;
