@@ -11,6 +11,7 @@
 
 pub mod clamd;
 pub mod faultfs;
+pub mod layers;
 pub mod mounts;
 pub mod postgres;
 pub mod process;

@@ -10,6 +10,8 @@ use crate::control::db::Target;
 use crate::domains::transfer::{Places, Policy};
 use crate::media::{copy, scan};
 
+const CLAMD: &str = "/run/clamav/clamd.ctl";
+
 /// Everything that can be set; what is not set has these defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,7 +75,11 @@ impl Default for Config {
             workers: 2,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
-            scan: scan::Settings::default(),
+            scan: scan::Settings {
+                // Where Debian's clamd listens; `auto` uses it where it answers.
+                clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
+                ..scan::Settings::default()
+            },
             copy: CopyConfig::default(),
         }
     }
