@@ -4,6 +4,7 @@
 //! twice, under one idempotency key, so that a command is never done twice.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::app::Call;
 use crate::app::routes::{self, Method, PREFIX};
-use crate::base::error::{ErrorKind, Fault};
+use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
-use crate::media::storage::RelPath;
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::{Folder, RelPath};
+use crate::media::walk;
 
 /// Longer than any call waits on the daemon's side.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -246,6 +249,36 @@ impl Remote {
             .header("content-type", "application/octet-stream")
             .send(ureq::SendBody::from_reader(&mut content));
         self.answer(response)
+    }
+
+    /// Puts a file, or everything in a folder, into a transfer; answers it as it
+    /// then is.
+    ///
+    /// # Errors
+    /// What the walk refuses, by name; [`Error`]; the monitor's wish to stop.
+    pub fn add(&self, code: &str, source: &Path, monitor: &dyn Monitor) -> Result<Value, AnyError> {
+        if !source.is_dir() {
+            let (root, name) = walk::single(source)?;
+            let file = Folder::open(&root)?.open_file(&name)?;
+            return Ok(self.upload(code, &name, file)?);
+        }
+        let entries = walk::tree(source)?;
+        let bytes = entries.iter().map(|e| e.size_bytes).sum();
+        monitor.on(Progress::Total { files: entries.len() as u64, bytes });
+        let root = Folder::open(source)?;
+        let mut answer = Value::Null;
+        for entry in entries {
+            if monitor.cancelled() {
+                return Err(crate::domains::transfer::Error::Stopped.into());
+            }
+            answer = match entry.kind {
+                walk::Kind::EmptyDir => self.upload_empty_dir(code, &entry.path)?,
+                walk::Kind::File => self.upload(code, &entry.path, root.open_file(&entry.path)?)?,
+            };
+            monitor.on(Progress::Bytes(entry.size_bytes));
+            monitor.on(Progress::File(entry.path.as_str()));
+        }
+        Ok(answer)
     }
 
     /// Declares an empty folder in a transfer.

@@ -8,7 +8,6 @@ use databridge_core::app::call::{Code, Decision};
 use databridge_core::app::{App, Call, Config};
 use databridge_core::control::identity::NewUser;
 use databridge_core::domains::transfer::Create;
-use databridge_core::media::walk;
 use databridge_core::remote::Remote;
 use serde_json::Value;
 
@@ -93,27 +92,6 @@ impl Team {
             }
         }
     }
-
-    fn upload(&self, source: &Path) -> Result<(), Error> {
-        let Some(artist) = self.clients.get("artist") else { return Ok(()) };
-        let io = |e| failure(format!("read {}", source.display()), e);
-        if source.is_file() {
-            let (_, name) = walk::single(source)?;
-            artist.upload(&self.code, &name, std::fs::File::open(source).map_err(io)?)?;
-            return Ok(());
-        }
-        for entry in walk::tree(source)? {
-            match entry.kind {
-                walk::Kind::EmptyDir => artist.upload_empty_dir(&self.code, &entry.path)?,
-                walk::Kind::File => {
-                    let file =
-                        std::fs::File::open(source.join(entry.path.to_path())).map_err(io)?;
-                    artist.upload(&self.code, &entry.path, file)?
-                }
-            };
-        }
-        Ok(())
-    }
 }
 
 fn print_event(event: &Value) {
@@ -162,7 +140,9 @@ pub fn deliver(
     let created = team.call("artist", &Call::TransferCreate(create))?;
     team.code = created["code"].as_str().unwrap_or_default().to_owned();
     println!("\n{} carries {}", team.code, source.display());
-    team.upload(source)?;
+    if let Some(artist) = team.clients.get("artist") {
+        artist.add(&team.code, source, &())?;
+    }
     team.call("artist", &Call::TransferSubmit(team.code()))?;
     team.follow()?;
     for reviewer in ["lead", "supervisor", "producer"] {
