@@ -34,6 +34,7 @@ struct Running {
     // Before the runtime, which its connections need.
     app: App,
     runtime: Runtime,
+    one_time_password: Option<String>,
 }
 
 enum State {
@@ -58,10 +59,14 @@ fn open(state: &Mutex<State>) -> Result<Arc<Running>, AnyError> {
         State::New(config) => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let runtime = builder.worker_threads(2).enable_all().build().map_err(Error::Runtime)?;
-            let app = runtime.block_on(App::open(Config::clone(config)))?.app;
+            let opened = runtime.block_on(App::open(Config::clone(config)))?;
             OPENED_BY.store(std::process::id(), Ordering::Release);
             OPEN.fetch_add(1, Ordering::AcqRel);
-            let running = Arc::new(Running { app, runtime });
+            let running = Arc::new(Running {
+                app: opened.app,
+                runtime,
+                one_time_password: opened.one_time_password,
+            });
             *state = State::Open(running.clone());
             Ok(running)
         }
@@ -144,6 +149,12 @@ impl Engine {
             })
         })?;
         to_python(py, &answer)
+    }
+
+    /// The first admin's password, where this opening made the store.
+    fn one_time_password(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let state = self.state.clone();
+        work::run(py, None, move |_| Ok(open(&state)?.one_time_password.clone()))
     }
 
     /// Closes the store, for all views of it. Twice does no harm.

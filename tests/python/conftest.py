@@ -18,7 +18,9 @@ def shot(tmp_path: Path) -> Path:
     folder = tmp_path / "shot"
     (folder / "notes").mkdir(parents=True)
     for frame in range(1001, 1006):
-        (folder / f"comp_v003.{frame}.exr").write_bytes(b"\x76\x2f\x31\x01" + bytes([frame % 251]) * 5000)
+        (folder / f"comp_v003.{frame}.exr").write_bytes(
+            b"\x76\x2f\x31\x01" + bytes([frame % 251]) * 5000
+        )
     (folder / "notes" / "readme.txt").write_text("for the supervisor\n")
     return folder
 

@@ -47,9 +47,7 @@ def test_from_frames_to_a_verified_delivery(bridge: Bridge, shot: Path, tmp_path
     payload = tmp_path / "data" / "production" / "alpha" / "comp" / code
     proof = payload.with_name(f"{code}.proof")
     assert databridge.verify(payload) == ()
-    subprocess.run(
-        ["sha256sum", "-c", "--quiet", proof / "SHA256SUMS"], cwd=payload, check=True
-    )
+    subprocess.run(["sha256sum", "-c", "--quiet", proof / "SHA256SUMS"], cwd=payload, check=True)
     assert json.loads((proof / "receipt.json").read_text()) == bridge.receipt(code)
 
     key = tmp_path / "kept-elsewhere.pub"
@@ -157,6 +155,8 @@ def test_users(bridge: Bridge) -> None:
 def test_a_closed_bridge_says_so_and_another_may_open(tmp_path: Path) -> None:
     bridge = Bridge(tmp_path / "data")
     other = Bridge(tmp_path / "data")
+    assert bridge.one_time_password
+    assert other.one_time_password is None
     code = bridge.create("Comp", "alpha", "comp").code
     assert other.show(code).state == "draft"
     bridge.close()

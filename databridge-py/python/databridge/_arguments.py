@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Union
 
 from .results import Progress
 
@@ -20,7 +20,7 @@ def path(name: str, given: Pathish) -> str:
         raise TypeError(f"{name}: expected str, bytes or os.PathLike, not {kind}") from None
 
 
-def progress(on: Optional[OnProgress]) -> Optional[Callable[..., Any]]:
+def progress(on: OnProgress | None) -> Callable[..., Any] | None:
     """Calls arrive on the thread that asked, about ten a second."""
     if on is None:
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
-from . import _databridge
 from . import _arguments as arguments
+from . import _databridge
 from ._arguments import Pathish
 from .errors import Cancelled, WaitTimeout
 from .results import TransferDetail, build
@@ -31,21 +31,21 @@ class Bridge(Session):
         self,
         data: Pathish,
         *,
-        as_user: Optional[str] = None,
-        config: Optional[Mapping[str, Any]] = None,
+        as_user: str | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self._data = arguments.path("data", data)
         self._name = as_user
         self._far = _databridge.Engine(self._data, json.dumps({**(config or {})}), as_user)
 
-    def as_user(self, username: Optional[str]) -> Bridge:
+    def as_user(self, username: str | None) -> Bridge:
         """The same store with the roles of somebody else; they share its opening."""
         view = object.__new__(Bridge)
         view._data, view._name = self._data, username
         view._far = self._far.acting_as(username)
         return view
 
-    def wait(self, code: str, timeout: Optional[float] = None) -> TransferDetail:
+    def wait(self, code: str, timeout: float | None = None) -> TransferDetail:
         """Works the store's own jobs until a transfer waits for a person or is at
         its end. Raises `WaitTimeout` after `timeout` seconds.
         """
@@ -54,6 +54,13 @@ class Bridge(Session):
         except Cancelled as stopped:
             raise WaitTimeout(str(stopped), stopped.code, stopped.hint) from None
         return build(TransferDetail, found)
+
+    @property
+    def one_time_password(self) -> str | None:
+        """The first admin's password for a daemon on this folder, where this very
+        Bridge made the store: told only now.
+        """
+        return self._far.one_time_password()
 
     def close(self) -> None:
         """Closes the store, for every view of it. Twice does no harm."""

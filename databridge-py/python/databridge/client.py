@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
 
 from . import _databridge
 from .errors import WaitTimeout
@@ -26,9 +25,7 @@ class Client(Session):
 
     _far: _databridge.Daemon
 
-    def __init__(
-        self, url: str, token: Optional[str] = None, api_key: Optional[str] = None
-    ) -> None:
+    def __init__(self, url: str, token: str | None = None, api_key: str | None = None) -> None:
         if token is not None and api_key is not None:
             raise TypeError("either token or api_key, not both")
         self._url = url
@@ -36,14 +33,14 @@ class Client(Session):
 
     @classmethod
     def login(
-        cls, url: str, username: str, password: str, new_password: Optional[str] = None
+        cls, url: str, username: str, password: str, new_password: str | None = None
     ) -> Client:
         """Signs in by password; `new_password` changes it on the way."""
         client = cls(url)
         client._far, _ = client._far.login(username, password, new_password)
         return client
 
-    def wait(self, code: str, timeout: Optional[float] = None) -> TransferDetail:
+    def wait(self, code: str, timeout: float | None = None) -> TransferDetail:
         """Until a transfer waits for a person or is at its end.
 
         Raises `WaitTimeout` after `timeout` seconds.
@@ -61,6 +58,9 @@ class Client(Session):
             pause = max(1, int(min(left, _LONGEST_WAIT_SECONDS)))
             for event in self.history(code, after=seen, wait=pause):
                 seen = event.position
+
+    def close(self) -> None:
+        """Nothing is held open: only here so that a `with` takes either."""
 
     def __repr__(self) -> str:
         return f"Client({self._url!r})"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class DatabridgeError(Exception):
     """Anything that DataBridge refuses or fails at.
@@ -18,7 +16,7 @@ class DatabridgeError(Exception):
         self,
         message: str,
         code: str = "",
-        hint: Optional[str] = None,
+        hint: str | None = None,
         required_roles: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
@@ -139,7 +137,7 @@ _KINDS: dict[str, type[DatabridgeError]] = {
 
 
 def from_kind(
-    kind: str, code: str, message: str, hint: Optional[str], required_roles: list[str]
+    kind: str, code: str, message: str, hint: str | None, required_roles: list[str]
 ) -> DatabridgeError:
     """The exception for a kind of failure; `DatabridgeError` itself for a new one."""
     return _KINDS.get(kind, DatabridgeError)(message, code, hint, tuple(required_roles))

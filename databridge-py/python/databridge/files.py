@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
-from . import _databridge
 from . import _arguments as arguments
+from . import _databridge
 from ._arguments import OnProgress, Pathish
 from .results import (
     Checksum,
@@ -32,7 +32,7 @@ def checksum(
     path: Pathish,
     algorithms: Sequence[str] = ("sha256",),
     *,
-    progress: Optional[OnProgress] = None,
+    progress: OnProgress | None = None,
 ) -> Checksum:
     """One file's digests, all from a single read; SHA-256 is always among them.
 
@@ -47,8 +47,8 @@ def checksum_tree(
     root: Pathish,
     algorithms: Sequence[str] = ("sha256",),
     *,
-    jobs: Optional[int] = None,
-    progress: Optional[OnProgress] = None,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[Checksum, ...]:
     """The digests of every file below a folder, sorted by relative path.
 
@@ -65,9 +65,9 @@ def verified_copy(
     destination: Pathish,
     *,
     resume: bool = True,
-    limit_bytes_per_second: Optional[int] = None,
-    jobs: Optional[int] = None,
-    progress: Optional[OnProgress] = None,
+    limit_bytes_per_second: int | None = None,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
 ) -> CopyReport:
     """Copies a file or folder to `destination`, which must not exist yet.
 
@@ -88,10 +88,10 @@ def verified_copy(
 
 def verify(
     root: Pathish,
-    manifest: Optional[Pathish] = None,
+    manifest: Pathish | None = None,
     *,
-    jobs: Optional[int] = None,
-    progress: Optional[OnProgress] = None,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[Difference, ...]:
     """How a folder differs from a SHA256SUMS file; nothing where it is right.
 
@@ -113,11 +113,11 @@ def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
 
 
 def scan(
-    paths: Union[Pathish, Iterable[Pathish]],
+    paths: Pathish | Iterable[Pathish],
     engine: str = "rules",
     *,
-    clamd: Optional[str] = None,
-    progress: Optional[OnProgress] = None,
+    clamd: str | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
 
@@ -130,7 +130,9 @@ def scan(
     reports = _databridge.scan(names, engine, clamd, arguments.progress(progress))
     made = []
     for name, report in zip(names, reports):
-        files = tuple(build(FileVerdict, one, **_verdict(one["verdict"])) for one in report["files"])
+        files = tuple(
+            build(FileVerdict, one, **_verdict(one["verdict"])) for one in report["files"]
+        )
         engines = tuple(f"{one['name']} {one['version']}" for one in report["engines"])
         made.append(
             build(
@@ -156,8 +158,8 @@ def write_manifest(
     root: Pathish,
     path: Pathish,
     *,
-    jobs: Optional[int] = None,
-    progress: Optional[OnProgress] = None,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Manifest:
     """Writes the SHA256SUMS of a folder into a new file, best outside of it.
 
@@ -176,10 +178,10 @@ def write_manifest(
 def verify_receipt(
     path: Pathish,
     key: Pathish,
-    tree: Optional[Pathish] = None,
+    tree: Pathish | None = None,
     *,
     allow_embedded: bool = False,
-    progress: Optional[OnProgress] = None,
+    progress: OnProgress | None = None,
 ) -> Receipt:
     """Verifies a receipt against a public key kept elsewhere; answers what it says.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -124,11 +124,11 @@ class FileVerdict:
     path: str
     verdict: str
     """`clean`, `not_scanned`, `suspicious`, `error` or `infected`."""
-    detail: Optional[str]
+    detail: str | None
     """The reason, rule, message or signature."""
     engine: str
-    size_bytes: Optional[int]
-    sha256: Optional[str]
+    size_bytes: int | None
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class ScanReport:
 
     path: Path
     verdict: str
-    detail: Optional[str]
+    detail: str | None
     files: tuple[FileVerdict, ...]
     counts: dict[str, int]
     engines: tuple[str, ...]
@@ -177,22 +177,22 @@ class Transfer:
     category: str
     owner: str
     state: str
-    stage: Optional[dict[str, Any]]
+    stage: dict[str, Any] | None
     revision: int
     version: int
     chain: str
     chain_version: int
-    manifest_digest: Optional[str]
+    manifest_digest: str | None
     file_count: int
     total_bytes: int
-    reason: Optional[str]
-    failure: Optional[dict[str, Any]]
-    destination: Optional[str]
+    reason: str | None
+    failure: dict[str, Any] | None
+    destination: str | None
     actions: tuple[str, ...]
     """What the caller can do with it now."""
     created_at: datetime
     updated_at: datetime
-    delivered_at: Optional[datetime]
+    delivered_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ class TransferDetail(Transfer):
     revisions: tuple[dict[str, Any], ...]
     approvals: tuple[dict[str, Any], ...]
     overrides: tuple[dict[str, Any], ...]
-    scan: Optional[dict[str, Any]]
-    scan_decision: Optional[dict[str, Any]]
+    scan: dict[str, Any] | None
+    scan_decision: dict[str, Any] | None
     jobs: tuple[dict[str, Any], ...]
 
 
@@ -215,8 +215,8 @@ class TransferFile:
     kind: str
     """`file` or `empty_dir`."""
     size_bytes: int
-    sha256: Optional[str]
-    carried_from: Optional[int]
+    sha256: str | None
+    carried_from: int | None
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class User:
     id: str
     username: str
     display_name: str
-    email: Optional[str]
+    email: str | None
     kind: str
     active: bool
     grants: tuple[dict[str, Any], ...]

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
-from . import _databridge
 from . import _arguments as arguments
+from . import _databridge
 from ._arguments import OnProgress, Pathish
 from .results import Event, Transfer, TransferDetail, TransferFile, User, build
 
@@ -32,7 +32,7 @@ class Session(ABC):
 
     # The way in
 
-    def call(self, op: str, *, idempotency_key: Optional[str] = None, **fields: Any) -> Any:
+    def call(self, op: str, *, idempotency_key: str | None = None, **fields: Any) -> Any:
         """Any command or query by its name, answered as plain JSON values.
 
         The same call under the same key is done once and answered each time.
@@ -45,15 +45,13 @@ class Session(ABC):
 
     # Transfers
 
-    def create(
-        self, title: str, project: str, category: str, chain: Optional[str] = None
-    ) -> Transfer:
+    def create(self, title: str, project: str, category: str, chain: str | None = None) -> Transfer:
         """Makes a transfer with nothing in it."""
         return self._transfer(
             "transfer_create", title=title, project=project, category=category, chain=chain
         )
 
-    def add(self, code: str, path: Pathish, *, progress: Optional[OnProgress] = None) -> Transfer:
+    def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
         """Adds a file, or a folder's content (not the folder itself)."""
         self._far.add(code, arguments.path("path", path), arguments.progress(progress))
         return self.show(code)
@@ -67,7 +65,7 @@ class Session(ABC):
         return self._transfer("transfer_submit", code=code)
 
     def approve(
-        self, code: str, *, manifest_digest: Optional[str] = None, comment: Optional[str] = None
+        self, code: str, *, manifest_digest: str | None = None, comment: str | None = None
     ) -> Transfer:
         """Agrees, at the current stage; to that content only, where a digest is given."""
         return self._transfer(
@@ -98,7 +96,7 @@ class Session(ABC):
         """Takes a failed step up again."""
         return self._transfer("retry", code=code)
 
-    def cancel(self, code: str, reason: Optional[str] = None) -> Transfer:
+    def cancel(self, code: str, reason: str | None = None) -> Transfer:
         """Withdraws it."""
         return self._transfer("transfer_cancel", code=code, reason=reason)
 
@@ -114,10 +112,10 @@ class Session(ABC):
     def list(
         self,
         *,
-        state: Optional[str] = None,
-        project: Optional[str] = None,
-        after: Optional[str] = None,
-        limit: Optional[int] = None,
+        state: str | None = None,
+        project: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> tuple[Transfer, ...]:
         """Transfers that the caller may see, newest first, a page at a time.
 
@@ -130,9 +128,9 @@ class Session(ABC):
         self,
         code: str,
         *,
-        after: Optional[int] = None,
-        limit: Optional[int] = None,
-        wait: Optional[int] = None,
+        after: int | None = None,
+        limit: int | None = None,
+        wait: int | None = None,
     ) -> tuple[Event, ...]:
         """What happened to it after a position; waits `wait` seconds for something."""
         found = self.call("transfer_history", code=code, after=after, limit=limit, wait=wait)
@@ -149,7 +147,7 @@ class Session(ABC):
         return pem
 
     @abstractmethod
-    def wait(self, code: str, timeout: Optional[float] = None) -> TransferDetail:
+    def wait(self, code: str, timeout: float | None = None) -> TransferDetail:
         """Until a transfer waits for a person or is at its end.
 
         Raises `WaitTimeout` after `timeout` seconds. A failed step is a state, and
@@ -196,9 +194,9 @@ class Session(ABC):
         username: str,
         *,
         roles: Iterable[str] = (),
-        display_name: Optional[str] = None,
-        email: Optional[str] = None,
-        password: Optional[str] = None,
+        display_name: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
     ) -> User:
         """Makes somebody known; without a password they sign in by API key only."""
         made = self.call(
@@ -216,10 +214,10 @@ class Session(ABC):
         username: str,
         role: str,
         *,
-        project: Optional[str] = None,
+        project: str | None = None,
         granted: bool = True,
         deny: bool = False,
-        until: Optional[datetime] = None,
+        until: datetime | None = None,
     ) -> User:
         """Gives a role, takes it away (`granted=False`) or forbids it (`deny=True`)."""
         made = self.call(
@@ -243,6 +241,7 @@ class Session(ABC):
 
     # A context manager
 
+    @abstractmethod
     def close(self) -> None:
         """Lets go of the store. Twice does no harm."""
 
@@ -251,8 +250,8 @@ class Session(ABC):
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
