@@ -3,6 +3,20 @@
 from collections.abc import Callable
 from typing import Any, final
 
+__all__ = [
+    "Daemon",
+    "Engine",
+    "__version__",
+    "checksum",
+    "checksum_tree",
+    "read_manifest",
+    "scan",
+    "verified_copy",
+    "verify",
+    "verify_receipt",
+    "write_manifest",
+]
+
 __version__: str
 
 _Progress = Callable[[int, int, int, int], object]
