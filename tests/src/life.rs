@@ -183,7 +183,8 @@ impl<A: Accident> Life<A> {
         assert!(now["version"].as_i64().unwrap() >= version, "a told success is gone: {now}");
         let history = self.events();
         assert!(history.starts_with(&told), "history was {told:?} and is {history:?}");
-        let files = self.call("artist", "GET", &format!("/transfers/{}/files", self.code), json!({}));
+        let files =
+            self.call("artist", "GET", &format!("/transfers/{}/files", self.code), json!({}));
         for path in &self.added {
             let file = files.as_array().unwrap().iter().find(|file| file["path"] == path.as_str());
             let file = file.unwrap_or_else(|| panic!("{path} was taken in and is gone"));
@@ -279,9 +280,7 @@ impl<A: Accident> Life<A> {
         for (path, node) in &listing {
             let inside = format!("{path}/");
             let (kind, bytes) = match node {
-                Node::File { .. } => {
-                    ("file", std::fs::read(self.source.root.join(path)).unwrap())
-                }
+                Node::File { .. } => ("file", std::fs::read(self.source.root.join(path)).unwrap()),
                 // A folder with something in it comes with that.
                 _ if listing.keys().any(|other| other.starts_with(&inside)) => continue,
                 _ => ("empty_dir", Vec::new()),
@@ -378,7 +377,9 @@ impl<A: Accident> Life<A> {
 fn encode(path: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
     path.bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(
+            |byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+        )
         .collect()
 }
 

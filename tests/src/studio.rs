@@ -245,10 +245,7 @@ pub fn found(place: &Place) -> People {
         (folder, people)
     });
     fs::create_dir_all(place.data.parent().unwrap()).unwrap();
-    run(Command::new("cp")
-        .arg("-a")
-        .arg(Place::below(template.path()).data)
-        .arg(&place.data));
+    run(Command::new("cp").arg("-a").arg(Place::below(template.path()).data).arg(&place.data));
     people.clone()
 }
 

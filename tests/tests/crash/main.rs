@@ -5,5 +5,5 @@
 //! `DATABRIDGE_CRASH_SEED` which seed is the first (1).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod cancel;
 mod campaign;
+mod cancel;
