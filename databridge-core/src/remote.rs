@@ -259,25 +259,39 @@ impl Remote {
     pub fn add(&self, code: &str, source: &Path, monitor: &dyn Monitor) -> Result<Value, AnyError> {
         if !source.is_dir() {
             let (root, name) = walk::single(source)?;
-            let file = Folder::open(&root)?.open_file(&name)?;
-            return Ok(self.upload(code, &name, file)?);
+            let folder = Folder::open(&root)?;
+            monitor.on(Progress::Total { files: 1, bytes: folder.stat(&name)?.size_bytes });
+            return self.put(code, &folder, &name, monitor);
         }
         let entries = walk::tree(source)?;
-        let bytes = entries.iter().map(|e| e.size_bytes).sum();
+        let folder = Folder::open(source)?;
+        let bytes = entries.iter().map(|entry| entry.size_bytes).sum();
         monitor.on(Progress::Total { files: entries.len() as u64, bytes });
-        let root = Folder::open(source)?;
         let mut answer = Value::Null;
         for entry in entries {
-            if monitor.cancelled() {
+            answer = match entry.kind {
+                walk::Kind::File => self.put(code, &folder, &entry.path, monitor)?,
+                walk::Kind::EmptyDir => self.upload_empty_dir(code, &entry.path)?,
+            };
+        }
+        Ok(answer)
+    }
+
+    fn put(
+        &self,
+        code: &str,
+        folder: &Folder,
+        path: &RelPath,
+        monitor: &dyn Monitor,
+    ) -> Result<Value, AnyError> {
+        let file = folder.open_file(path)?;
+        let answer = match self.upload(code, path, Watched { file, monitor }) {
+            Err(_) if monitor.cancelled() => {
                 return Err(crate::domains::transfer::Error::Stopped.into());
             }
-            answer = match entry.kind {
-                walk::Kind::EmptyDir => self.upload_empty_dir(code, &entry.path)?,
-                walk::Kind::File => self.upload(code, &entry.path, root.open_file(&entry.path)?)?,
-            };
-            monitor.on(Progress::Bytes(entry.size_bytes));
-            monitor.on(Progress::File(entry.path.as_str()));
-        }
+            answer => answer?,
+        };
+        monitor.on(Progress::File(path.as_str()));
         Ok(answer)
     }
 
@@ -289,6 +303,23 @@ impl Remote {
         let url =
             format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
         self.answer(self.agent.put(&url).header("authorization", &self.bearer()).send_empty())
+    }
+}
+
+/// Counts what is read, and ends where somebody wants to stop.
+struct Watched<'a> {
+    file: std::fs::File,
+    monitor: &'a dyn Monitor,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.monitor.cancelled() {
+            return Err(std::io::Error::other("stopped"));
+        }
+        let count = self.file.read(buffer)?;
+        self.monitor.on(Progress::Bytes(count as u64));
+        Ok(count)
     }
 }
 

@@ -39,7 +39,13 @@ struct Global {
     #[arg(long, global = true, env = "DATABRIDGE_SERVER", value_name = "URL")]
     server: Option<String>,
     /// A token or an API key for the daemon, instead of the stored one.
-    #[arg(long, global = true, env = "DATABRIDGE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABRIDGE_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
     /// A local store's data folder.
     #[arg(long, global = true, env = "DATABRIDGE_DATA", value_name = "DIR")]

@@ -91,7 +91,12 @@ impl Backend {
 
     /// Waits until the transfer waits for a person or is at its end, telling each
     /// event; an embedded store does the work meanwhile.
-    pub fn settle(&self, code: &str, after: i64, mut tell: impl FnMut(&Value)) -> Result<Value, Error> {
+    pub fn settle(
+        &self,
+        code: &str,
+        after: i64,
+        mut tell: impl FnMut(&Value),
+    ) -> Result<Value, Error> {
         let terminal = Terminal::new();
         if let Self::Embedded(e) = self {
             let settled = e.app.settle(&e.ctx, code, EVER, terminal.cancel());
@@ -134,9 +139,9 @@ pub struct Tokens(pub BTreeMap<String, String>);
 
 impl Tokens {
     fn path() -> Result<PathBuf, Error> {
-        let home = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| {
-            std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"))
-        });
+        let home = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
         home.map(|home| home.join("databridge/tokens.json"))
             .ok_or_else(|| usage("there is no home folder to keep a token in", "use --token"))
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use databridge_core::Error;
 use databridge_core::app::{App, Config};
 use databridge_core::base::clock::Timestamp;
 use databridge_core::media::scan::Engines;
-use databridge_core::Error;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -129,12 +129,13 @@ fn store(config: Config) -> Result<Vec<Finding>, Error> {
         Ok(opened) => opened.app,
         Err(error) => return Ok(vec![finding("database", Err(error.chain()))]),
     };
-    let ledger = runtime.block_on(app.verify_ledger(&[])).map_err(|e| e.chain()).and_then(|report| {
-        match report.findings.len() {
-            0 => Ok(format!("{} events, intact", report.events)),
-            n => Err(format!("{n} findings: run `databridge ledger verify`")),
-        }
-    });
+    let ledger =
+        runtime.block_on(app.verify_ledger(&[])).map_err(|e| e.chain()).and_then(|report| {
+            match report.findings.len() {
+                0 => Ok(format!("{} events, intact", report.events)),
+                n => Err(format!("{n} findings: run `databridge ledger verify`")),
+            }
+        });
     runtime.block_on(app.close());
     Ok(vec![finding("database", Ok(target)), finding("ledger", ledger)])
 }

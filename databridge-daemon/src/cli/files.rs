@@ -32,10 +32,15 @@ impl Checksum {
         let algorithms: Vec<Algorithm> = self
             .algorithms
             .iter()
-            .map(|name| name.parse().map_err(|_| {
-                let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
-                usage(format!("{name:?} is no algorithm; there are {}", known.join(", ")), "choose of them")
-            }))
+            .map(|name| {
+                name.parse().map_err(|_| {
+                    let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
+                    usage(
+                        format!("{name:?} is no algorithm; there are {}", known.join(", ")),
+                        "choose of them",
+                    )
+                })
+            })
             .collect::<Result<_, _>>()?;
         let terminal = Terminal::new();
         let mut all = Vec::new();
@@ -167,9 +172,13 @@ impl Verify {
         let dir = std::path::absolute(&self.dir).map_err(|e| io("read", &self.dir, e))?;
         let mut proof = dir.file_name().unwrap_or_default().to_owned();
         proof.push(".proof");
-        let candidates = [dir.with_file_name(proof).join("SHA256SUMS"), self.dir.join("SHA256SUMS")];
+        let candidates =
+            [dir.with_file_name(proof).join("SHA256SUMS"), self.dir.join("SHA256SUMS")];
         candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            usage(format!("{} has no SHA256SUMS", self.dir.display()), "name one by --manifest FILE")
+            usage(
+                format!("{} has no SHA256SUMS", self.dir.display()),
+                "name one by --manifest FILE",
+            )
         })
     }
 }
@@ -221,7 +230,8 @@ impl Manifest {
             "total_bytes": manifest.total_bytes(), "entries": manifest.entries(),
         }));
         if let Some(output) = output {
-            let mut file = std::fs::File::create_new(&output).map_err(|e| io("write", &output, e))?;
+            let mut file =
+                std::fs::File::create_new(&output).map_err(|e| io("write", &output, e))?;
             std::io::Write::write_all(&mut file, manifest.to_sha256sums().as_bytes())
                 .and_then(|()| file.sync_all())
                 .map_err(|e| io("write", &output, e))?;
@@ -230,7 +240,11 @@ impl Manifest {
             show.line(manifest.to_sha256sums().trim_end());
         } else {
             show.line(format!("digest  {}", manifest.digest()));
-            show.line(format!("files   {}, {}", manifest.file_count(), size(manifest.total_bytes())));
+            show.line(format!(
+                "files   {}, {}",
+                manifest.file_count(),
+                size(manifest.total_bytes())
+            ));
             for entry in manifest.entries() {
                 show.line(format!("  {:>10}  {}", size(entry.size_bytes()), entry.path()));
             }

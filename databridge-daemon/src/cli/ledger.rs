@@ -78,7 +78,9 @@ fn verdict(show: &Show, report: &Value) -> u8 {
             0
         }
         None => {
-            show.line("intact as far as it goes, but its tail is unprovable: no checkpoint was given");
+            show.line(
+                "intact as far as it goes, but its tail is unprovable: no checkpoint was given",
+            );
             6
         }
     }

@@ -32,7 +32,9 @@ impl Password {
         };
         let mut secret = String::new();
         if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut secret).map_err(|e| io("read", "standard input", e))?;
+            std::io::stdin()
+                .read_to_string(&mut secret)
+                .map_err(|e| io("read", "standard input", e))?;
         } else {
             secret = std::fs::read_to_string(path).map_err(|e| io("read", path, e))?;
         }
@@ -103,7 +105,8 @@ pub enum User {
 
 fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
     text.map(|t| {
-        t.parse().map_err(|_| usage(format!("{t:?} is no time"), "write it as 2026-12-31T18:00:00Z"))
+        t.parse()
+            .map_err(|_| usage(format!("{t:?} is no time"), "write it as 2026-12-31T18:00:00Z"))
     })
     .transpose()
 }
@@ -116,7 +119,13 @@ impl User {
                     true => None,
                     false => Some(password.read(&format!("password for {username}: "))?),
                 };
-                on.call(Call::UserCreate(NewUser { username, display_name: name, email, roles, password }))?
+                on.call(Call::UserCreate(NewUser {
+                    username,
+                    display_name: name,
+                    email,
+                    roles,
+                    password,
+                }))?
             }
             Self::List => {
                 let users = on.call(Call::UserList {})?;
@@ -135,7 +144,9 @@ impl User {
                 return Ok(0);
             }
             Self::Activate { username } => on.call(Call::UserActive { username, active: true })?,
-            Self::Deactivate { username } => on.call(Call::UserActive { username, active: false })?,
+            Self::Deactivate { username } => {
+                on.call(Call::UserActive { username, active: false })?
+            }
         };
         person(show, &answer);
         show.document(&answer);
@@ -252,7 +263,10 @@ fn login(
     let from_file = new_password_file.map(|file| Password { password_file: Some(file) });
     let new = from_file.map(|p| p.read("")).transpose()?;
     let session = match remote.login(username, &secret, new.as_deref()) {
-        Err(error) if databridge_core::Fault::code(&error) == "identity.must_change_password" && password.password_file.is_none() => {
+        Err(error)
+            if databridge_core::Fault::code(&error) == "identity.must_change_password"
+                && password.password_file.is_none() =>
+        {
             let new = rpassword::prompt_password("this password must be changed; new password: ")
                 .map_err(|e| io("ask on", "the terminal", e))?;
             remote.login(username, &secret, Some(&new))?

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use databridge_core::media::scan::{self, Clamd, ClamdAddress, Engine, Files, Report, Settings, Verdict};
+use databridge_core::media::scan::{
+    self, Clamd, ClamdAddress, Engine, Files, Report, Settings, Verdict,
+};
 use databridge_core::media::storage::RelPath;
 use databridge_core::media::walk;
 use serde_json::json;
@@ -72,14 +74,20 @@ impl Scan {
         Ok(code)
     }
 
-    fn below(&self, path: &std::path::Path) -> Result<(PathBuf, Vec<RelPath>), databridge_core::Error> {
+    fn below(
+        &self,
+        path: &std::path::Path,
+    ) -> Result<(PathBuf, Vec<RelPath>), databridge_core::Error> {
         if path.is_dir() {
             let entries = walk::tree(path)?;
             let files = entries.into_iter().filter(|e| e.kind == walk::Kind::File);
             return Ok((path.to_owned(), files.map(|e| e.path).collect()));
         }
         if !path.exists() {
-            return Err(usage(format!("there is no {}", path.display()), "name a file or a folder"));
+            return Err(usage(
+                format!("there is no {}", path.display()),
+                "name a file or a folder",
+            ));
         }
         let (root, name) = walk::single(path)?;
         Ok((root, vec![name]))

@@ -186,7 +186,8 @@ impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
             Self::Create { title, project, category, chain } => {
-                let made = on.call(Call::TransferCreate(Create { title, project, category, chain }))?;
+                let made =
+                    on.call(Call::TransferCreate(Create { title, project, category, chain }))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
                 Ok(0)
@@ -259,11 +260,16 @@ impl Transfer {
     }
 }
 
-fn parse_state(name: &str) -> Result<databridge_core::domains::transfer::state::State, databridge_core::Error> {
+fn parse_state(
+    name: &str,
+) -> Result<databridge_core::domains::transfer::state::State, databridge_core::Error> {
     use databridge_core::domains::transfer::state::State;
     State::parse(name).ok_or_else(|| {
         let known: Vec<_> = State::ALL.iter().map(|s| s.name()).collect();
-        usage(format!("{name:?} is no state; the states are {}", known.join(", ")), "choose one of them")
+        usage(
+            format!("{name:?} is no state; the states are {}", known.join(", ")),
+            "choose one of them",
+        )
     })
 }
 
@@ -298,7 +304,9 @@ fn brief(show: &Show, transfer: &Value) -> Outcome {
         transfer["file_count"],
         size(transfer["total_bytes"].as_u64().unwrap_or(0)),
     ));
-    for (name, value) in [("reason", &transfer["reason"]), ("failure", &transfer["failure"]["message"])] {
+    for (name, value) in
+        [("reason", &transfer["reason"]), ("failure", &transfer["failure"]["message"])]
+    {
         if !value.is_null() {
             show.line(format!("  {name}: {}", text(value)));
         }
@@ -355,7 +363,10 @@ fn detail(show: &Show, t: &Value) {
         ("owner", text(&t["owner"]).to_owned()),
         ("revision", t["revision"].to_string()),
         ("chain", format!("{} v{}", text(&t["chain"]), t["chain_version"])),
-        ("content", format!("{} files, {}", t["file_count"], size(t["total_bytes"].as_u64().unwrap_or(0)))),
+        (
+            "content",
+            format!("{} files, {}", t["file_count"], size(t["total_bytes"].as_u64().unwrap_or(0))),
+        ),
         ("manifest", text(&t["manifest_digest"]).to_owned()),
         ("destination", text(&t["destination"]).to_owned()),
         ("reason", text(&t["reason"]).to_owned()),

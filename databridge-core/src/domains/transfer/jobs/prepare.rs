@@ -102,8 +102,7 @@ impl Job<'_> {
             }
             _ => return Err(fenced(self.lease, error)),
         };
-        let plan = plan.clone();
-        off_thread(move || Ok(copy::abort(&plan)?)).await?;
+        self.undo(t, plan.clone()).await?;
         let files = [format!("{file}: {error}")];
         self.service.void(&self.ctx(), &t.code, &files, Some(self.lease)).await
     }
