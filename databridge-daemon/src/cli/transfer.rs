@@ -379,8 +379,9 @@ fn detail(show: &Show, t: &Value) {
         }
     }
     for a in t["approvals"].as_array().into_iter().flatten() {
+        let role = a["on_behalf_of"].as_str().map(|name| format!(" as {name}")).unwrap_or_default();
         show.line(format!(
-            "  {:<12} r{} {} by {}",
+            "  {:<12} r{} {} by {}{role}",
             text(&a["decision"]),
             a["revision"],
             text(&a["stage_key"]),
