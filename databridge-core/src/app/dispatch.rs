@@ -40,13 +40,15 @@ impl App {
                 return Ok(answer);
             }
         }
-        match self.answer(&ctx, call).await {
-            // The same key at the same time: the other one was first.
-            Err(error) if error.code() == "db.exists" && ctx.idempotency.is_some() => {
-                self.store.replay(&ctx).await?.ok_or(error)
-            }
-            answer => answer,
+        let answer = self.answer(&ctx, call).await;
+        // The same key at the same time: the other one was first, and what is left
+        // to this one is refused in many ways.
+        if answer.is_err()
+            && let Ok(Some(first)) = self.store.replay(&ctx).await
+        {
+            return Ok(first);
         }
+        answer
     }
 
     async fn answer(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {

@@ -185,7 +185,7 @@ pub async fn set_role(
     unit.commit(user).await
 }
 
-/// Lets somebody in, or no longer; their sessions and keys stop at once.
+/// Lets somebody in, or no longer: their sessions end and their keys stop at once.
 ///
 /// # Errors
 /// [`Error::NoUser`].
@@ -197,10 +197,14 @@ pub async fn set_active(
 ) -> Result<UserView, AnyError> {
     ctx.require(MATRIX, Permission::ManageUsers, None)?;
     let mut unit = store.begin(ctx).await?;
-    let org = unit.org();
+    let (org, now) = (unit.org(), unit.now());
     let no_user = || Error::NoUser(username.to_owned());
     let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
     sql::set_active(unit.tx(), user.id, active).await?;
+    if !active {
+        // So that whoever is let in again has to sign in again.
+        sql::end_sessions(unit.tx(), user.id, now).await?;
+    }
     let kind = if active { "user.activated" } else { "user.deactivated" };
     unit.record(&subject(&user), kind, json!({}));
     let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;

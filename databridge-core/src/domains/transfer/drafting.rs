@@ -15,9 +15,9 @@ use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::ledger::Subject;
-use crate::media::checksum::{Hasher, Sha256};
+use crate::media::checksum::{self, Hasher, Sha256};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{Folder, RelPath, collisions};
+use crate::media::storage::{self, Folder, RelPath, Stat, collisions};
 use crate::media::walk;
 
 /// Read at a time while a file is taken in.
@@ -155,8 +155,11 @@ impl Service {
         let meta = std::fs::symlink_metadata(source).map_err(io)?;
         if !meta.is_dir() {
             let (root, name) = walk::single(source)?;
-            let file = Folder::open(&root)?.open_file(&name)?;
-            return Ok(vec![Upload::File(self.receive(name, file, monitor)?)]);
+            return Ok(vec![Upload::File(self.receive_file(
+                &Folder::open(&root)?,
+                name,
+                monitor,
+            )?)]);
         }
         let entries = walk::tree(source)?;
         let bytes = entries.iter().map(|e| e.size_bytes).sum();
@@ -166,11 +169,7 @@ impl Service {
         for entry in entries {
             let upload = match entry.kind {
                 walk::Kind::EmptyDir => Ok(Upload::EmptyDir(entry.path)),
-                walk::Kind::File => root
-                    .open_file(&entry.path)
-                    .map_err(AnyError::from)
-                    .and_then(|file| self.receive(entry.path, file, monitor))
-                    .map(Upload::File),
+                walk::Kind::File => self.receive_file(&root, entry.path, monitor).map(Upload::File),
             };
             match upload {
                 Ok(upload) => uploads.push(upload),
@@ -181,6 +180,25 @@ impl Service {
             }
         }
         Ok(uploads)
+    }
+
+    /// Takes in a file that stands still while it is read.
+    fn receive_file(
+        &self,
+        root: &Folder,
+        name: RelPath,
+        monitor: &dyn Monitor,
+    ) -> Result<UploadedFile, AnyError> {
+        let path = root.path().join(name.to_path());
+        let file = root.open_file(&name)?;
+        let stat = || Stat::of(&file).map_err(|e| storage::Error::io("examine", &path, e));
+        let before = stat()?;
+        let upload = self.receive(name, &file, monitor)?;
+        if stat()?.is_unchanged_since(&before) && upload.size_bytes == before.size_bytes {
+            return Ok(upload);
+        }
+        self.forget(&upload.blob);
+        Err(checksum::Error::SourceChanged { path }.into())
     }
 
     fn forget_all(&self, uploads: &[Upload]) {

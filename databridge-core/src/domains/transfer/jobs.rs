@@ -107,6 +107,16 @@ impl Job<'_> {
         Ok(Manifest::from_entries(rows.iter().map(StoredFile::entry).collect())?)
     }
 
+    /// What is not as it was frozen, by name: a cheap look that reads no file.
+    async fn changes(&self, t: &Transfer) -> Result<Vec<String>, AnyError> {
+        let root = self.service.places.frozen(&t.code, t.revision);
+        let facts: Vec<_> = self.rows(t).await?.into_iter().filter_map(|row| row.fact).collect();
+        off_thread(move || {
+            Ok(freeze::changes(&root, &facts)?.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
     /// Takes the step that ends this job, in one transaction with it.
     async fn end(&self, t: &Transfer, action: Action) -> Result<(Unit, Transfer), AnyError> {
         let (mut unit, mut t) = self.service.begin(&self.ctx(), &t.code, action).await?;

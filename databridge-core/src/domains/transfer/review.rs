@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::service::{authorise, owns};
-use super::state::{Action, State};
+use super::state::{Action, MACHINE, State};
 use super::types::{Approval, Transfer, check_text};
 use super::{Error, Override, Service, TransferView, sql};
 use crate::base::error::Error as AnyError;
@@ -171,7 +171,9 @@ impl Service {
         let t = sql::by_code(&mut tx, ctx.org, code).await?;
         let t = super::service::visible(ctx, t, code)?;
         authorise(ctx, &t, action)?;
-        if t.manifest_digest.is_none() {
+        // Where the step is not legal, the command itself says so: its files may be
+        // gone for good reason.
+        if t.manifest_digest.is_none() || !MACHINE.actions(t.state).contains(&action) {
             return Ok(());
         }
         let facts: Vec<freeze::Fact> = sql::files(&mut tx, t.id, t.revision)

@@ -240,6 +240,7 @@ pub const MACHINE: TransferMachine = Machine {
         row(S::Scanning, A::Void, S::Rejected),
         row(S::Scanning, A::Fail, S::ScanFailed),
         row(S::ScanFailed, A::Retry, S::Scanning).by(P::Scan).then(work::SCAN),
+        row(S::ScanFailed, A::Void, S::Rejected),
         row(S::ScanFailed, A::OverrideScan, S::Scanned).by(P::Override),
         row(S::Undecided, A::Accept, S::Scanned).by(P::Scan),
         row(S::Undecided, A::SendBack, S::Rejected).by(P::Scan),

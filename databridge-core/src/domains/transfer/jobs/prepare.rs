@@ -53,6 +53,10 @@ impl Job<'_> {
     pub(super) async fn prepare(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Preparing).await? else { return Ok(()) };
         let (_, plan) = self.plan(&t).await?;
+        let changed = self.changes(&t).await?;
+        if !changed.is_empty() {
+            return self.void(&t, &plan, &changed).await;
+        }
         let (payload, ours) = (plan.destination.clone(), self.proof_key(&t));
         // Refused early what would be refused at the end.
         off_thread(move || proof::find(&payload, &ours)).await?;
@@ -68,8 +72,15 @@ impl Job<'_> {
         let Some(t) = self.subject(State::Transferring).await? else { return Ok(()) };
         let (manifest, plan) = self.plan(&t).await?;
         let started_at = Timestamp::now();
-        if let Err(error) = self.claim(&plan).await? {
-            return self.copy_failed(&t, &plan, error).await;
+        let prepared = match self.claim(&plan).await? {
+            Ok(prepared) => prepared,
+            Err(error) => return self.copy_failed(&t, &plan, error).await,
+        };
+        // The copy reads what the manifest names; what was added beside it only a
+        // look at the whole tree finds. Once published, its source matters no more.
+        let changed = self.changes(&t).await?;
+        if !prepared.adopting && !changed.is_empty() {
+            return self.void(&t, &plan, &changed).await;
         }
         let (watch, work) = (self.watch.clone(), plan.clone());
         let copied = match off_thread(move || Ok(copy::transfer(&work, &watch))).await? {
@@ -86,8 +97,7 @@ impl Job<'_> {
         self.save(unit, t, "transfer.copied", report).await
     }
 
-    /// A source that is not what was approved voids the approvals; nothing of it
-    /// stays in production.
+    /// A source that is not what was approved voids the approvals.
     async fn copy_failed(
         &self,
         t: &Transfer,
@@ -102,8 +112,12 @@ impl Job<'_> {
             }
             _ => return Err(fenced(self.lease, error)),
         };
+        self.void(t, plan, &[format!("{file}: {error}")]).await
+    }
+
+    /// Voids the approvals; nothing of the copy stays in production.
+    async fn void(&self, t: &Transfer, plan: &Plan, files: &[String]) -> Result<(), AnyError> {
         self.undo(t, plan.clone()).await?;
-        let files = [format!("{file}: {error}")];
-        self.service.void(&self.ctx(), &t.code, &files, Some(self.lease)).await
+        self.service.void(&self.ctx(), &t.code, files, Some(self.lease)).await
     }
 }

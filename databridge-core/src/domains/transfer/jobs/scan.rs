@@ -21,21 +21,11 @@ impl Job<'_> {
     pub(super) async fn scan(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Scanning).await? else { return Ok(()) };
         let released = self.put_released_back(&t).await?;
-        let root = self.service.places.frozen(&t.code, t.revision);
-        let manifest = self.manifest(&t).await?;
-        let facts: Vec<Fact> = self.rows(&t).await?.into_iter().filter_map(|r| r.fact).collect();
-        let policy = self.service.policy.clone();
-        let watch = self.watch.clone();
-        let (mut changed, report) = off_thread(move || {
-            let changes = freeze::changes(&root, &facts)?;
-            let changed: Vec<String> = changes.iter().map(ToString::to_string).collect();
-            let report = match changed.is_empty() {
-                true => Some(scan::tree(&root, Files::Manifest(&manifest), &policy.scan, &watch)?),
-                false => None,
-            };
-            Ok((changed, report))
-        })
-        .await?;
+        let mut changed = self.changes(&t).await?;
+        let report = match changed.is_empty() {
+            true => Some(self.look(&t).await?),
+            false => None,
+        };
         if let Some(report) = &report {
             changed.extend(report.changed.iter().map(|difference| difference.to_string()));
         }
@@ -52,6 +42,14 @@ impl Job<'_> {
             return self.infected(&t, report, infected).await;
         }
         self.judge(&t, report, &released).await
+    }
+
+    async fn look(&self, t: &Transfer) -> Result<Report, AnyError> {
+        let root = self.service.places.frozen(&t.code, t.revision);
+        let manifest = self.manifest(t).await?;
+        let (policy, watch) = (self.service.policy.clone(), self.watch.clone());
+        off_thread(move || Ok(scan::tree(&root, Files::Manifest(&manifest), &policy.scan, &watch)?))
+            .await
     }
 
     /// What an admin released comes back out of quarantine. Answers its paths.

@@ -1,0 +1,117 @@
+//! The machine by itself, and the schema it is kept in.
+
+use databridge_core::app::App;
+use databridge_core::base::error::ErrorKind;
+use databridge_core::domains::transfer::state::{Action, Guard, MACHINE, State};
+use databridge_core::workflow::{Refusal, Symbol};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::lab::{Kind, Lab};
+
+on_both!(opening_again_changes_nothing, a_database_of_a_newer_version_is_refused);
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is tried in whatever order, each step is a row of the table, and a
+    /// refusal says what would have been one.
+    #[test]
+    fn random_actions_never_leave_the_table(
+        actions in prop::collection::vec((0..Action::ALL.len(), any::<[bool; 3]>()), 0..200)
+    ) {
+        let mut state = MACHINE.initial;
+        for (action, held) in actions {
+            let action = Action::ALL[action];
+            let holds = |guard: Guard| held[Guard::ALL.iter().position(|g| *g == guard).unwrap()];
+            let rows = || MACHINE.transitions.iter().filter(|r| r.from == state && r.action == action);
+            match MACHINE.step(state, action, holds) {
+                Ok(row) => {
+                    prop_assert!(rows().any(|r| r.to == row.to && r.guard == row.guard));
+                    prop_assert!(row.guard.is_none_or(holds));
+                    state = row.to;
+                }
+                Err(Refusal::Illegal { allowed, .. }) => {
+                    prop_assert_eq!(rows().count(), 0);
+                    let legal: Vec<_> = MACHINE.actions(state).iter().map(|a| a.name()).collect();
+                    prop_assert_eq!(allowed, legal);
+                }
+                Err(Refusal::Guarded { .. }) => {
+                    prop_assert!(rows().all(|r| r.guard.is_some_and(|guard| !holds(guard))));
+                    prop_assert!(rows().count() > 0);
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_state_is_reached_and_every_action_used() {
+    for state in State::ALL {
+        let reached = MACHINE.transitions.iter().any(|row| row.to == *state && row.from != *state);
+        assert!(reached || *state == MACHINE.initial, "{state} is never reached");
+    }
+    for action in Action::ALL {
+        assert!(MACHINE.transitions.iter().any(|row| row.action == *action), "{action}");
+    }
+    for state in [State::Delivered, State::Cancelled] {
+        assert!(MACHINE.is_final(state), "{state}");
+    }
+    assert_eq!(State::ALL.iter().filter(|state| MACHINE.is_final(**state)).count(), 2);
+    // Without an admin nothing that was not scanned or approved gets out.
+    for row in MACHINE.transitions.iter().filter(|row| row.to == State::Preparing) {
+        assert!([State::Scanned, State::PrepareFailed].contains(&row.from), "{}", row.from);
+    }
+}
+
+#[test]
+fn the_diagram_has_every_state_and_every_step() {
+    let diagram = MACHINE.mermaid();
+    assert!(diagram.starts_with("stateDiagram-v2\n"));
+    let words: Vec<&str> = diagram.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for state in State::ALL {
+        assert!(words.contains(&state.name()), "{state}\n{diagram}");
+    }
+    assert_eq!(diagram.lines().count(), 2 + MACHINE.transitions.len() + 2);
+    assert!(diagram.contains("    delivered --> [*]\n") && diagram.contains("[*] --> draft\n"));
+}
+
+async fn opening_again_changes_nothing(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.scanned(&[("a.exr", b"a")]).await;
+    lab.deliver(&code).await;
+    lab.seal().await;
+    let before = (lab.show(&code).await, lab.history(&code).await);
+    let steps = "SELECT version, success FROM _sqlx_migrations ORDER BY version";
+    let applied = lab.sql(steps);
+    let again = App::open(lab.app.config().clone()).await.unwrap();
+    assert_eq!(again.one_time_password, None);
+    assert_eq!(again.app.org(), lab.app.org());
+    assert_eq!(lab.sql(steps), applied);
+    assert_eq!((lab.show(&code).await, lab.history(&code).await), before);
+    let shown = again.app.authenticate("dbk_wrong").await.unwrap_err();
+    assert_eq!(shown.kind(), ErrorKind::Unauthenticated);
+    assert_eq!(lab.ok("chief", "ledger_verify", json!({})).await["findings"], json!([]));
+    again.app.close().await;
+}
+
+async fn a_database_of_a_newer_version_is_refused(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.create().await;
+    lab.sql(
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
+         SELECT 999999, 'from the future', installed_on, success, checksum, execution_time
+         FROM _sqlx_migrations WHERE version = 1001",
+    );
+    let error = App::open(lab.app.config().clone()).await.unwrap_err();
+    assert_eq!(error.code(), "db.migration", "{error:?}");
+    assert!(error.chain().contains("999999"), "{error:?}");
+    assert!(error.hint().unwrap().contains("newer"));
+    assert_eq!(lab.state(&code).await, "draft", "and nothing was changed");
+    // A step that was edited after it was applied is refused as well.
+    lab.sql("DELETE FROM _sqlx_migrations WHERE version = 999999");
+    lab.sql("UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1001) WHERE version = 2001");
+    let error = App::open(lab.app.config().clone()).await.unwrap_err();
+    assert_eq!(error.code(), "db.migration", "{error:?}");
+}
