@@ -10,4 +10,4 @@ target/debug/with-postgres cargo nextest run --locked --workspace --features "$f
 if [ "$(id -u)" != 0 ]; then
   echo "not root: tests that mount said that they were left out"
 fi
-tests/python/run.sh
+DATABRIDGED="$PWD/target/debug/databridged" tests/python/run.sh
