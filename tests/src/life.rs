@@ -340,6 +340,11 @@ impl<A: Accident> Life<A> {
     /// From nothing to `scanned`, when only the way to production is left.
     pub fn up_to_scanned(&mut self) {
         self.upload();
+        self.submit_to_scanned();
+    }
+
+    /// From uploaded to `scanned`.
+    pub fn submit_to_scanned(&mut self) {
         self.act("artist", "transfers", "submit", json!({}));
         self.expect("team_lead_review");
         for who in ["lead", "supervisor", "producer"] {
@@ -351,10 +356,15 @@ impl<A: Accident> Life<A> {
         self.act("data", "scanning", "decide", body);
     }
 
+    /// Sends it on its way to production.
+    pub fn start(&mut self) {
+        self.act("it", "transfer-ops", "start", json!({}));
+    }
+
     /// The whole life.
     pub fn live(&mut self) {
         self.up_to_scanned();
-        self.act("it", "transfer-ops", "start", json!({}));
+        self.start();
         self.expect("delivered");
     }
 

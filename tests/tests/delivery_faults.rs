@@ -47,7 +47,7 @@ fn a_byte_that_turned_on_the_device_is_caught_and_written_again() {
     let (_folder, mut life) = produce_on(&fs);
     life.up_to_scanned();
     fs.flip_byte("comp_v003.1003.exr", 17_000);
-    life.act("it", "transfer-ops", "start", json!({}));
+    life.start();
     life.expect("verify_failed");
     assert_eq!(fs.flipped(), 1);
     let failure = life.show()["failure"].to_string();
@@ -77,7 +77,7 @@ fn a_production_without_direct_io_is_read_back_all_the_same() {
     let (_folder, mut life) = produce_on(&fs);
     fs.flip_byte("0065537.bin", 65_536);
     life.up_to_scanned();
-    life.act("it", "transfer-ops", "start", json!({}));
+    life.start();
     life.expect("verify_failed");
     never_delivered(&mut life);
     life.act("it", "transfer-ops", "retry", json!({}));
@@ -91,7 +91,7 @@ fn full(capacity_bytes: u64, state: &str) {
     let (_folder, mut life) = produce_on(&fs);
     life.up_to_scanned();
     fs.capacity_bytes(capacity_bytes);
-    life.act("it", "transfer-ops", "start", json!({}));
+    life.start();
     life.expect(state);
     let failure = life.show()["failure"].clone();
     assert!(failure["hint"].is_string(), "{failure}");
@@ -115,7 +115,7 @@ fn a_production_that_runs_full_fails_the_copy_and_a_retry_completes_it() {
     // There is room when it is looked for, and none when it is written.
     fs.fail_from(Op::Write, "0004097.bin", Errno::NOSPC, 1);
     fs.fail_from(Op::Fallocate, "0004097.bin", Errno::NOSPC, 1);
-    life.act("it", "transfer-ops", "start", json!({}));
+    life.start();
     life.expect("transfer_failed");
     never_delivered(&mut life);
     fs.clear_faults();

@@ -38,7 +38,7 @@ impl Accident for Cuts {
         self.cuts += 1;
         let seed = self.losses.number();
         // What survives of the unflushed is chance, and often nothing.
-        let loss = if seed % 3 == 0 { Loss::Everything } else { Loss::Seeded(seed) };
+        let loss = if seed.is_multiple_of(3) { Loss::Everything } else { Loss::Seeded(seed) };
         self.fs.power_cut(loss);
     }
 }
@@ -72,7 +72,7 @@ fn told_successes_survive_power_cuts() {
     for seed in first..first + runs {
         let mut random = Random::new(seed);
         let first = random.below(changes);
-        let second = (seed % 2 == 0).then(|| random.below(changes - first));
+        let second = seed.is_multiple_of(2).then(|| random.below(changes - first));
         // The next one stands last.
         let moments: Vec<u64> = second.into_iter().chain([first]).collect();
         eprintln!("seed {seed}: after {moments:?} changes, the last first");
