@@ -23,7 +23,7 @@ pub trait Accident {
         false
     }
 
-    /// The daemon is down: repairs what is broken. `running` holds its last output.
+    /// The daemon is down by an accident: repairs what is broken.
     fn repair(&mut self) {}
 }
 
@@ -33,8 +33,7 @@ pub trait Accident {
 pub struct Traps {
     /// `name:count:signal`, the next one last.
     left: Vec<String>,
-    /// How many starts there were.
-    starts: usize,
+    sprung: usize,
     /// Where the steps are logged, if they are.
     pub log: Option<PathBuf>,
 }
@@ -44,21 +43,24 @@ impl Traps {
     pub fn of(traps: impl IntoIterator<Item = String>) -> Self {
         let mut left: Vec<String> = traps.into_iter().collect();
         left.reverse();
-        Self { left, starts: 0, log: None }
+        Self { left, sprung: 0, log: None }
     }
 
-    /// How many have sprung: each start after the first followed on one.
+    /// How many have sprung.
     pub fn sprung(&self) -> usize {
-        self.starts.saturating_sub(1)
+        self.sprung
     }
 }
 
 impl Accident for Traps {
     fn settings(&mut self) -> Settings {
-        self.starts += 1;
         let trap = self.left.pop().map(|trap| ("STEP", trap.into()));
         let log = self.log.iter().map(|log| ("STEP_LOG", log.into()));
         trap.into_iter().chain(log).collect()
+    }
+
+    fn repair(&mut self) {
+        self.sprung += 1;
     }
 }
 
@@ -338,6 +340,11 @@ impl<A: Accident> Life<A> {
     /// From nothing to `scanned`, when only the way to production is left.
     pub fn up_to_scanned(&mut self) {
         self.upload();
+        self.submit_to_scanned();
+    }
+
+    /// From uploaded to `scanned`.
+    pub fn submit_to_scanned(&mut self) {
         self.act("artist", "transfers", "submit", json!({}));
         self.expect("team_lead_review");
         for who in ["lead", "supervisor", "producer"] {
@@ -349,10 +356,15 @@ impl<A: Accident> Life<A> {
         self.act("data", "scanning", "decide", body);
     }
 
+    /// Sends it on its way to production.
+    pub fn start(&mut self) {
+        self.act("it", "transfer-ops", "start", json!({}));
+    }
+
     /// The whole life.
     pub fn live(&mut self) {
         self.up_to_scanned();
-        self.act("it", "transfer-ops", "start", json!({}));
+        self.start();
         self.expect("delivered");
     }
 

@@ -72,7 +72,7 @@ fn overtaken(step: &str) {
     let mut hosts = Hosts::new();
     let mut first = hosts.paused(step);
     hosts.life.up_to_scanned();
-    hosts.life.act("it", "transfer-ops", "start", json!({}));
+    hosts.life.start();
     first.daemon.wait_until_stopped(PATIENCE);
     let second = hosts.worker("second", &Settings::new());
     hosts.life.expect("delivered");
@@ -89,7 +89,7 @@ fn cancelled(step: &str) {
     let mut hosts = Hosts::new();
     let mut first = hosts.paused(step);
     hosts.life.up_to_scanned();
-    hosts.life.act("it", "transfer-ops", "start", json!({}));
+    hosts.life.start();
     first.daemon.wait_until_stopped(PATIENCE);
     let second = hosts.worker("second", &Settings::new());
     hosts.life.act("it", "transfers", "cancel", json!({ "reason": "withdrawn" }));

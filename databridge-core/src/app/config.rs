@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::domains::transfer::{Places, Policy};
+use crate::media::storage::make_dirs;
 use crate::media::{copy, scan};
 
 const CLAMD: &str = "/run/clamav/clamd.ctl";
@@ -230,12 +231,11 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn make(setting: &'static str, path: &Path, mode: u32) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|source| Error::Folder { setting, path: path.display().to_string(), source })
+    make_dirs(path, mode).map_err(|source| Error::Folder {
+        setting,
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// This host, as receipts and leases name it.

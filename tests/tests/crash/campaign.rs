@@ -117,8 +117,8 @@ fn kills_at_seeded_moments_are_survived() {
             let (step, times) = &steps[random.below(steps.len() as u64) as usize];
             kill(step, 1 + random.below(*times))
         };
-        let traps = if seed % 3 == 0 { vec![moment(), moment()] } else { vec![moment()] };
-        (if seed % 4 == 0 { Store::Postgres } else { Store::Sqlite }, seed, traps)
+        let traps = if seed.is_multiple_of(3) { vec![moment(), moment()] } else { vec![moment()] };
+        (if seed.is_multiple_of(4) { Store::Postgres } else { Store::Sqlite }, seed, traps)
     });
     survive(lives.collect());
 }

@@ -27,7 +27,7 @@ fn cancel(reached: &str, struck: &[&str]) -> Life<Starts> {
     let source = Source::media(&folder, 7);
     let mut life = Life::new(Place::below(&folder), source, Starts(starts));
     life.up_to_scanned();
-    life.act("it", "transfer-ops", "start", json!({}));
+    life.start();
     // The daemon dies over its work, and the next one does none.
     while life.accident.0.len() > struck.len() {
         life.events();
