@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 features=databridge-core/steps,databridge-daemon/steps
 cargo build --locked --workspace --features "$features"
-target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" --no-fail-fast
+target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \
+  --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all}
 if [ "$(id -u)" != 0 ]; then
   echo "not root: tests that mount said that they were left out"
 fi

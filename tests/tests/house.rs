@@ -78,8 +78,8 @@ fn the_page_of_the_transfer_is_fresh() {
         page.push('\n');
     }
     page.push_str(
-        "\nCreating and cancelling reach only one's own transfers unless \"view all transfers\" comes\n\
-         with them. Reviewing takes the role of the stage that decides. Nobody approves their own\n\
+        "\nCreating reaches only one's own transfers unless \"override approvals\" comes with it,\n\
+         cancelling unless \"execute transfers\" does. Reviewing takes the role of the stage that decides. Nobody approves their own\n\
          transfer, nor two stages of one.\n",
     );
     fresh("docs/transfer.md", &page);

@@ -212,6 +212,12 @@ pub enum Call {
         #[serde(default)]
         checkpoints: Vec<String>,
     },
+    /// The RFC 6962 proof that an event is in the ledger.
+    LedgerProve {
+        /// The event's position.
+        #[serde(deserialize_with = "number")]
+        position: Option<u64>,
+    },
     /// The newest signed checkpoint, and the key that verifies it.
     LedgerCheckpoint {},
     /// The public key that verifies receipts.
@@ -251,6 +257,7 @@ impl Call {
                 | Self::Activity { .. }
                 | Self::JobList { .. }
                 | Self::LedgerVerify { .. }
+                | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}
                 | Self::ReceiptKey {}
         )

@@ -137,6 +137,10 @@ impl App {
                 ctx.require(MATRIX, Permission::ReadLedger, None)?;
                 json(self.verify_ledger(&checkpoints).await?)
             }
+            Call::LedgerProve { position } => {
+                ctx.require(MATRIX, Permission::ReadLedger, None)?;
+                self.prove(position.unwrap_or(0)).await
+            }
             Call::LedgerCheckpoint {} => {
                 let (size, note) = self.checkpoint().await?;
                 json(json!({
@@ -171,6 +175,21 @@ impl App {
             }
             let _ = tokio::time::timeout(left.min(LOOK), changes.changed()).await;
         }
+    }
+
+    /// All that somebody needs to check, without us, that an event is in the ledger:
+    /// its bytes, the hashes up to the root, and the signed checkpoint over that root.
+    async fn prove(&self, position: u64) -> Result<Value, Error> {
+        let mut tx = self.store.db().read().await?;
+        let (size, root) = ledger::seal::head(&mut tx).await?;
+        let event = ledger::seal::record(&mut tx, position).await?;
+        let hashes = ledger::seal::inclusion(&mut tx, size, position).await?;
+        let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
+        Ok(json!({
+            "position": position, "event": event, "size": size, "root": hex::encode(root),
+            "hashes": hashes, "checkpoint": self.signer.sign(size, root)?,
+            "verifier_key": self.signer.verifier_key(),
+        }))
     }
 
     /// Signs the ledger as it now is.

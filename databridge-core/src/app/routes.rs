@@ -61,6 +61,7 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/activity", "activity"),
     route(Post, "/activity/verify", "ledger_verify"),
     route(Get, "/activity/checkpoint", "ledger_checkpoint"),
+    route(Get, "/activity/proof/{position}", "ledger_prove"),
     route(Get, "/users", "user_list"),
     route(Post, "/users", "user_create"),
     route(Post, "/users/{username}/roles", "user_role"),
@@ -118,7 +119,8 @@ pub fn request(call: &super::Call) -> Option<Request> {
             Some(name) => {
                 let rest = name.strip_prefix('*');
                 let value = fields.remove(rest.unwrap_or(name))?;
-                path.push_str(&encode(value.as_str()?, rest.is_some()));
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                path.push_str(&encode(&text, rest.is_some()));
             }
         }
     }

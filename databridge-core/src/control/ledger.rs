@@ -33,6 +33,12 @@ pub enum Error {
     /// A checkpoint is not what it should be.
     #[error("the checkpoint is not acceptable: {0}")]
     Checkpoint(String),
+    /// There is no event at that position.
+    #[error("the ledger has no event at position {position}")]
+    NoEvent {
+        /// The position.
+        position: u64,
+    },
     /// A file could not be read or written.
     #[error("{path} could not be read or written")]
     Io {
@@ -49,6 +55,7 @@ impl Fault for Error {
         match self {
             Self::Db(error) => error.kind(),
             Self::Tree(_) | Self::Checkpoint(_) => ErrorKind::CheckFailed,
+            Self::NoEvent { .. } => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
         }
     }
@@ -57,12 +64,14 @@ impl Fault for Error {
             Self::Db(error) => error.code(),
             Self::Tree(_) => "ledger.tree",
             Self::Checkpoint(_) => "ledger.checkpoint",
+            Self::NoEvent { .. } => "ledger.no_event",
             Self::Io { .. } => "ledger.io",
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
             Self::Db(error) => error.hint(),
+            Self::NoEvent { .. } => Some("`databridge ledger export` shows the positions".into()),
             _ => Some("run `databridge ledger verify` with a checkpoint kept elsewhere".into()),
         }
     }

@@ -25,6 +25,11 @@ pub enum Ledger {
         #[arg(long, default_value_t = -1)]
         after: i64,
     },
+    /// The proof (RFC 6962) that an event is in the ledger, to be checked by anybody.
+    Prove {
+        /// The event's position.
+        position: u64,
+    },
     /// The newest signed checkpoint.
     Checkpoint,
 }
@@ -50,6 +55,11 @@ impl Ledger {
                     show.raw(format!("{event}\n").as_bytes());
                 }
             },
+            Self::Prove { position } => {
+                let proof = on.call(Call::LedgerProve { position: Some(position) })?;
+                show.raw(format!("{proof}\n").as_bytes());
+                Ok(0)
+            }
             Self::Checkpoint => {
                 let answer = on.call(Call::LedgerCheckpoint {})?;
                 show.document(&answer);

@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::{Lease, Watch, sql};
 use crate::base::cancel::Cancel;
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Fault};
+use crate::base::id::JobId;
 use crate::control::commands::Store;
 
 /// What a handler returns.
@@ -54,6 +55,31 @@ impl Default for Settings {
 }
 
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// A job whose worker dies each time, and so never fails, ends after so many times
+/// the attempts of one that does.
+const MOST_DEATHS: i64 = 4;
+
+/// A job that was taken up again and again and never came to an end.
+#[derive(Debug, thiserror::Error)]
+#[error("job {job} was taken up {attempts} times and never came to an end")]
+pub struct Exhausted {
+    /// The job.
+    pub job: JobId,
+    /// How often.
+    pub attempts: i64,
+}
+
+impl Fault for Exhausted {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+    fn code(&self) -> &str {
+        "jobs.exhausted"
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("the log of the hosts that held it tells what they died of".into())
+    }
+}
 
 /// Takes jobs and does them, one at a time.
 #[derive(Clone)]
@@ -111,8 +137,13 @@ impl Worker {
         tx.commit().await?;
         let Some(lease) = lease else { return Ok(false) };
         let handler = self.handlers.iter().find(|h| h.kinds().contains(&lease.kind.as_str()));
-        if let Some(handler) = handler {
-            self.work(handler.as_ref(), &lease, stop).await?;
+        match handler {
+            None => {}
+            Some(handler) if lease.attempts > self.settings.max_attempts * MOST_DEATHS => {
+                let error = Exhausted { job: lease.job, attempts: lease.attempts - 1 }.into();
+                self.surrender(handler.as_ref(), &lease, &error).await?;
+            }
+            Some(handler) => self.work(handler.as_ref(), &lease, stop).await?,
         }
         Ok(true)
     }
@@ -193,6 +224,16 @@ impl Worker {
         if passing && lease.attempts < self.settings.max_attempts {
             return self.put_back(lease, self.delay(lease), Some(&error.chain())).await;
         }
+        self.surrender(handler, lease, error).await
+    }
+
+    /// Leaves the job to a person.
+    async fn surrender(
+        &self,
+        handler: &dyn Handler,
+        lease: &Lease,
+        error: &Error,
+    ) -> Result<(), Error> {
         match handler.give_up(lease, error).await {
             Ok(()) => Ok(()),
             Err(second) if second.code() == "jobs.fenced" => Ok(()),

@@ -68,6 +68,16 @@ pub async fn head(tx: &mut Tx) -> Result<(u64, [u8; 32]), Error> {
     Ok((size, root.0))
 }
 
+/// The bytes of the event at `position`, as they were sealed.
+///
+/// # Errors
+/// [`Error::NoEvent`].
+pub async fn record(tx: &mut Tx, position: u64) -> Result<String, Error> {
+    let leaf = sql::leaves(tx, position, 1).await?.into_iter().next();
+    let body = leaf.filter(|leaf| leaf.position == position).and_then(|leaf| leaf.body);
+    body.ok_or(Error::NoEvent { position })
+}
+
 /// The RFC 6962 inclusion proof of the event at `position` under the root of `size`.
 ///
 /// # Errors

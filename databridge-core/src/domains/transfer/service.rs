@@ -198,8 +198,12 @@ fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
             t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project))
         }
         Some(permission @ (Permission::Create | Permission::Cancel)) => {
+            let beyond_own = match permission {
+                Permission::Cancel => Permission::Transfer,
+                _ => Permission::Override,
+            };
             ctx.may(MATRIX, permission, project)
-                && (owns(ctx, t) || ctx.may(MATRIX, Permission::ViewAll, project))
+                && (owns(ctx, t) || ctx.may(MATRIX, beyond_own, project))
         }
         Some(permission) => ctx.may(MATRIX, permission, project),
     }

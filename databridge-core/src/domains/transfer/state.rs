@@ -145,7 +145,7 @@ symbols! {
 use Permission as P;
 
 /// The capability table of the source document. `Create` and `Cancel` reach only
-/// as far as one's own transfers unless `ViewAll` comes with them.
+/// one's own transfers, unless `Override` comes with the one, `Transfer` with the other.
 pub const MATRIX: Matrix<Permission> = &[
     ("artist", &[P::Create, P::Cancel]),
     ("team_lead", &[P::Review, P::ViewAll]),
