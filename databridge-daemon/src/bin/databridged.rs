@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use databridge_core::app::{App, Config};
@@ -13,8 +15,12 @@ use databridge_core::{Error, ErrorKind, Fault};
 use databridge_daemon::{config, http};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
+
+/// How long requests in hand may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves DataBridge and works its jobs.
 #[derive(Debug, Parser)]
@@ -121,13 +127,28 @@ async fn run(args: Args) -> Result<(), Error> {
         async move { app.run(&stop).await }
     });
     let shutdown = wait_for_end()?;
-    let served =
-        axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(async move {
+    let asked = Arc::new(Notify::new());
+    let served = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown({
+        let asked = asked.clone();
+        async move {
             shutdown.await;
             info!("stopping: jobs in hand are put back");
             stop.cancel();
-        });
-    served.await.map_err(|source| Failure::System { what: "serve", source })?;
+            asked.notify_one();
+        }
+    });
+    let served = async { served.await.map_err(|source| Failure::System { what: "serve", source }) };
+    // Requests may end what they are at, but one that waits for events does not hold
+    // the daemon up.
+    let patience = async {
+        asked.notified().await;
+        tokio::time::sleep(PATIENCE).await;
+        Ok(())
+    };
+    tokio::select! {
+        result = served => result?,
+        result = patience => result?,
+    }
     background.await.map_err(|e| Failure::System {
         what: "end the workers",
         source: std::io::Error::other(e),
