@@ -92,7 +92,6 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
