@@ -4,7 +4,7 @@
 //! hold no rule. [`routes`] is the same list as the REST interface has it.
 
 mod background;
-mod call;
+pub mod call;
 pub mod config;
 mod dispatch;
 mod embedded;

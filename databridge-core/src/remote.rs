@@ -4,6 +4,7 @@
 //! twice, under one idempotency key, so that a command is never done twice.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::app::Call;
 use crate::app::routes::{self, Method, PREFIX};
-use crate::base::error::{ErrorKind, Fault};
+use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
-use crate::media::storage::RelPath;
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::{Folder, RelPath};
+use crate::media::walk;
 
 /// Longer than any call waits on the daemon's side.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -248,6 +251,50 @@ impl Remote {
         self.answer(response)
     }
 
+    /// Puts a file, or everything in a folder, into a transfer; answers it as it
+    /// then is.
+    ///
+    /// # Errors
+    /// What the walk refuses, by name; [`Error`]; the monitor's wish to stop.
+    pub fn add(&self, code: &str, source: &Path, monitor: &dyn Monitor) -> Result<Value, AnyError> {
+        if !source.is_dir() {
+            let (root, name) = walk::single(source)?;
+            let folder = Folder::open(&root)?;
+            monitor.on(Progress::Total { files: 1, bytes: folder.stat(&name)?.size_bytes });
+            return self.put(code, &folder, &name, monitor);
+        }
+        let entries = walk::tree(source)?;
+        let folder = Folder::open(source)?;
+        let bytes = entries.iter().map(|entry| entry.size_bytes).sum();
+        monitor.on(Progress::Total { files: entries.len() as u64, bytes });
+        let mut answer = Value::Null;
+        for entry in entries {
+            answer = match entry.kind {
+                walk::Kind::File => self.put(code, &folder, &entry.path, monitor)?,
+                walk::Kind::EmptyDir => self.upload_empty_dir(code, &entry.path)?,
+            };
+        }
+        Ok(answer)
+    }
+
+    fn put(
+        &self,
+        code: &str,
+        folder: &Folder,
+        path: &RelPath,
+        monitor: &dyn Monitor,
+    ) -> Result<Value, AnyError> {
+        let file = folder.open_file(path)?;
+        let answer = match self.upload(code, path, Watched { file, monitor }) {
+            Err(_) if monitor.cancelled() => {
+                return Err(crate::domains::transfer::Error::Stopped.into());
+            }
+            answer => answer?,
+        };
+        monitor.on(Progress::File(path.as_str()));
+        Ok(answer)
+    }
+
     /// Declares an empty folder in a transfer.
     ///
     /// # Errors
@@ -256,6 +303,23 @@ impl Remote {
         let url =
             format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
         self.answer(self.agent.put(&url).header("authorization", &self.bearer()).send_empty())
+    }
+}
+
+/// Counts what is read, and ends where somebody wants to stop.
+struct Watched<'a> {
+    file: std::fs::File,
+    monitor: &'a dyn Monitor,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.monitor.cancelled() {
+            return Err(std::io::Error::other("stopped"));
+        }
+        let count = self.file.read(buffer)?;
+        self.monitor.on(Progress::Bytes(count as u64));
+        Ok(count)
     }
 }
 

@@ -137,7 +137,7 @@ impl<S: Symbol, A: Symbol, G: Symbol, P: Symbol> Machine<S, A, G, P> {
         }
         let (subject, state_name, action) = (self.subject, state.name(), action.name());
         if guards.is_empty() {
-            let allowed = self.actions(state).iter().map(|a| a.name()).collect();
+            let allowed = self.choices(state).iter().map(|a| a.name()).collect();
             Err(Refusal::Illegal { subject, state: state_name, action, allowed })
         } else {
             Err(Refusal::Guarded { subject, state: state_name, action, guards })
@@ -153,6 +153,16 @@ impl<S: Symbol, A: Symbol, G: Symbol, P: Symbol> Machine<S, A, G, P> {
             }
         }
         actions
+    }
+
+    /// What a person can do in `state`: the system's own steps are no choice.
+    pub fn choices(&self, state: S) -> Vec<A> {
+        let by_person = |a: &A| {
+            self.transitions
+                .iter()
+                .any(|r| r.from == state && r.action == *a && r.permission.is_some())
+        };
+        self.actions(state).into_iter().filter(by_person).collect()
     }
 
     /// Whether nothing leads out of `state`.

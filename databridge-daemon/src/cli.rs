@@ -1,1 +1,158 @@
-//! The command line.
+//! The command line: it builds a [`Call`](databridge_core::app::Call), or calls the
+//! media wing where no store is involved, and shows what comes back.
+
+mod backend;
+mod doctor;
+mod error;
+mod files;
+mod ledger;
+mod people;
+mod progress;
+mod receipt;
+mod scan;
+mod transfer;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use databridge_core::Error;
+
+use backend::Backend;
+use view::Show;
+
+/// Moves media across networks through approvals, a scan and a verified copy.
+#[derive(Debug, Parser)]
+#[command(name = "databridge", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// A daemon's address (http://… or https://…).
+    #[arg(long, global = true, env = "DATABRIDGE_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// A token or an API key for the daemon, instead of the stored one.
+    #[arg(
+        long,
+        global = true,
+        env = "DATABRIDGE_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+    /// A local store's data folder.
+    #[arg(long, global = true, env = "DATABRIDGE_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Settings of a local store, as TOML.
+    #[arg(long, global = true, env = "DATABRIDGE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// On a local store: act with this user's roles. Both names are recorded.
+    #[arg(long = "as", global = true, env = "DATABRIDGE_AS", value_name = "USER")]
+    on_behalf_of: Option<String>,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Digests of files, or of every file below a folder.
+    Checksum(files::Checksum),
+    /// Copies a file or a folder, verified: the destination appears whole or not at all.
+    Copy(files::Copy),
+    /// Compares a folder with its checksums.
+    Verify(files::Verify),
+    /// What a folder consists of, and the one digest that stands for it.
+    #[command(subcommand)]
+    Manifest(files::Manifest),
+    /// Scans files.
+    Scan(scan::Scan),
+    /// Transfers, from creation to delivery.
+    #[command(subcommand)]
+    Transfer(transfer::Transfer),
+    /// People and their roles.
+    #[command(subcommand)]
+    User(people::User),
+    /// Signing in, and API keys.
+    #[command(subcommand)]
+    Token(people::Token),
+    /// Approval chains.
+    #[command(subcommand)]
+    Chain(people::Chain),
+    /// The record of all that happened.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Signed receipts of deliveries.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
+    /// Whether a local store can do its work.
+    Doctor,
+    /// A local store's settings.
+    #[command(subcommand)]
+    Config(doctor::Settings),
+    /// Completions for a shell, on standard output.
+    Completions {
+        /// bash, zsh, fish, …
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, on standard output.
+    Man,
+}
+
+/// How a command ended, where it did not fail: 0, or a verdict's own code.
+type Outcome = Result<u8, Error>;
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let show = Show { json: cli.global.json };
+    match run(cli, &show) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            show.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, show: &Show) -> Outcome {
+    let global = cli.global;
+    let open = || Backend::open(&global, show);
+    match cli.command {
+        Command::Checksum(command) => command.run(show),
+        Command::Copy(command) => command.run(show),
+        Command::Verify(command) => command.run(show),
+        Command::Manifest(command) => command.run(show),
+        Command::Scan(command) => command.run(show),
+        Command::Transfer(command) => command.run(&open()?, show),
+        Command::User(command) => command.run(&open()?, show),
+        Command::Token(command) => command.run(&global, show),
+        Command::Chain(command) => command.run(&open()?, show),
+        Command::Ledger(command) => command.run(&open()?, show),
+        Command::Receipt(command) => command.run(&global, show),
+        Command::Doctor => doctor::run(&global, show),
+        Command::Config(command) => command.run(&global, show),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "databridge", &mut text);
+            show.raw(&text);
+            Ok(0)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut text)
+                .map_err(|e| error::io("write", "the manual page", e))?;
+            show.raw(&text);
+            Ok(0)
+        }
+    }
+}

@@ -10,9 +10,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod clamd;
+pub mod delivery;
 pub mod faultfs;
+pub mod layers;
+pub mod life;
 pub mod mounts;
 pub mod postgres;
 pub mod process;
+pub mod studio;
 pub mod tree;
 pub mod watchdog;

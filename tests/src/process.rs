@@ -101,7 +101,11 @@ impl Daemon {
         }
     }
 
-    fn find_line(
+    /// The same for one that may end first; says then what happened instead.
+    ///
+    /// # Errors
+    /// When the child ends or `deadline` passes first.
+    pub fn find_line(
         &mut self,
         deadline: Duration,
         wanted: impl Fn(&str) -> bool,

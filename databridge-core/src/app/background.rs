@@ -1,8 +1,8 @@
 //! What runs beside the answers: workers, the sealer, the keeper of checkpoints.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::App;
 use crate::base::cancel::Cancel;
@@ -12,6 +12,8 @@ use crate::control::ledger;
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
+/// How often forgotten uploads are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 impl App {
     /// Works jobs and looks after the ledger until `stop` is raised; jobs in hand
@@ -22,9 +24,30 @@ impl App {
             let (worker, stop) = (self.worker(), stop.clone());
             tasks.spawn(async move { worker.run(&stop).await });
         }
+        tasks.spawn({
+            let (app, stop) = (self.clone(), stop.clone());
+            async move { app.keep_ledger(&stop).await }
+        });
         let (app, stop) = (self.clone(), stop.clone());
-        tasks.spawn(async move { app.keep_ledger(&stop).await });
+        tasks.spawn(async move { app.keep_uploads(&stop).await });
         while tasks.join_next().await.is_some() {}
+    }
+
+    async fn keep_uploads(&self, stop: &Cancel) {
+        let mut swept: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            if swept.is_none_or(|at| at.elapsed() > SWEEP) {
+                swept = Some(Instant::now());
+                let transfers = self.transfers.clone();
+                match tokio::task::spawn_blocking(move || transfers.sweep_uploads()).await {
+                    Ok(Ok(0)) => {}
+                    Ok(Ok(files)) => info!(files, "uploads that nobody came back for were removed"),
+                    Ok(Err(error)) => warn!(error = error.chain(), "uploads could not be swept"),
+                    Err(error) => warn!(%error, "uploads could not be swept"),
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     async fn keep_ledger(&self, stop: &Cancel) {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::domains::transfer::{Places, Policy};
+use crate::media::storage::make_dirs;
 use crate::media::{copy, scan};
+
+const CLAMD: &str = "/run/clamav/clamd.ctl";
 
 /// Everything that can be set; what is not set has these defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +76,11 @@ impl Default for Config {
             workers: 2,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
-            scan: scan::Settings::default(),
+            scan: scan::Settings {
+                // Where Debian's clamd listens; `auto` uses it where it answers.
+                clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
+                ..scan::Settings::default()
+            },
             copy: CopyConfig::default(),
         }
     }
@@ -224,12 +231,11 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn make(setting: &'static str, path: &Path, mode: u32) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|source| Error::Folder { setting, path: path.display().to_string(), source })
+    make_dirs(path, mode).map_err(|source| Error::Folder {
+        setting,
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// This host, as receipts and leases name it.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::base::error::Error as AnyError;
 use crate::control::ledger;
 use crate::media::receipt::{PublicKey, SigningKey};
+use crate::media::storage::make_dirs;
 
 use super::config::Error;
 
@@ -57,9 +58,11 @@ impl Keys {
     /// # Errors
     /// [`Error::Folder`], or what a damaged key says.
     pub fn open(folder: &Path) -> Result<Self, AnyError> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(
-            |source| Error::Folder { setting: "keys", path: folder.display().to_string(), source },
-        )?;
+        make_dirs(folder, 0o700).map_err(|source| Error::Folder {
+            setting: "keys",
+            path: folder.display().to_string(),
+            source,
+        })?;
         let mut random = [0; 48];
         aws_lc_rs::rand::fill(&mut random)
             .map_err(|_| crate::control::identity::Error::Crypto("randomness"))?;

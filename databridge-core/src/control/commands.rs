@@ -1,6 +1,8 @@
 //! The one way to write: a unit of work holds a transaction, collects events and
 //! jobs, and commits them with the change they belong to, or nothing at all.
 
+mod sql;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -11,7 +13,6 @@ use super::ledger::{self, Event, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::OrgId;
-use crate::params;
 
 /// What can go wrong with a command whatever it does.
 #[derive(Debug, thiserror::Error)]
@@ -95,17 +96,14 @@ impl Store {
     pub async fn replay(&self, ctx: &Ctx) -> Result<Option<serde_json::Value>, Error> {
         let Some(key) = &ctx.idempotency else { return Ok(None) };
         let mut tx = self.db.read().await?;
-        let row = tx
-            .opt(
-                "SELECT request, response FROM idempotency WHERE actor_id = $1 AND key = $2",
-                params![ctx.actor.user_id, &key.key],
-            )
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        if row.get::<Vec<u8>>("request")? != key.request {
+        let Some((request, response)) = sql::answered(&mut tx, ctx.actor.user_id, &key.key).await?
+        else {
+            return Ok(None);
+        };
+        if request != key.request {
             return Err(Failure::KeyReused { key: key.key.clone() }.into());
         }
-        Ok(Some(row.get("response")?))
+        Ok(Some(response))
     }
 
     /// Gives positions to events that wait for one (PostgreSQL); answers how many.
@@ -164,19 +162,7 @@ impl Unit {
     pub async fn commit<T: Serialize + DeserializeOwned>(mut self, outcome: T) -> Result<T, Error> {
         if let Some(key) = &self.ctx.idempotency {
             let response = serde_json::to_value(&outcome).unwrap_or_default();
-            self.tx
-                .exec(
-                    "INSERT INTO idempotency (actor_id, key, request, response, created_at)
-                     VALUES ($1, $2, $3, $4, $5)",
-                    params![
-                        self.ctx.actor.user_id,
-                        &key.key,
-                        key.request.as_slice(),
-                        response,
-                        self.now
-                    ],
-                )
-                .await?;
+            sql::keep(&mut self.tx, self.ctx.actor.user_id, key, response, self.now).await?;
         }
         ledger::seal::append(&mut self.tx, &self.events).await?;
         crate::base::steps::reach("command.before_commit");

@@ -71,9 +71,6 @@ pub enum Error {
     /// There is no such user.
     #[error("there is no user {0:?}")]
     NoUser(String),
-    /// There is no such organisation.
-    #[error("there is no organisation {0:?}")]
-    NoOrg(String),
     /// There is no such API key.
     #[error("there is no API key {0:?}")]
     NoKey(String),
@@ -96,7 +93,7 @@ impl Fault for Error {
             | Self::BadToken(_)
             | Self::NoToken => ErrorKind::Unauthenticated,
             Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
-            Self::NoUser(_) | Self::NoOrg(_) | Self::NoKey(_) => ErrorKind::NotFound,
+            Self::NoUser(_) | Self::NoKey(_) => ErrorKind::NotFound,
             Self::UserExists(_) => ErrorKind::Conflict,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Db(error) => error.kind(),
@@ -111,7 +108,6 @@ impl Fault for Error {
             Self::WeakPassword { .. } => "identity.weak_password",
             Self::BadField { .. } => "identity.bad_field",
             Self::NoUser(_) => "identity.no_user",
-            Self::NoOrg(_) => "identity.no_org",
             Self::NoKey(_) => "identity.no_key",
             Self::UserExists(_) => "identity.user_exists",
             Self::Crypto(_) => "identity.crypto",

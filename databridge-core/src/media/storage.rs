@@ -4,12 +4,14 @@
 
 mod beneath;
 mod collision;
+mod durable;
 mod error;
 mod folder;
 mod path;
 mod stat;
 
 pub use collision::{Clash, Collision, collisions};
+pub use durable::make_dirs;
 pub use error::Error;
 pub use folder::{Folder, NoReplace};
 pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line `databridge`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    databridge_daemon::cli::main()
+}

@@ -163,6 +163,10 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
     };
     refuse_network_mount(path)?;
+    own(path).map_err(|e| Error::Unfit {
+        place: path.display().to_string(),
+        reason: format!("it cannot be opened: {e}"),
+    })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -181,6 +185,14 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         .acquire_timeout(ACQUIRE)
         .connect_lazy_with(options);
     Ok(Pools::Sqlite { write, read })
+}
+
+/// The store holds password hashes: only its user may read it. SQLite gives the
+/// files beside it the same mode.
+#[cfg(feature = "sqlite")]
+fn own(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::File::options().append(true).create(true).mode(0o600).open(path).map(|_| ())
 }
 
 /// SQLite's locks and shared memory do not hold across hosts.

@@ -89,12 +89,6 @@ pub enum Error {
         /// Where.
         path: String,
     },
-    /// A file in quarantine is not what was put there.
-    #[error("{path} in quarantine is not the file that was put there")]
-    Quarantine {
-        /// Which.
-        path: String,
-    },
     /// A file could not be read or written.
     #[error("{path} could not be read or written")]
     Io {
@@ -131,7 +125,7 @@ impl Fault for Error {
                 ErrorKind::Invalid
             }
             Self::SeparationOfDuties { .. } => ErrorKind::Forbidden,
-            Self::ContentChanged { .. } | Self::Quarantine { .. } => ErrorKind::CheckFailed,
+            Self::ContentChanged { .. } => ErrorKind::CheckFailed,
             Self::ScanTrouble { .. } => ErrorKind::Unavailable,
             Self::ProofExists { .. } => ErrorKind::Conflict,
             Self::Io { .. } => ErrorKind::Io,
@@ -150,7 +144,6 @@ impl Fault for Error {
             Self::ContentChanged { .. } => "transfer.content_changed",
             Self::NoChain(_) => "transfer.no_chain",
             Self::NoReceipt { .. } => "transfer.no_receipt",
-            Self::Quarantine { .. } => "transfer.quarantine",
             Self::ScanTrouble { .. } => "transfer.scan_trouble",
             Self::ProofExists { .. } => "transfer.proof_exists",
             Self::Io { .. } => "transfer.io",
@@ -168,7 +161,6 @@ impl Fault for Error {
             Self::ContentChanged { .. } => "its artist looks at the files and submits again".into(),
             Self::NoChain(_) => "`databridge chain list` shows what there is".into(),
             Self::NoReceipt { .. } => "a receipt is written when the transfer is delivered".into(),
-            Self::Quarantine { .. } => "keep it as evidence; the transfer can be sent back".into(),
             Self::ScanTrouble { .. } => {
                 "`databridge doctor` tells how the engine is; then retry".into()
             }

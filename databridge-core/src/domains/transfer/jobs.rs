@@ -208,7 +208,11 @@ impl Job<'_> {
         if let Some(t) = t {
             if t.state == State::Delivered {
                 let (_, plan) = self.plan(&t).await?;
-                off_thread(move || Ok(copy::finish(&plan)?)).await?;
+                off_thread(move || {
+                    let _ = proof::Site::of(&plan).fence()?;
+                    Ok(copy::finish(&plan)?)
+                })
+                .await?;
             }
             let frozen = self.lease.payload["revision"].as_i64().unwrap_or(0);
             let doomed: Vec<PathBuf> = if t.state == State::Cancelled {
@@ -232,16 +236,7 @@ impl Job<'_> {
     async fn abort(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Cancelling).await? else { return Ok(()) };
         let (_, plan) = self.plan(&t).await?;
-        let payload = plan.destination.clone();
-        let ours = self.proof_key(&t);
-        let aborted = off_thread(move || {
-            let aborted = copy::abort(&plan)?;
-            if aborted == copy::Aborted::Removed {
-                proof::withdraw(&payload, &ours)?;
-            }
-            Ok(aborted)
-        })
-        .await?;
+        let aborted = self.undo(&t, plan).await?;
         reach("abort.before_commit");
         let (action, kind) = match aborted {
             copy::Aborted::Removed => (Action::Aborted, "transfer.cancel_completed"),
@@ -249,6 +244,19 @@ impl Job<'_> {
         };
         let (unit, t) = self.end(&t, action).await?;
         self.save(unit, t, kind, json!({})).await
+    }
+
+    /// Takes payload and proof out of production, unless the payload is published.
+    async fn undo(&self, t: &Transfer, plan: copy::Plan) -> Result<copy::Aborted, AnyError> {
+        let ours = self.proof_key(t);
+        off_thread(move || {
+            let aborted = copy::abort(&plan)?;
+            if aborted == copy::Aborted::Removed {
+                proof::withdraw(&proof::Site::of(&plan), &plan.destination, &ours)?;
+            }
+            Ok(aborted)
+        })
+        .await
     }
 }
 

@@ -8,21 +8,19 @@
 //! TRF-00042.proof/receipt.pub    the public key, to be compared with one kept elsewhere
 //! ```
 
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+mod site;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::path::Path;
+
 use serde_json::Value as Json;
-use uuid::Uuid;
+
+pub(super) use site::{Overtaken, Site};
 
 use super::scanning::read_report;
 use super::types::Transfer;
 use super::{Error, Places, Service, sql};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
-use crate::base::steps::reach;
 use crate::control::ctx::Authority;
 use crate::control::ledger;
 use crate::media::checksum::Sha256;
@@ -203,11 +201,6 @@ fn copy_facts(
     }
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| Error::Io { path, source }
-}
-
 /// The receipt that an earlier run of this delivery published, if it did.
 ///
 /// # Errors
@@ -229,102 +222,11 @@ pub(super) fn find(payload: &Path, ours: &Ours) -> Result<Option<String>, AnyErr
     }
 }
 
-/// Makes the proof appear whole, durably, replacing nothing.
-pub(super) fn publish(
-    payload: &Path,
-    bundle: &Bundle,
-    dir_mode: u32,
-    file_mode: u32,
-) -> Result<(), AnyError> {
-    let folder = Places::proof(payload);
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    sweep(parent, &name)?;
-    let draft = parent.join(format!(".{name}.databridge-{}", Uuid::new_v4().simple()));
-    std::fs::create_dir(&draft).map_err(io(&draft))?;
-    let files = [
-        ("SHA256SUMS", &bundle.sums),
-        ("receipt.json", &bundle.receipt),
-        ("receipt.txt", &bundle.text),
-        ("receipt.pub", &bundle.key),
-    ];
-    for (name, text) in files {
-        let path = draft.join(name);
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(file_mode)
-            .open(&path)
-            .map_err(io(&path))?;
-        file.write_all(text.as_bytes()).map_err(io(&path))?;
-        file.set_permissions(std::fs::Permissions::from_mode(file_mode)).map_err(io(&path))?;
-        file.sync_all().map_err(io(&path))?;
+/// Takes the proof of a delivery that did not come to be away again, with every
+/// draft of it; one that is not ours stays.
+pub(super) fn withdraw(site: &Site, payload: &Path, ours: &Ours) -> Result<(), AnyError> {
+    if site.fence()?.is_ok() && matches!(find(payload, ours), Ok(Some(_))) {
+        site.take_away()?;
     }
-    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(dir_mode))
-        .map_err(io(&draft))?;
-    File::open(&draft).and_then(|f| f.sync_all()).map_err(io(&draft))?;
-    reach("proof.written");
-    rename_new(&draft, &folder)?;
-    reach("proof.renamed");
-    Ok(File::open(parent).and_then(|f| f.sync_all()).map_err(io(parent))?)
-}
-
-/// Renames without replacing; where the file system knows no such rename, after a
-/// look.
-fn rename_new(from: &Path, to: &Path) -> Result<(), Error> {
-    use rustix::io::Errno;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST | Errno::NOTEMPTY) => {
-            Err(Error::ProofExists { path: to.display().to_string() })
-        }
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            if to.symlink_metadata().is_ok() {
-                return Err(Error::ProofExists { path: to.display().to_string() });
-            }
-            std::fs::rename(from, to).map_err(io(to))
-        }
-        Err(error) => Err(io(to)(error.into())),
-    }
-}
-
-/// Drafts of a proof, left by runs that were killed.
-fn drafts(parent: &Path, name: &str) -> Result<Vec<PathBuf>, Error> {
-    let prefix = format!(".{name}.databridge-");
-    let entries = match std::fs::read_dir(parent) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(io(parent))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(io(parent))?;
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-fn sweep(parent: &Path, name: &str) -> Result<(), Error> {
-    drafts(parent, name)?
-        .iter()
-        .try_for_each(|draft| std::fs::remove_dir_all(draft).map_err(io(draft)))
-}
-
-/// Takes the proof of a delivery that did not come to be away again; one that is
-/// not ours stays.
-pub(super) fn withdraw(payload: &Path, ours: &Ours) -> Result<(), AnyError> {
-    let folder = Places::proof(payload);
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    sweep(parent, &name)?;
-    if !matches!(find(payload, ours), Ok(Some(_))) {
-        return Ok(());
-    }
-    match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(io(&folder)(error).into())
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }

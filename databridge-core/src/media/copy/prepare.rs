@@ -1,19 +1,19 @@
 //! Making room: the claim on a final path, and the partial folder beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::base::steps;
 use crate::media::manifest::{Entry, Manifest};
+use crate::media::storage::make_dirs;
 
 use super::error::Error;
 use super::journal::{Identity, Journal, Mark, Record};
 use super::names::{Kind, Sibling};
-use super::site::{Site, flush_dir, split};
+use super::site::{Site, split};
 use super::{Plan, Shape};
 
 /// How a copy begins.
@@ -209,22 +209,7 @@ pub(super) fn refuse_inside_source(plan: &Plan) -> Result<(), Error> {
 /// Creates the parent and what is missing above it, each durably.
 pub(super) fn create_parent(plan: &Plan) -> Result<(), Error> {
     let (parent, _) = split(&plan.destination)?;
-    let missing: Vec<PathBuf> =
-        parent.ancestors().take_while(|above| !above.exists()).map(Path::to_path_buf).collect();
-    for dir in missing.into_iter().rev() {
-        match std::fs::create_dir(&dir) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::at(dir, error)),
-        }
-        if let Some(above) = dir.parent() {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::open(above, flags, Mode::empty())
-                .and_then(flush_dir)
-                .map_err(|errno| Error::at(above, errno))?;
-        }
-    }
-    Ok(())
+    make_dirs(&parent, 0o777).map_err(|error| Error::at(&parent, error))
 }
 
 /// What an earlier life's partial folder takes up.

@@ -117,8 +117,7 @@ impl Job<'_> {
 
     /// Voids the approvals; nothing of the copy stays in production.
     async fn void(&self, t: &Transfer, plan: &Plan, files: &[String]) -> Result<(), AnyError> {
-        let plan = plan.clone();
-        off_thread(move || Ok(copy::abort(&plan)?)).await?;
+        self.undo(t, plan.clone()).await?;
         self.service.void(&self.ctx(), &t.code, files, Some(self.lease)).await
     }
 }

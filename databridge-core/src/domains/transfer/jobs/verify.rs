@@ -7,8 +7,10 @@ use super::super::state::{Action, State};
 use super::super::types::Transfer;
 use super::super::{proof, sql};
 use super::{Job, fenced};
+use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
+use crate::control::jobs::Fenced;
 use crate::media::checksum::Sha256;
 use crate::media::copy::{self, Plan, ReadBack};
 use crate::media::manifest::Manifest;
@@ -79,7 +81,36 @@ impl Job<'_> {
         if let Some(receipt) = off_thread(move || proof::find(&payload, &ours)).await? {
             return Ok(receipt);
         }
-        let mut unit = service.store.begin(&self.ctx()).await?;
+        let site = proof::Site::of(plan);
+        let place = site.clone();
+        off_thread(move || Ok(place.claim()?)).await?.map_err(|gone| self.overtaken(gone))?;
+        let verified_at = match self.record_verified(t, read_back).await {
+            Ok(at) => at,
+            Err(error) => {
+                site.step_back();
+                return Err(error);
+            }
+        };
+        reach("verify.recorded");
+        service.seal_all().await?;
+        let bundle = service.bundle(t, manifest, read_back, verified_at).await?;
+        let receipt = bundle.receipt.clone();
+        let dir_mode = service.policy.copy.dir_mode;
+        let file_mode = service.policy.copy.file_mode;
+        off_thread(move || Ok(site.publish(&bundle, dir_mode, file_mode)?))
+            .await?
+            .map_err(|gone| self.overtaken(gone))?;
+        Ok(receipt)
+    }
+
+    /// Says that production holds what was approved, under a lease that is still
+    /// ours: whoever comes later finds the draft of our proof and moves it away.
+    async fn record_verified(
+        &self,
+        t: &Transfer,
+        read_back: &ReadBack,
+    ) -> Result<Timestamp, AnyError> {
+        let mut unit = self.service.store.begin(&self.ctx()).await?;
         unit.hold(self.lease).await?;
         let verified_at = unit.now();
         let data = json!({
@@ -88,14 +119,10 @@ impl Job<'_> {
         });
         unit.record(&super::super::service::subject(t), "transfer.verified", data);
         unit.commit(()).await?;
-        reach("verify.recorded");
-        service.seal_all().await?;
-        let bundle = service.bundle(t, manifest, read_back, verified_at).await?;
-        let receipt = bundle.receipt.clone();
-        let payload = plan.destination.clone();
-        let dir_mode = service.policy.copy.dir_mode;
-        let file_mode = service.policy.copy.file_mode;
-        off_thread(move || proof::publish(&payload, &bundle, dir_mode, file_mode)).await?;
-        Ok(receipt)
+        Ok(verified_at)
+    }
+
+    fn overtaken(&self, _: proof::Overtaken) -> Fenced {
+        Fenced { job: self.lease.job }
     }
 }

@@ -1,0 +1,28 @@
+# Two commands for newcomers: `make run` does the main job, `make test` proves it.
+
+SHELL := /bin/bash
+export DATABRIDGE_DATA ?= databridge-data
+
+.PHONY: run test test-long check tools bench clean
+
+# Builds, starts a daemon of its own, and carries one transfer from upload to
+# verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
+run:
+	@tests/install-tools.sh build
+	cargo build --locked -p databridge-daemon -p main-job
+	@exec target/debug/main-job $(if $(SRC),--src "$(SRC)") $(if $(ONCE),--once)
+
+# Everything, on SQLite and on a real PostgreSQL that it starts itself.
+test: tools
+	tests/run.sh
+
+# As `test`, with two hundred kills, huge trees and every seed.
+test-long: tools
+	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 tests/run.sh
+
+# Format, lints, licences: what needs no server.
+check:
+	tests/check.sh
+
+tools:
+	@tests/install-tools.sh test

@@ -1,0 +1,173 @@
+//! A store: a daemon's, or one whose files we open.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use databridge_core::Error;
+use databridge_core::app::call::Code;
+use databridge_core::app::{App, Call};
+use databridge_core::control::ctx::Ctx;
+use databridge_core::media::monitor::Monitor;
+use databridge_core::remote::Remote;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::Global;
+use super::error::{io, usage};
+use super::progress::Terminal;
+use super::view::{Show, text};
+use crate::config;
+
+/// Longer than any transfer takes.
+const EVER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// States in which DataBridge itself is at work.
+const MOVING: &[&str] =
+    &["submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"];
+
+/// What answers calls.
+pub enum Backend {
+    /// The files of a store, opened by this process.
+    Embedded(Box<Embedded>),
+    /// A daemon.
+    Remote(Remote),
+}
+
+/// An open store and who we are in it.
+pub struct Embedded {
+    runtime: Runtime,
+    app: App,
+    ctx: Ctx,
+}
+
+impl Backend {
+    /// Opens what the options name.
+    pub fn open(global: &Global, show: &Show) -> Result<Self, Error> {
+        if let Some(server) = &global.server {
+            let stored = || Tokens::load().ok().and_then(|t| t.0.get(server.as_str()).cloned());
+            let token = global.token.clone().or_else(stored);
+            return Ok(Self::Remote(Remote::new(server, token)));
+        }
+        if global.data.is_none() && global.config.is_none() {
+            return Err(usage("no store is named", "say --server URL or --data DIR"));
+        }
+        let config = config::load(global.config.as_deref(), global.data.clone(), None)?;
+        let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
+        let opened = runtime.block_on(App::open(config))?;
+        if let Some(password) = &opened.one_time_password
+            && !show.json
+        {
+            eprintln!("this store is new; one-time password for admin: {password}");
+        }
+        let ctx = runtime.block_on(opened.app.embedded(global.on_behalf_of.as_deref()))?;
+        Ok(Self::Embedded(Box::new(Embedded { runtime, app: opened.app, ctx })))
+    }
+
+    /// Answers a call.
+    pub fn call(&self, call: Call) -> Result<Value, Error> {
+        match self {
+            Self::Embedded(e) => e.runtime.block_on(e.app.call(&e.ctx, call, None)),
+            Self::Remote(remote) => Ok(remote.call(&call, None)?),
+        }
+    }
+
+    /// Adds a file, or a folder's content, to a transfer.
+    pub fn add(&self, code: &str, source: &Path) -> Result<Value, Error> {
+        let terminal = Terminal::new();
+        match self {
+            Self::Embedded(e) => e.runtime.block_on(e.app.add(&e.ctx, code, source, terminal)),
+            Self::Remote(remote) => Ok(remote.add(code, source, &terminal)?),
+        }
+    }
+
+    /// Whether starting work means doing it here.
+    pub fn works_itself(&self) -> bool {
+        matches!(self, Self::Embedded(_))
+    }
+
+    /// Waits until the transfer waits for a person or is at its end, telling each
+    /// event; an embedded store does the work meanwhile.
+    pub fn settle(
+        &self,
+        code: &str,
+        after: i64,
+        mut tell: impl FnMut(&Value),
+    ) -> Result<Value, Error> {
+        let terminal = Terminal::new();
+        if let Self::Embedded(e) = self {
+            let settled = e.app.settle(&e.ctx, code, EVER, terminal.cancel());
+            let shown = e.runtime.block_on(settled)?;
+            self.history(code, after, None)?.iter().for_each(tell);
+            return Ok(shown);
+        }
+        let mut seen = after;
+        loop {
+            let shown = self.call(Call::TransferShow(Code { code: code.to_owned() }))?;
+            let moving = MOVING.contains(&text(&shown["state"]));
+            let events = self.history(code, seen, moving.then_some(5))?;
+            for event in &events {
+                seen = event["position"].as_i64().unwrap_or(seen);
+                tell(event);
+            }
+            if !moving {
+                return Ok(shown);
+            }
+            if terminal.cancelled() {
+                return Err(databridge_core::domains::transfer::Error::Stopped.into());
+            }
+        }
+    }
+
+    /// What happened to a transfer after a position.
+    pub fn history(&self, code: &str, after: i64, wait: Option<u64>) -> Result<Vec<Value>, Error> {
+        let call =
+            Call::TransferHistory { code: code.to_owned(), after: Some(after), limit: None, wait };
+        match self.call(call)? {
+            Value::Array(events) => Ok(events),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Tokens of daemons, by address, in a file that only its user can read.
+#[derive(Default)]
+pub struct Tokens(pub BTreeMap<String, String>);
+
+impl Tokens {
+    fn path() -> Result<PathBuf, Error> {
+        let home = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+        home.map(|home| home.join("databridge/tokens.json"))
+            .ok_or_else(|| usage("there is no home folder to keep a token in", "use --token"))
+    }
+
+    /// Those that are stored.
+    pub fn load() -> Result<Self, Error> {
+        let path = Self::path()?;
+        match std::fs::read(&path) {
+            Ok(json) => Ok(Self(serde_json::from_slice(&json).unwrap_or_default())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(io("read", &path, e)),
+        }
+    }
+
+    /// Stores them.
+    pub fn save(&self) -> Result<(), Error> {
+        let path = Self::path()?;
+        let fail = |e| io("write", &path, e);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        let draft = path.with_extension("draft");
+        let _ = std::fs::remove_file(&draft);
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(fail)?;
+        let json = serde_json::to_vec_pretty(&self.0).unwrap_or_default();
+        file.write_all(&json).and_then(|()| file.sync_all()).map_err(fail)?;
+        std::fs::rename(&draft, &path).map_err(fail)
+    }
+}

@@ -1,0 +1,141 @@
+//! `databridge doctor` and `databridge config …`: whether a local store can work.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use databridge_core::Error;
+use databridge_core::app::{App, Config};
+use databridge_core::base::clock::Timestamp;
+use databridge_core::media::scan::Engines;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use super::error::io;
+use super::view::{Show, size};
+use super::{Global, Outcome};
+use crate::config;
+
+#[derive(Debug, Subcommand)]
+pub enum Settings {
+    /// Whether all settings can work.
+    Check,
+    /// The settings in force, without secrets.
+    Show,
+}
+
+fn load(global: &Global) -> Result<Config, Error> {
+    Ok(config::load(global.config.as_deref(), global.data.clone(), None)?)
+}
+
+impl Settings {
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let config = load(global)?;
+        config.check()?;
+        match self {
+            Self::Check => {
+                show.document(&serde_json::json!({ "ok": true }));
+                show.line("every setting can work");
+            }
+            Self::Show => {
+                show.document(&config);
+                let text = serde_json::to_string_pretty(&config).unwrap_or_default();
+                show.line(text);
+                show.line(format!("database: {}", config.target()));
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+fn finding(what: &'static str, result: Result<String, String>) -> Finding {
+    match result {
+        Ok(detail) => Finding { what, ok: true, detail },
+        Err(detail) => Finding { what, ok: false, detail },
+    }
+}
+
+/// Looks at everything a store needs; 0 all is well, 5 something is not.
+pub fn run(global: &Global, show: &Show) -> Outcome {
+    let config = load(global)?;
+    config.check()?;
+    let places = config.places();
+    let mut findings = vec![
+        finding("data", folder(&config.data)),
+        finding("staging", folder(&places.staging)),
+        finding("production", folder(&places.production)),
+        finding("clock", clock()),
+        finding("scanner", scanner(&config)),
+    ];
+    findings.extend(store(config)?);
+    show.document(&findings);
+    for f in &findings {
+        show.line(format!("{:<5} {:<11} {}", if f.ok { "ok" } else { "WRONG" }, f.what, f.detail));
+    }
+    Ok(if findings.iter().all(|f| f.ok) { 0 } else { 5 })
+}
+
+/// Whether it is there, can be written, and how much room it has.
+fn folder(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let probe = path.join(format!(".databridge-doctor-{}", std::process::id()));
+    std::fs::write(&probe, b"probe")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|e| format!("{shown} cannot be written: {e}"))?;
+    let free = rustix::fs::statvfs(path)
+        .map(|s| s.f_bavail.saturating_mul(s.f_frsize))
+        .map_err(|e| format!("{shown}: {e}"))?;
+    Ok(format!("{shown} can be written, {} free", size(free)))
+}
+
+/// A clock before this program was written is wrong.
+fn clock() -> Result<String, String> {
+    let now = Timestamp::now();
+    if now < Timestamp::from_micros(1_780_000_000_000_000) {
+        return Err(format!("it is {now} here, which cannot be"));
+    }
+    Ok(format!("{now}"))
+}
+
+fn scanner(config: &Config) -> Result<String, String> {
+    let engines = Engines::open(&config.scan).map_err(|e| e.to_string())?;
+    let engines = engines.info().map_err(|e| e.to_string())?;
+    let names: Vec<String> = engines
+        .iter()
+        .map(|e| {
+            let age = e.signature_date.map(|d| format!(" of {d}")).unwrap_or_default();
+            let signatures =
+                e.signature_version.as_ref().map(|v| format!(", signatures {v:.20}{age}"));
+            format!("{} {}{}", e.name, e.version, signatures.unwrap_or_default())
+        })
+        .collect();
+    if engines.iter().any(|e| e.antivirus) {
+        Ok(names.join("; "))
+    } else {
+        Err(format!("no antivirus answers, so nothing can be called clean ({})", names.join("; ")))
+    }
+}
+
+fn store(config: Config) -> Result<Vec<Finding>, Error> {
+    let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
+    let target = config.target().to_string();
+    let app = match runtime.block_on(App::open(config)) {
+        Ok(opened) => opened.app,
+        Err(error) => return Ok(vec![finding("database", Err(error.chain()))]),
+    };
+    let ledger =
+        runtime.block_on(app.verify_ledger(&[])).map_err(|e| e.chain()).and_then(|report| {
+            match report.findings.len() {
+                0 => Ok(format!("{} events, intact", report.events)),
+                n => Err(format!("{n} findings: run `databridge ledger verify`")),
+            }
+        });
+    runtime.block_on(app.close());
+    Ok(vec![finding("database", Ok(target)), finding("ledger", ledger)])
+}

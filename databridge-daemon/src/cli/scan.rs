@@ -1,0 +1,131 @@
+//! `databridge scan`
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use databridge_core::media::scan::{
+    self, Clamd, ClamdAddress, Engine, Files, Report, Settings, Verdict,
+};
+use databridge_core::media::storage::RelPath;
+use databridge_core::media::walk;
+use serde_json::json;
+
+use super::Outcome;
+use super::error::usage;
+use super::progress::Terminal;
+use super::view::Show;
+
+/// Exit codes: 0 clean, or nothing found where rules were asked for; 1 something was
+/// found; 5 the engine had trouble; 6 something was not scanned.
+#[derive(Debug, clap::Args)]
+pub struct Scan {
+    /// Files or folders.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Which engine must answer.
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto)]
+    engine: EngineArg,
+    /// clamd's socket, or host:port.
+    #[arg(long, value_name = "ADDRESS", default_value = "/run/clamav/clamd.ctl")]
+    clamd: String,
+    /// A folder of your own YARA rules.
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Signatures may be of any age.
+    #[arg(long)]
+    any_signature_age: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// Rules and content checks: they find, but never say clean.
+    Rules,
+    /// clamd.
+    Clamd,
+    /// clamd where it answers, else rules.
+    Auto,
+}
+
+impl Scan {
+    pub fn run(self, show: &Show) -> Outcome {
+        let address: ClamdAddress = self.clamd.parse()?;
+        let mut settings = Settings {
+            engine: match self.engine {
+                EngineArg::Rules => Engine::Rules,
+                EngineArg::Clamd => Engine::Clamd,
+                EngineArg::Auto => Engine::Auto,
+            },
+            clamd: Some(Clamd::at(address)),
+            rules_dir: self.rules.clone(),
+            ..Settings::default()
+        };
+        if self.any_signature_age {
+            settings.policy.signature_max_age_seconds = None;
+        }
+        let engines = scan::Engines::open(&settings)?;
+        let terminal = Terminal::new();
+        let mut code = 0;
+        for path in &self.paths {
+            let (root, files) = self.below(path)?;
+            let report = engines.tree(&root, Files::Paths(&files), &terminal)?;
+            code = worse(code, exit_code(&report.verdict, self.engine));
+            self::report(show, path, &report);
+        }
+        Ok(code)
+    }
+
+    fn below(
+        &self,
+        path: &std::path::Path,
+    ) -> Result<(PathBuf, Vec<RelPath>), databridge_core::Error> {
+        if path.is_dir() {
+            let entries = walk::tree(path)?;
+            let files = entries.into_iter().filter(|e| e.kind == walk::Kind::File);
+            return Ok((path.to_owned(), files.map(|e| e.path).collect()));
+        }
+        if !path.exists() {
+            return Err(usage(
+                format!("there is no {}", path.display()),
+                "name a file or a folder",
+            ));
+        }
+        let (root, name) = walk::single(path)?;
+        Ok((root, vec![name]))
+    }
+}
+
+fn exit_code(verdict: &Verdict, engine: EngineArg) -> u8 {
+    match verdict {
+        Verdict::Clean => 0,
+        Verdict::Infected { .. } | Verdict::Suspicious { .. } => 1,
+        Verdict::Error { .. } => 5,
+        Verdict::NotScanned { .. } if engine == EngineArg::Rules => 0,
+        Verdict::NotScanned { .. } => 6,
+    }
+}
+
+/// A finding outweighs trouble, trouble what was not looked at.
+fn worse(one: u8, other: u8) -> u8 {
+    [1, 5, 6, 0].into_iter().find(|code| one == *code || other == *code).unwrap_or(0)
+}
+
+fn report(show: &Show, path: &std::path::Path, report: &Report) {
+    show.document(&json!({ "path": path.to_string_lossy(), "report": report }));
+    for file in &report.files {
+        show.line(format!("{}: {}", file.path, file.verdict));
+    }
+    show.line(format!("{}: {}", path.display(), report.verdict));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_outweigh_everything() {
+        assert_eq!(worse(6, 1), 1);
+        assert_eq!(worse(6, 5), 5);
+        assert_eq!(worse(0, 6), 6);
+        assert_eq!(worse(0, 0), 0);
+    }
+}

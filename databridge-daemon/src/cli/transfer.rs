@@ -1,0 +1,393 @@
+//! `databridge transfer …`
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use databridge_core::app::Call;
+use databridge_core::app::call::{Because, Code, Decision};
+use databridge_core::domains::transfer::Create;
+use databridge_core::workflow::Symbol;
+use serde_json::Value;
+
+use super::Outcome;
+use super::backend::Backend;
+use super::error::usage;
+use super::view::{Show, size, text, time};
+
+#[derive(Debug, Subcommand)]
+pub enum Transfer {
+    /// Makes a transfer and prints its code.
+    Create {
+        /// What is in it.
+        title: String,
+        /// The production's short name.
+        #[arg(long)]
+        project: String,
+        /// `plates`, `textures`, …
+        #[arg(long)]
+        category: String,
+        /// Its approval chain.
+        #[arg(long)]
+        chain: Option<String>,
+    },
+    /// Adds files, or the content of folders.
+    Add {
+        /// TRF-00042
+        code: String,
+        /// Files or folders.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Takes a file out.
+    Remove {
+        /// TRF-00042
+        code: String,
+        /// The file, as `files` names it.
+        path: String,
+    },
+    /// Asks for review.
+    Submit(Step),
+    /// Agrees, at the current stage.
+    Approve {
+        /// TRF-00042
+        code: String,
+        /// Refuse where the manifest digest is another than this.
+        #[arg(long, value_name = "SHA256")]
+        digest: Option<String>,
+        /// A word with it.
+        #[arg(long)]
+        comment: Option<String>,
+    },
+    /// Gives it back to its artist.
+    Reject(Reasoned),
+    /// Stands in for the stages that are left (admin).
+    Override(Reasoned),
+    /// Starts the scan.
+    Scan(Step),
+    /// Decides on what a scan left open.
+    Decide {
+        /// TRF-00042
+        code: String,
+        /// What.
+        decision: DecisionArg,
+        /// Why: it stands on the receipt.
+        #[arg(long)]
+        reason: String,
+        /// Do not wait for what follows.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Starts the way to production.
+    Start(Step),
+    /// Takes a failed step up again.
+    Retry(Step),
+    /// Withdraws it.
+    Cancel {
+        /// TRF-00042
+        code: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Do not wait for what follows.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Transfers, newest first.
+    List {
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of this project.
+        #[arg(long)]
+        project: Option<String>,
+        /// Only what waits for your decision.
+        #[arg(long, conflicts_with_all = ["state", "project", "after"])]
+        waiting: bool,
+        /// After this code: the last one of the page before.
+        #[arg(long)]
+        after: Option<String>,
+        /// At most so many, 1 to 200.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+    /// Everything about a transfer.
+    Show {
+        /// TRF-00042
+        code: String,
+    },
+    /// Its files.
+    Files {
+        /// TRF-00042
+        code: String,
+    },
+    /// What happened to it.
+    History {
+        /// TRF-00042
+        code: String,
+    },
+    /// Follows it until it waits for a person or is at its end.
+    Watch {
+        /// TRF-00042
+        code: String,
+    },
+}
+
+/// A step that work follows.
+#[derive(Debug, clap::Args)]
+pub struct Step {
+    /// TRF-00042
+    code: String,
+    /// Do not wait for what follows.
+    #[arg(long)]
+    no_wait: bool,
+    /// On a daemon: wait for what follows.
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+}
+
+/// A decision that needs a reason.
+#[derive(Debug, clap::Args)]
+pub struct Reasoned {
+    /// TRF-00042
+    code: String,
+    /// Why: it is kept and shown.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DecisionArg {
+    /// Lets an undecided scan pass.
+    Accept,
+    /// Gives it back to its artist.
+    SendBack,
+    /// Declares a finding wrong (admin).
+    Release,
+    /// Goes on without a scan (admin).
+    OverrideScan,
+}
+
+impl From<DecisionArg> for Decision {
+    fn from(arg: DecisionArg) -> Self {
+        match arg {
+            DecisionArg::Accept => Self::Accept,
+            DecisionArg::SendBack => Self::SendBack,
+            DecisionArg::Release => Self::Release,
+            DecisionArg::OverrideScan => Self::OverrideScan,
+        }
+    }
+}
+
+fn because(r: Reasoned) -> Because {
+    Because { code: r.code, reason: r.reason }
+}
+
+impl Transfer {
+    pub fn run(self, on: &Backend, show: &Show) -> Outcome {
+        match self {
+            Self::Create { title, project, category, chain } => {
+                let made =
+                    on.call(Call::TransferCreate(Create { title, project, category, chain }))?;
+                show.line(text(&made["code"]));
+                show.document(&made);
+                Ok(0)
+            }
+            Self::Add { code, paths } => {
+                let mut answer = Value::Null;
+                for path in &paths {
+                    answer = on.add(&code, path)?;
+                }
+                brief(show, &answer)
+            }
+            Self::Remove { code, path } => {
+                brief(show, &on.call(Call::TransferRemoveFile { code, path })?)
+            }
+            Self::Submit(s) => step(on, show, &s, Call::TransferSubmit),
+            Self::Scan(s) => step(on, show, &s, Call::Scan),
+            Self::Start(s) => step(on, show, &s, Call::Start),
+            Self::Retry(s) => step(on, show, &s, Call::Retry),
+            Self::Approve { code, digest, comment } => {
+                brief(show, &on.call(Call::Approve { code, manifest_digest: digest, comment })?)
+            }
+            Self::Reject(r) => brief(show, &on.call(Call::Reject(because(r)))?),
+            Self::Override(r) => brief(show, &on.call(Call::OverrideApproval(because(r)))?),
+            Self::Decide { code, decision, reason, no_wait } => {
+                let call = Call::Decide { code: code.clone(), decision: decision.into(), reason };
+                follow(on, show, &code, call, on.works_itself() && !no_wait)
+            }
+            Self::Cancel { code, reason, no_wait } => {
+                let call = Call::TransferCancel { code: code.clone(), reason };
+                follow(on, show, &code, call, on.works_itself() && !no_wait)
+            }
+            other => other.look(on, show),
+        }
+    }
+
+    fn look(self, on: &Backend, show: &Show) -> Outcome {
+        match self {
+            Self::List { waiting: true, .. } => list(show, &on.call(Call::ApprovalsWaiting {})?),
+            Self::List { state, project, after, limit, .. } => {
+                let state = state.map(|name| parse_state(&name)).transpose()?;
+                let limit = Some(limit);
+                list(show, &on.call(Call::TransferList { state, project, after, limit })?)
+            }
+            Self::Show { code } => {
+                let shown = on.call(Call::TransferShow(Code { code }))?;
+                detail(show, &shown);
+                Ok(0)
+            }
+            Self::Files { code } => {
+                let files = on.call(Call::TransferFiles(Code { code }))?;
+                for file in files.as_array().into_iter().flatten() {
+                    let bytes = file["size_bytes"].as_u64().unwrap_or(0);
+                    show.line(format!("{:>10}  {}", size(bytes), text(&file["path"])));
+                }
+                show.document(&files);
+                Ok(0)
+            }
+            Self::History { code } => {
+                let events = on.history(&code, -1, None)?;
+                events.iter().for_each(|e| event(show, e));
+                Ok(0)
+            }
+            Self::Watch { code } => {
+                let shown = on.settle(&code, -1, |e| event(show, e))?;
+                show.line(format!("{} is {}", code, text(&shown["state"])));
+                Ok(0)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+fn parse_state(
+    name: &str,
+) -> Result<databridge_core::domains::transfer::state::State, databridge_core::Error> {
+    use databridge_core::domains::transfer::state::State;
+    State::parse(name).ok_or_else(|| {
+        let known: Vec<_> = State::ALL.iter().map(|s| s.name()).collect();
+        usage(
+            format!("{name:?} is no state; the states are {}", known.join(", ")),
+            "choose one of them",
+        )
+    })
+}
+
+fn step(on: &Backend, show: &Show, step: &Step, call: fn(Code) -> Call) -> Outcome {
+    let wait = !step.no_wait && (step.wait || on.works_itself());
+    follow(on, show, &step.code, call(Code { code: step.code.clone() }), wait)
+}
+
+/// Takes the step and, where it is wanted, waits for what follows.
+fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outcome {
+    let answer = on.call(call)?;
+    if !wait {
+        return brief(show, &answer);
+    }
+    let seen = on.history(code, -1, None)?.last().and_then(|e| e["position"].as_i64());
+    let quiet = Show { json: show.json };
+    let shown = on.settle(code, seen.unwrap_or(-1), |e| {
+        if !quiet.json {
+            event(&quiet, e);
+        }
+    })?;
+    brief(show, &shown)
+}
+
+/// One line about a transfer. A step that failed is told, and is no success.
+fn brief(show: &Show, transfer: &Value) -> Outcome {
+    show.document(transfer);
+    let state = text(&transfer["state"]);
+    show.line(format!(
+        "{}  {state}  {} files, {}",
+        text(&transfer["code"]),
+        transfer["file_count"],
+        size(transfer["total_bytes"].as_u64().unwrap_or(0)),
+    ));
+    for (name, value) in
+        [("reason", &transfer["reason"]), ("failure", &transfer["failure"]["message"])]
+    {
+        if !value.is_null() {
+            show.line(format!("  {name}: {}", text(value)));
+        }
+    }
+    if let Some(hint) = transfer["failure"]["hint"].as_str() {
+        show.line(format!("  hint: {hint}"));
+    }
+    Ok(match state {
+        "infected" => 1,
+        "undecided" => 6,
+        state if state.ends_with("_failed") => 5,
+        _ => 0,
+    })
+}
+
+fn list(show: &Show, transfers: &Value) -> Outcome {
+    show.document(transfers);
+    for t in transfers.as_array().into_iter().flatten() {
+        show.line(format!(
+            "{:<10} {:<21} {:>9}  {:<12} {:.24}",
+            text(&t["code"]),
+            text(&t["state"]),
+            size(t["total_bytes"].as_u64().unwrap_or(0)),
+            text(&t["owner"]),
+            text(&t["title"]),
+        ));
+    }
+    Ok(0)
+}
+
+fn event(show: &Show, event: &Value) {
+    show.document(event);
+    let data = &event["data"];
+    let detail = ["stage", "reason", "what", "code"]
+        .iter()
+        .filter_map(|name| data[*name].as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let kind = text(&event["kind"]);
+    show.line(format!(
+        "{}  {:<20} {:<12} {detail}",
+        time(&event["at"]),
+        kind.strip_prefix("transfer.").unwrap_or(kind),
+        text(&event["by"]["username"]),
+    ));
+}
+
+fn detail(show: &Show, t: &Value) {
+    show.document(t);
+    show.line(format!("{}  {}", text(&t["code"]), text(&t["title"])));
+    for (name, value) in [
+        ("state", text(&t["state"]).to_owned()),
+        ("project", format!("{}/{}", text(&t["project"]), text(&t["category"]))),
+        ("owner", text(&t["owner"]).to_owned()),
+        ("revision", t["revision"].to_string()),
+        ("chain", format!("{} v{}", text(&t["chain"]), t["chain_version"])),
+        (
+            "content",
+            format!("{} files, {}", t["file_count"], size(t["total_bytes"].as_u64().unwrap_or(0))),
+        ),
+        ("manifest", text(&t["manifest_digest"]).to_owned()),
+        ("destination", text(&t["destination"]).to_owned()),
+        ("reason", text(&t["reason"]).to_owned()),
+        ("failure", text(&t["failure"]["message"]).to_owned()),
+        ("hint", text(&t["failure"]["hint"]).to_owned()),
+        ("scan", text(&t["scan"]["verdict"]["kind"]).to_owned()),
+    ] {
+        if !value.is_empty() {
+            show.line(format!("  {name:<12} {value}"));
+        }
+    }
+    for a in t["approvals"].as_array().into_iter().flatten() {
+        let role = a["on_behalf_of"].as_str().map(|name| format!(" as {name}")).unwrap_or_default();
+        show.line(format!(
+            "  {:<12} r{} {} by {}{role}",
+            text(&a["decision"]),
+            a["revision"],
+            text(&a["stage_key"]),
+            text(&a["username"]),
+        ));
+    }
+    let actions: Vec<_> = t["actions"].as_array().into_iter().flatten().map(text).collect();
+    show.line(format!("  {:<12} {}", "you can", actions.join(", ")));
+}

@@ -1,0 +1,102 @@
+//! What people and programs see.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use databridge_core::Error;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Where and how answers are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Show {
+    /// One JSON document instead of text.
+    pub json: bool,
+}
+
+impl Show {
+    /// Bytes as they are. Who closes the pipe has seen enough.
+    pub fn raw(&self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush())
+            && error.kind() == ErrorKind::BrokenPipe
+        {
+            std::process::exit(0);
+        }
+    }
+
+    /// A line for people; nothing where JSON is wanted.
+    pub fn line(&self, text: impl AsRef<str>) {
+        if !self.json {
+            self.raw(format!("{}\n", text.as_ref()).as_bytes());
+        }
+    }
+
+    /// One JSON document on a line; nothing where text is wanted.
+    pub fn document(&self, value: &impl Serialize) {
+        if self.json {
+            let text = serde_json::to_string(value).unwrap_or_default();
+            self.raw(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// A refusal, with what to do next, on standard error.
+    pub fn error(&self, error: &Error) {
+        if self.json {
+            let value = json!({
+                "error": {
+                    "code": error.code(), "kind": error.kind(), "message": error.chain(),
+                    "hint": error.hint(), "required_roles": error.required_roles(),
+                }
+            });
+            eprintln!("{value}");
+            return;
+        }
+        let (red, plain) =
+            if std::io::stderr().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        eprintln!("{red}error:{plain} {}", error.chain());
+        if let Some(hint) = error.hint() {
+            eprintln!("hint: {hint}");
+        }
+    }
+}
+
+/// The text of a JSON string, or nothing.
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// `9.7 MB`, for people.
+#[allow(clippy::cast_precision_loss)]
+pub fn size(bytes: u64) -> String {
+    const UNITS: &[&str] = &["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 999.95 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// `2026-11-21 11:20:44`: UTC, to the second.
+pub fn time(value: &Value) -> String {
+    text(value).chars().take(19).map(|c| if c == 'T' { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(9_745_569), "9.7 MB");
+        assert_eq!(size(999_960), "1.0 MB");
+    }
+}

@@ -1,0 +1,209 @@
+"""Functions over files; none of them needs a store.
+
+`progress` is called on the calling thread, about ten times a second; Ctrl-C, and
+whatever it raises, stops the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import _arguments as arguments
+from . import _databridge
+from ._arguments import OnProgress, Pathish
+from .results import (
+    Checksum,
+    CopiedFile,
+    CopyReport,
+    Difference,
+    FileVerdict,
+    Manifest,
+    ManifestEntry,
+    Receipt,
+    ScanReport,
+    build,
+)
+
+
+def checksum(
+    path: Pathish,
+    algorithms: Sequence[str] = ("sha256",),
+    *,
+    progress: OnProgress | None = None,
+) -> Checksum:
+    """One file's digests, all from a single read; SHA-256 is always among them.
+
+    Algorithms: sha256, sha512, sha1, md5, c4, xxh64, xxh3, xxh128, blake3.
+    """
+    name = arguments.path("path", path)
+    found = _databridge.checksum(name, list(algorithms), arguments.progress(progress))
+    return build(Checksum, found, path=name)
+
+
+def checksum_tree(
+    root: Pathish,
+    algorithms: Sequence[str] = ("sha256",),
+    *,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
+) -> tuple[Checksum, ...]:
+    """The digests of every file below a folder, sorted by relative path.
+
+    Links, special files and names that no delivery may hold are refused by name.
+    """
+    found = _databridge.checksum_tree(
+        arguments.path("root", root), list(algorithms), jobs, arguments.progress(progress)
+    )
+    return tuple(build(Checksum, one) for one in found)
+
+
+def verified_copy(
+    source: Pathish,
+    destination: Pathish,
+    *,
+    resume: bool = True,
+    limit_bytes_per_second: int | None = None,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
+) -> CopyReport:
+    """Copies a file or folder to `destination`, which must not exist yet.
+
+    Everything is read back from the device and compared; the content appears there
+    whole, or nothing does. With `resume` an interrupted copy is taken up again.
+    """
+    report, made = _databridge.verified_copy(
+        arguments.path("source", source),
+        arguments.path("destination", destination),
+        resume,
+        limit_bytes_per_second,
+        jobs,
+        arguments.progress(progress),
+    )
+    files = tuple(build(CopiedFile, one) for one in report["files"])
+    return build(CopyReport, report, files=files, destination=Path(made))
+
+
+def verify(
+    root: Pathish,
+    manifest: Pathish | None = None,
+    *,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
+) -> tuple[Difference, ...]:
+    """How a folder differs from a SHA256SUMS file; nothing where it is right.
+
+    Without `manifest` it is the one in the proof beside a delivery,
+    `<root>.proof/SHA256SUMS`.
+    """
+    name = arguments.path("root", root)
+    if manifest is None:
+        listed = os.fspath(Path(f"{Path(name)}.proof") / "SHA256SUMS")
+    else:
+        listed = arguments.path("manifest", manifest)
+    found = _databridge.verify(name, listed, jobs, arguments.progress(progress))
+    return tuple(build(Difference, one) for one in found)
+
+
+def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
+    rest = (value for key, value in verdict.items() if key != "kind")
+    return {"verdict": verdict["kind"], "detail": next(rest, None)}
+
+
+def scan(
+    paths: Pathish | Iterable[Pathish],
+    engine: str = "rules",
+    *,
+    clamd: str | None = None,
+    progress: OnProgress | None = None,
+) -> tuple[ScanReport, ...]:
+    """Scans files and folders; a report for each, in their order.
+
+    `engine` is `rules` (which never says clean), `clamd` or `auto`; `clamd` is its
+    address, `/run/clamav/clamd.ctl` or `host:port`.
+    """
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        paths = [paths]
+    names = [arguments.path("paths", one) for one in paths]
+    reports = _databridge.scan(names, engine, clamd, arguments.progress(progress))
+    made = []
+    for name, report in zip(names, reports):
+        files = tuple(
+            build(FileVerdict, one, **_verdict(one["verdict"])) for one in report["files"]
+        )
+        engines = tuple(f"{one['name']} {one['version']}" for one in report["engines"])
+        made.append(
+            build(
+                ScanReport,
+                report,
+                path=Path(name),
+                files=files,
+                engines=engines,
+                size_bytes=report["bytes"],
+                **_verdict(report["verdict"]),
+            )
+        )
+    return tuple(made)
+
+
+def read_manifest(path: Pathish) -> Manifest:
+    """Reads a SHA256SUMS file, as coreutils or others write it."""
+    found = _databridge.read_manifest(arguments.path("path", path))
+    return Manifest(tuple(ManifestEntry(*one) for one in found))
+
+
+def write_manifest(
+    root: Pathish,
+    path: Pathish,
+    *,
+    jobs: int | None = None,
+    progress: OnProgress | None = None,
+) -> Manifest:
+    """Writes the SHA256SUMS of a folder into a new file, best outside of it.
+
+    `sha256sum -c` accepts it from inside the folder.
+    """
+    found = _databridge.write_manifest(
+        arguments.path("root", root),
+        arguments.path("path", path),
+        jobs,
+        arguments.progress(progress),
+    )
+    files = (one for one in found if one["type"] == "file")
+    return Manifest(tuple(build(ManifestEntry, one) for one in files))
+
+
+def verify_receipt(
+    path: Pathish,
+    key: Pathish,
+    tree: Pathish | None = None,
+    *,
+    allow_embedded: bool = False,
+    progress: OnProgress | None = None,
+) -> Receipt:
+    """Verifies a receipt against a public key kept elsewhere; answers what it says.
+
+    With `tree`, every file there is read too and must be what was delivered (by the
+    SHA256SUMS that stands beside the receipt). Receipts of an embedded store are
+    refused unless `allow_embedded`: its owner could have written anything.
+    """
+    says = _databridge.verify_receipt(
+        arguments.path("path", path),
+        arguments.path("key", key),
+        None if tree is None else arguments.path("tree", tree),
+        allow_embedded,
+        arguments.progress(progress),
+    )
+    manifest = says["manifest"]
+    return build(
+        Receipt,
+        {**says["transfer"], **says},
+        manifest_digest=manifest["sha256"],
+        file_count=manifest["file_count"],
+        total_bytes=manifest["total_bytes"],
+        verdict=says["scan"]["verdict"]["kind"],
+        destination=says["copy"]["destination"],
+        statement=says,
+    )

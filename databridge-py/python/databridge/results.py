@@ -1,0 +1,246 @@
+"""What calls answer: frozen, comparable, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+def instant(text: str) -> datetime:
+    """A time in RFC 3339, always UTC here, to the microsecond."""
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    moment = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S")
+    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")), tzinfo=timezone.utc)
+
+
+def build(cls: type[_T], answer: Mapping[str, Any], **given: Any) -> _T:
+    """An answer as `cls`; what a newer daemon adds to it is passed over."""
+    known: dict[str, Any] = {}
+    for field in fields(cls):  # type: ignore[arg-type]
+        if field.name in given:
+            known[field.name] = given[field.name]
+            continue
+        value = answer.get(field.name)
+        if field.name.endswith("_at") and value is not None:
+            value = instant(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        known[field.name] = value
+    return cls(**known)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long call is. The copy counts anew in each of its phases."""
+
+    files: int
+    files_total: int
+    bytes: int
+    bytes_total: int
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """One file's digests, by the algorithm's name; lower-case hex (C4: its own form)."""
+
+    path: str
+    size_bytes: int
+    digests: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """The one that decides."""
+        return self.digests["sha256"]
+
+
+@dataclass(frozen=True)
+class CopiedFile:
+    """A file that was copied and read back."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What a verified copy did."""
+
+    destination: Path
+    shape: str
+    """`tree` or `file`."""
+    manifest_digest: str
+    files: tuple[CopiedFile, ...]
+    size_bytes: int
+    kept_bytes: int
+    """Bytes that an earlier, interrupted copy had written."""
+    read_back: str
+    """What reading back was worth: `direct`, `dropped`, `server` or `memory`."""
+    rename: str
+    """`no_replace`, or `checked` where the file system knows no better."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One path that is not as its manifest says."""
+
+    path: str
+    difference: str
+    """`missing`, `extra`, `kind`, `size` or `content`."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """A path and the SHA-256 of what should stand there."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a SHA256SUMS file, sorted by path."""
+
+    entries: tuple[ManifestEntry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """A file that is not clean."""
+
+    path: str
+    verdict: str
+    """`clean`, `not_scanned`, `suspicious`, `error` or `infected`."""
+    detail: str | None
+    """The reason, rule, message or signature."""
+    engine: str
+    size_bytes: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan came to. Only `clean` passes by itself."""
+
+    path: Path
+    verdict: str
+    detail: str | None
+    files: tuple[FileVerdict, ...]
+    counts: dict[str, int]
+    engines: tuple[str, ...]
+    size_bytes: int
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A receipt whose signature holds."""
+
+    code: str
+    revision: int
+    project: str
+    category: str
+    title: str
+    authority: str
+    """`daemon` or `embedded`."""
+    manifest_digest: str
+    file_count: int
+    total_bytes: int
+    verdict: str
+    destination: str
+    issued_at: datetime
+    statement: dict[str, Any]
+    """All that the receipt says."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A transfer as it stands."""
+
+    code: str
+    title: str
+    project: str
+    category: str
+    owner: str
+    state: str
+    stage: dict[str, Any] | None
+    revision: int
+    version: int
+    chain: str
+    chain_version: int
+    manifest_digest: str | None
+    file_count: int
+    total_bytes: int
+    reason: str | None
+    failure: dict[str, Any] | None
+    destination: str | None
+    actions: tuple[str, ...]
+    """What the caller can do with it now."""
+    created_at: datetime
+    updated_at: datetime
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TransferDetail(Transfer):
+    """A transfer with all that is known of it."""
+
+    revisions: tuple[dict[str, Any], ...]
+    approvals: tuple[dict[str, Any], ...]
+    overrides: tuple[dict[str, Any], ...]
+    scan: dict[str, Any] | None
+    scan_decision: dict[str, Any] | None
+    jobs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class TransferFile:
+    """A file, or an empty folder, of a transfer's current revision."""
+
+    path: str
+    kind: str
+    """`file` or `empty_dir`."""
+    size_bytes: int
+    sha256: str | None
+    carried_from: int | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A fact in the ledger."""
+
+    position: int
+    """Its place in the order of all events."""
+    id: str
+    kind: str
+    subject: dict[str, Any]
+    by: dict[str, Any]
+    at: datetime
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody known to the store."""
+
+    id: str
+    username: str
+    display_name: str
+    email: str | None
+    kind: str
+    active: bool
+    grants: tuple[dict[str, Any], ...]

@@ -1,0 +1,257 @@
+"""What can be asked of a store, embedded or far away."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+from . import _arguments as arguments
+from . import _databridge
+from ._arguments import OnProgress, Pathish
+from .results import Event, Transfer, TransferDetail, TransferFile, User, build
+
+_S = TypeVar("_S", bound="Session")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+class Session(ABC):
+    """The methods that `Bridge` and `Client` share. A context manager."""
+
+    _far: _databridge.Engine | _databridge.Daemon
+
+    # The way in
+
+    def call(self, op: str, *, idempotency_key: str | None = None, **fields: Any) -> Any:
+        """Any command or query by its name, answered as plain JSON values.
+
+        The same call under the same key is done once and answered each time.
+        """
+        given = {name: value for name, value in fields.items() if value is not None}
+        return self._far.call(op, json.dumps(given, default=_plain), idempotency_key)
+
+    def _transfer(self, op: str, **fields: Any) -> Transfer:
+        return build(Transfer, self.call(op, **fields))
+
+    # Transfers
+
+    def create(self, title: str, project: str, category: str, chain: str | None = None) -> Transfer:
+        """Makes a transfer with nothing in it."""
+        return self._transfer(
+            "transfer_create", title=title, project=project, category=category, chain=chain
+        )
+
+    def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
+        """Adds a file, or a folder's content (not the folder itself)."""
+        self._far.add(code, arguments.path("path", path), arguments.progress(progress))
+        return self.show(code)
+
+    def remove(self, code: str, path: str) -> Transfer:
+        """Takes a file out again, by its path in the transfer."""
+        return self._transfer("transfer_remove_file", code=code, path=path)
+
+    def submit(self, code: str) -> Transfer:
+        """Freezes what is in it and asks for review."""
+        return self._transfer("transfer_submit", code=code)
+
+    def approve(
+        self, code: str, *, manifest_digest: str | None = None, comment: str | None = None
+    ) -> Transfer:
+        """Agrees, at the current stage; to that content only, where a digest is given."""
+        return self._transfer(
+            "approve", code=code, manifest_digest=manifest_digest, comment=comment
+        )
+
+    def reject(self, code: str, reason: str) -> Transfer:
+        """Gives it back to its artist."""
+        return self._transfer("reject", code=code, reason=reason)
+
+    def override(self, code: str, reason: str) -> Transfer:
+        """Stands in for the stages that are left (admin; recorded)."""
+        return self._transfer("override_approval", code=code, reason=reason)
+
+    def scan(self, code: str) -> Transfer:
+        """Starts the scan."""
+        return self._transfer("scan", code=code)
+
+    def decide(self, code: str, decision: str, reason: str) -> Transfer:
+        """Decides what a scan left open: accept, send_back, release or override_scan."""
+        return self._transfer("decide", code=code, decision=decision, reason=reason)
+
+    def start(self, code: str) -> Transfer:
+        """Starts the way to production."""
+        return self._transfer("start", code=code)
+
+    def retry(self, code: str) -> Transfer:
+        """Takes a failed step up again."""
+        return self._transfer("retry", code=code)
+
+    def cancel(self, code: str, reason: str | None = None) -> Transfer:
+        """Withdraws it."""
+        return self._transfer("transfer_cancel", code=code, reason=reason)
+
+    def show(self, code: str) -> TransferDetail:
+        """All that is known of a transfer."""
+        return build(TransferDetail, self.call("transfer_show", code=code))
+
+    def files(self, code: str) -> tuple[TransferFile, ...]:
+        """The files of its current revision."""
+        found = self.call("transfer_files", code=code)
+        return tuple(build(TransferFile, one) for one in found)
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        project: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[Transfer, ...]:
+        """Transfers that the caller may see, newest first, a page at a time.
+
+        `after` is the last code of the page before; `limit` is 1 to 200.
+        """
+        found = self.call("transfer_list", state=state, project=project, after=after, limit=limit)
+        return tuple(build(Transfer, one) for one in found)
+
+    def history(
+        self,
+        code: str,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        wait: int | None = None,
+    ) -> tuple[Event, ...]:
+        """What happened to it after a position; waits `wait` seconds for something."""
+        found = self.call("transfer_history", code=code, after=after, limit=limit, wait=wait)
+        return tuple(build(Event, one, at=one["at"]) for one in found)
+
+    def receipt(self, code: str) -> dict[str, Any]:
+        """The signed receipt of a delivery, a DSSE envelope."""
+        found: dict[str, Any] = self.call("transfer_receipt", code=code)
+        return found
+
+    def receipt_key(self) -> str:
+        """The public key that verifies the store's receipts, in PEM."""
+        pem: str = self.call("receipt_key")["pem"]
+        return pem
+
+    @abstractmethod
+    def wait(self, code: str, timeout: float | None = None) -> TransferDetail:
+        """Until a transfer waits for a person or is at its end.
+
+        Raises `WaitTimeout` after `timeout` seconds. A failed step is a state, and
+        no error.
+        """
+
+    def waiting(self) -> tuple[Transfer, ...]:
+        """What waits for the caller's decision."""
+        return tuple(build(Transfer, one) for one in self.call("approvals_waiting"))
+
+    # The ledger
+
+    def events(self, *, after: int = -1) -> Iterator[Event]:
+        """What happened so far, to everything that the caller may see, in order.
+
+        Begin the next time after the `position` of the last one.
+        """
+        while True:
+            page = self.call("activity", after=after, limit=1000)
+            for one in page:
+                yield build(Event, one)
+            if not page:
+                return
+            after = page[-1]["position"]
+
+    def verify_ledger(self, checkpoints: Iterable[str] = ()) -> dict[str, Any]:
+        """Reads the whole ledger and proves it, also against signed checkpoints."""
+        found: dict[str, Any] = self.call("ledger_verify", checkpoints=[*checkpoints])
+        return found
+
+    # People
+
+    def me(self) -> dict[str, Any]:
+        """Who the caller is."""
+        found: dict[str, Any] = self.call("me")
+        return found
+
+    def users(self) -> tuple[User, ...]:
+        """Everybody."""
+        return tuple(build(User, one) for one in self.call("user_list"))
+
+    def create_user(
+        self,
+        username: str,
+        *,
+        roles: Iterable[str] = (),
+        display_name: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
+    ) -> User:
+        """Makes somebody known; without a password they sign in by API key only."""
+        made = self.call(
+            "user_create",
+            username=username,
+            roles=[*roles],
+            display_name=display_name,
+            email=email,
+            password=password,
+        )
+        return build(User, made)
+
+    def set_role(
+        self,
+        username: str,
+        role: str,
+        *,
+        project: str | None = None,
+        granted: bool = True,
+        deny: bool = False,
+        until: datetime | None = None,
+    ) -> User:
+        """Gives a role, takes it away (`granted=False`) or forbids it (`deny=True`)."""
+        made = self.call(
+            "user_role",
+            username=username,
+            role=role,
+            project=project,
+            granted=granted,
+            deny=deny,
+            until=until,
+        )
+        return build(User, made)
+
+    def set_active(self, username: str, active: bool) -> User:
+        """Lets somebody in, or no longer."""
+        return build(User, self.call("user_active", username=username, active=active))
+
+    def set_password(self, username: str, new_password: str) -> None:
+        """Sets somebody's password, at least 12 characters."""
+        self.call("user_password", username=username, new_password=new_password)
+
+    # A context manager
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the store. Twice does no harm."""
+
+    def __enter__(self: _S) -> _S:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

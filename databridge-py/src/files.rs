@@ -1,0 +1,124 @@
+//! Checksums, the verified copy, scans.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use databridge_core::media;
+use databridge_core::media::checksum::{Algorithm, FileDigest};
+use databridge_core::media::copy::{self, Options, Policy};
+use databridge_core::media::scan::{Clamd, Engines, Files, Settings};
+use databridge_core::media::walk;
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+
+use super::errors::{Error, raise};
+use super::json::{to_python, value};
+use super::work;
+
+fn algorithms(py: Python<'_>, names: &[String]) -> PyResult<Vec<Algorithm>> {
+    let parsed = names.iter().map(|name| name.parse::<Algorithm>());
+    parsed.collect::<Result<_, _>>().map_err(|error| {
+        let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+        raise(
+            py,
+            Error::Argument { name: "algorithms", reason: format!("{error}; there are {known}") },
+        )
+    })
+}
+
+fn digest(path: Option<&str>, digest: &FileDigest) -> Value {
+    json!({ "path": path, "size_bytes": digest.size_bytes, "digests": digest.digests })
+}
+
+/// One file's digests.
+#[pyfunction]
+#[pyo3(signature = (path, algorithms, progress))]
+pub fn checksum<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    algorithms: Vec<String>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let algorithms = self::algorithms(py, &algorithms)?;
+    let done = work::run(py, progress, move |watch| {
+        Ok(media::checksum::file(&path, &algorithms, watch).map(|found| digest(None, &found))?)
+    })?;
+    to_python(py, &done)
+}
+
+/// The digests of every file below a folder.
+#[pyfunction]
+#[pyo3(signature = (root, algorithms, jobs, progress))]
+pub fn checksum_tree<'py>(
+    py: Python<'py>,
+    root: PathBuf,
+    algorithms: Vec<String>,
+    jobs: Option<usize>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let algorithms = self::algorithms(py, &algorithms)?;
+    let done = work::run(py, progress, move |watch| {
+        let found = media::checksum::tree(&root, &algorithms, jobs, watch)?;
+        Ok(Value::from_iter(found.iter().map(|(path, found)| digest(Some(path.as_str()), found))))
+    })?;
+    to_python(py, &done)
+}
+
+/// A file or folder, copied to a path that does not exist yet: its report, and
+/// that path, whose name need not be UTF-8.
+#[pyfunction]
+#[pyo3(signature = (source, destination, resume, limit_bytes_per_second, jobs, progress))]
+pub fn verified_copy<'py>(
+    py: Python<'py>,
+    source: PathBuf,
+    destination: PathBuf,
+    resume: bool,
+    limit_bytes_per_second: Option<u64>,
+    jobs: Option<usize>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, OsString)> {
+    let (report, path) = work::run(py, progress, move |watch| {
+        let policy = Policy { limit_bytes_per_second, jobs, ..Policy::default() };
+        let options = Options { policy, resume, manifest: None };
+        let report = copy::tree(&source, &destination, &options, watch)?;
+        let value = json!({
+            "shape": report.shape, "manifest_digest": report.manifest_digest,
+            "files": report.files, "size_bytes": report.bytes,
+            "kept_bytes": report.prepared.kept_bytes, "read_back": report.read_back.worth,
+            "rename": report.published.rename, "seconds": report.took.as_secs_f64(),
+        });
+        Ok((value, report.destination.into_os_string()))
+    })?;
+    Ok((to_python(py, &report)?, path))
+}
+
+/// Every path's report.
+#[pyfunction]
+#[pyo3(signature = (paths, engine, clamd, progress))]
+pub fn scan<'py>(
+    py: Python<'py>,
+    paths: Vec<PathBuf>,
+    engine: String,
+    clamd: Option<String>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let done = work::run(py, progress, move |watch| {
+        let clamd = clamd.map(|address| address.parse().map(Clamd::at)).transpose()?;
+        let settings = Settings { engine: engine.parse()?, clamd, ..Settings::default() };
+        let engines = Engines::open(&settings)?;
+        let mut reports = Vec::new();
+        for path in paths {
+            let (root, files) = if path.is_dir() {
+                let entries = walk::tree(&path)?.into_iter();
+                let files = entries.filter(|entry| entry.kind == walk::Kind::File);
+                (path, files.map(|entry| entry.path).collect())
+            } else {
+                let (root, name) = walk::single(&path)?;
+                (root, vec![name])
+            };
+            reports.push(value(engines.tree(&root, Files::Paths(&files), watch)?));
+        }
+        Ok(Value::from(reports))
+    })?;
+    to_python(py, &done)
+}

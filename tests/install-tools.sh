@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what building (build) or testing (test) needs and this machine lacks:
+# system packages where we are root, else it says which.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+need() { # program, Debian package
+  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing+=("$2")
+}
+
+need cc gcc
+need make make
+if [ "${1:-test}" = test ]; then
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+  need clamd clamav-daemon
+  need fusermount3 fuse3
+  need sqlite3 sqlite3
+  need setpriv util-linux
+fi
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" = 0 ]; then
+    echo "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "please install: apt-get install ${missing[*]}" >&2
+    exit 5
+  fi
+fi
+
+if [ "${1:-test}" = test ]; then
+  command -v cargo-nextest >/dev/null 2>&1 || cargo install --locked cargo-nextest
+fi

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Builds the wheel, installs it into a fresh environment and tries it there.
+#
+#   tests/python/run.sh [PYTEST ARGUMENTS]
+#
+# DATABRIDGED names the daemon's program (target/debug/databridged where it is not
+# set), WHEEL a wheel that is already built, PYTHON the interpreter.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+target=${CARGO_TARGET_DIR:-$root/target}
+tools=$target/python-tools
+venv=$target/python-venv
+python=${PYTHON:-python3}
+
+if [ -z "${DATABRIDGED:-}" ]; then
+    cargo build --quiet -p databridge-daemon --bin databridged
+    DATABRIDGED=$target/debug/databridged
+fi
+export DATABRIDGED
+
+if [ -z "${WHEEL:-}" ]; then
+    [ -x "$tools/bin/maturin" ] || {
+        "$python" -m venv "$tools"
+        "$tools/bin/pip" install --quiet "maturin>=1.9,<2"
+    }
+    rm -rf "$target/wheels/debug"
+    "$tools/bin/maturin" build --quiet --profile dev --manifest-path databridge-py/Cargo.toml \
+        --out "$target/wheels/debug"
+    WHEEL=$(ls "$target"/wheels/debug/databridge_py-*.whl)
+fi
+
+rm -rf "$venv"
+"$python" -m venv "$venv"
+"$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff
+
+# From the folder of the tests, so that what is imported is what was installed.
+cd "$root/tests/python"
+config=$root/databridge-py/pyproject.toml
+"$venv/bin/ruff" check --config "$config" . "$root/databridge-py/python"
+"$venv/bin/ruff" format --check --config "$config" . "$root/databridge-py/python"
+"$venv/bin/python" -m mypy.stubtest --mypy-config-file "$config" databridge
+"$venv/bin/python" -m mypy --config-file "$config" examples ./*.py
+"$venv/bin/python" -m pytest -c "$config" --rootdir . -p no:cacheprovider -q "$@"

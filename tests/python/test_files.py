@@ -1,0 +1,151 @@
+"""The functions over files, against other programs' word."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import databridge
+from databridge import errors
+
+
+def test_checksum_is_what_hashlib_says(shot: Path) -> None:
+    path = shot / "comp_v003.1001.exr"
+    found = databridge.checksum(path, ("md5", "sha512", "xxh128", "c4"))
+    content = path.read_bytes()
+    assert found.path == str(path)
+    assert found.size_bytes == len(content)
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
+    assert found.digests["md5"] == hashlib.md5(content).hexdigest()
+    assert found.digests["sha512"] == hashlib.sha512(content).hexdigest()
+    assert found.digests["c4"].startswith("c4")
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert "Checksum(" in repr(found)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff.dat"
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write(b"abc")
+    assert databridge.checksum(name).sha256 == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_checksum_tree_is_sorted_and_tells_progress(shot: Path) -> None:
+    seen: list[databridge.Progress] = []
+    found = databridge.checksum_tree(shot, progress=seen.append)
+    assert [one.path for one in found] == sorted(one.path for one in found)
+    assert len(found) == 6
+    assert seen[-1].files == seen[-1].files_total == 6
+    assert seen[-1].bytes == seen[-1].bytes_total == sum(one.size_bytes for one in found)
+
+
+def test_verified_copy_appears_whole(shot: Path, tmp_path: Path) -> None:
+    report = databridge.verified_copy(shot, tmp_path / "there" / "shot")
+    assert report.destination == tmp_path / "there" / "shot"
+    assert report.shape == "tree"
+    assert report.read_back in {"direct", "dropped", "server", "memory"}
+    assert {one.path: one.sha256 for one in report.files} == {
+        one.path: one.sha256 for one in databridge.checksum_tree(report.destination)
+    }
+    assert pickle.loads(pickle.dumps(report)) == report
+    with pytest.raises(databridge.ConflictError) as refused:
+        databridge.verified_copy(shot, tmp_path / "there" / "shot")
+    assert refused.value.code == "copy.destination_exists"
+
+
+def test_a_progress_that_raises_stops_the_copy(tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(_: databridge.Progress) -> None:
+        raise Enough
+
+    source = tmp_path / "plate.dpx"
+    source.write_bytes(b"x" * 50_000_000)
+    with pytest.raises(Enough):
+        databridge.verified_copy(
+            source,
+            tmp_path / "copy.dpx",
+            resume=False,
+            limit_bytes_per_second=10_000_000,
+            progress=stop,
+        )
+    assert not (tmp_path / "copy.dpx").exists()
+
+
+def test_manifest_is_what_sha256sum_checks(shot: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "SHA256SUMS"
+    written = databridge.write_manifest(shot, listed)
+    assert databridge.read_manifest(listed) == written
+    assert len(written) == 6
+    subprocess.run(["sha256sum", "-c", "--quiet", listed], cwd=shot, check=True)
+    with pytest.raises(databridge.ConflictError):
+        databridge.write_manifest(shot, listed)
+
+
+def test_verify_names_every_difference(shot: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "shot.proof" / "SHA256SUMS"
+    listed.parent.mkdir()
+    databridge.write_manifest(shot, listed)
+    assert databridge.verify(shot) == ()
+    (shot / "comp_v003.1002.exr").unlink()
+    (shot / "new.txt").write_text("?")
+    content = shot / "notes" / "readme.txt"
+    content.write_text("for the supervisoR\n")
+    found = databridge.verify(shot, listed)
+    assert [(one.path, one.difference) for one in found] == [
+        ("comp_v003.1002.exr", "missing"),
+        ("new.txt", "extra"),
+        ("notes/readme.txt", "content"),
+    ]
+    assert str(found[0]) == "comp_v003.1002.exr: missing"
+
+
+def test_rules_alone_never_say_clean(shot: Path) -> None:
+    (one, two) = databridge.scan([shot, shot / "notes" / "readme.txt"])
+    assert (one.verdict, one.detail) == ("not_scanned", "no_antivirus")
+    assert one.counts["not_scanned"] == 6
+    assert two.path == shot / "notes" / "readme.txt"
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_clamd_that_does_not_answer_is_no_scan(shot: Path, tmp_path: Path) -> None:
+    with pytest.raises(databridge.DatabridgeError) as refused:
+        databridge.scan(shot, "clamd", clamd=str(tmp_path / "no.ctl"))
+    assert refused.value.code.startswith("scan.")
+
+
+def test_bad_paths(tmp_path: Path) -> None:
+    with pytest.raises(databridge.DatabridgeError) as missing:
+        databridge.checksum(tmp_path / "missing.exr")
+    assert "missing.exr" in str(missing.value)
+    with pytest.raises(databridge.DatabridgeError) as folder:
+        databridge.checksum(tmp_path)
+    assert folder.value.code == "storage.not_a_file"
+    with pytest.raises(TypeError, match=r"path: expected .*, not int"):
+        databridge.checksum(7)  # type: ignore[arg-type]
+    with pytest.raises((databridge.DatabridgeError, ValueError)):
+        databridge.checksum("a\0b")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(databridge.InvalidError, match="link"):
+        databridge.checksum_tree(tmp_path)
+    with pytest.raises(databridge.InvalidError, match="crc32"):
+        databridge.checksum(__file__, ["crc32"])
+
+
+def test_errors_survive_pickling_and_are_one_tree() -> None:
+    error = errors.from_kind("forbidden", "identity.forbidden", "no", "ask", ["admin"])
+    assert isinstance(error, databridge.PermissionDenied)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.code, copy.hint, copy.required_roles) == (
+        "no",
+        "identity.forbidden",
+        "ask",
+        ("admin",),
+    )
+    assert type(errors.from_kind("tomorrow", "x.y", "?", None, [])) is databridge.DatabridgeError

@@ -1,0 +1,118 @@
+"""What long calls do to the interpreter around them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import databridge
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    path = tmp_path / "plate.dpx"
+    path.write_bytes(b"x" * 30_000_000)
+    return path
+
+
+def test_another_thread_runs_during_a_copy(plate: Path, tmp_path: Path) -> None:
+    """At this rate the copy takes minutes; it ends because the other thread could act."""
+    begun, enough = threading.Event(), threading.Event()
+
+    class Enough(Exception):
+        pass
+
+    def progress(_: databridge.Progress) -> None:
+        begun.set()
+        if enough.is_set():
+            raise Enough
+
+    def other() -> None:
+        begun.wait()
+        enough.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with pytest.raises(Enough):
+        databridge.verified_copy(
+            plate, tmp_path / "copy.dpx", limit_bytes_per_second=100_000, progress=progress
+        )
+    thread.join()
+    assert not (tmp_path / "copy.dpx").exists()
+
+
+def test_another_thread_acts_while_a_call_waits_for_it(tmp_path: Path) -> None:
+    with databridge.Bridge(tmp_path / "data") as bridge:
+        code = bridge.create("Comp", "alpha", "comp").code
+        seen = bridge.history(code)[-1].position
+        thread = threading.Thread(target=bridge.cancel, args=(code,))
+        thread.start()
+        assert bridge.history(code, after=seen, wait=60)
+        thread.join()
+
+
+def test_ctrl_c_ends_a_long_call(plate: Path, tmp_path: Path) -> None:
+    program = f"""
+import sys, databridge
+def progress(_):
+    print("under way", flush=True)
+try:
+    databridge.verified_copy({str(plate)!r}, {str(tmp_path / "copy.dpx")!r},
+                             limit_bytes_per_second=100_000, progress=progress)
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "under way\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 42
+    assert not (tmp_path / "copy.dpx").exists()
+
+
+def test_fork_after_import_works_and_with_an_open_bridge_is_refused(tmp_path: Path) -> None:
+    program = f"""
+import os, databridge
+bridge = databridge.Bridge({str(tmp_path / "data")!r})
+def child(act):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+            os._exit(0)
+        except databridge.IllegalState as error:
+            os._exit(3 if error.code == "python.forked" else 1)
+    return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+assert child(bridge.me) == 0
+bridge.me()
+assert child(bridge.me) == 3
+assert child(lambda: databridge.Bridge({str(tmp_path / "other")!r}).me()) == 3
+assert child(lambda: databridge.checksum(os.__file__)) == 0
+bridge.close()
+assert child(lambda: databridge.Bridge({str(tmp_path / "data")!r}).me()) == 0
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_import_starts_no_thread_and_touches_no_signal() -> None:
+    program = """
+import signal, threading, pathlib
+before = signal.getsignal(signal.SIGINT)
+import databridge
+assert threading.active_count() == 1
+assert len(list(pathlib.Path("/proc/self/task").iterdir())) == 1
+assert signal.getsignal(signal.SIGINT) is before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_an_open_bridge_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    program = f"import databridge; b = databridge.Bridge({str(tmp_path)!r}); b.me()"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every test, on SQLite and on a real PostgreSQL. Built with the named steps at which
+# the crash tests kill real processes; a release has none of them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+features=databridge-core/steps,databridge-daemon/steps
+cargo build --locked --workspace --features "$features"
+target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" --no-fail-fast
+if [ "$(id -u)" != 0 ]; then
+  echo "not root: tests that mount said that they were left out"
+fi
+DATABRIDGED="$PWD/target/debug/databridged" tests/python/run.sh

@@ -1,0 +1,141 @@
+//! The house plan holds, and the pages made from the tables are fresh.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use databridge_tests::layers::violations;
+
+fn repo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[test]
+fn imports_point_down_only() {
+    let found = violations(&repo().join("databridge-core/src")).unwrap();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_check_finds_what_is_wrong() {
+    let found = violations(&repo().join("tests/fixtures/layers/broken")).unwrap();
+    let expected = [
+        "control/jobs.rs:1: control uses domains, which is not below it",
+        "control/jobs.rs:4: SQL outside control/db and sql.rs",
+        "domains/transfer/service.rs:1: domain transfer uses domain lineage::Lot",
+        "media/copy.rs:1: media uses control, which is not below it",
+    ];
+    assert_eq!(found, expected);
+}
+
+/// A page whose content comes from code; `DATABRIDGE_BLESS=1` writes it anew.
+fn fresh(page: &str, content: &str) {
+    let path = repo().join(page);
+    if std::env::var_os("DATABRIDGE_BLESS").is_some() {
+        std::fs::write(&path, content).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == content, "{page} is stale: run the test with DATABRIDGE_BLESS=1");
+}
+
+#[test]
+fn the_page_of_the_transfer_is_fresh() {
+    use databridge_core::domains::transfer::state::{MACHINE, MATRIX, Permission};
+    use databridge_core::workflow::Symbol;
+    use std::fmt::Write;
+
+    let mut page = String::from(
+        "# The life of a transfer\n\n\
+         Made from the tables in `databridge-core/src/domains/transfer/state.rs`; a test keeps it\n\
+         fresh. `review` is shown under its stage's name: `team_lead_review`, `supervisor_review`,\n\
+         `line_producer_review` in the default chain.\n\n```mermaid\n",
+    );
+    page.push_str(&MACHINE.mermaid());
+    page.push_str("```\n\n## Steps\n\n| From | Action | To | Permission | When | Then |\n|---|---|---|---|---|---|\n");
+    for row in MACHINE.transitions {
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} |",
+            row.from.name(),
+            row.action.name(),
+            row.to.name(),
+            row.permission.map_or("(the system)", Symbol::name),
+            row.guard.map_or("", Symbol::name),
+            row.work.unwrap_or_default(),
+        )
+        .unwrap();
+    }
+    page.push_str("\n## Roles\n\n| Role |");
+    for permission in Permission::ALL {
+        write!(page, " {} |", permission.name()).unwrap();
+    }
+    page.push_str(&format!("\n|---|{}\n", "---|".repeat(Permission::ALL.len())));
+    for (role, granted) in MATRIX {
+        write!(page, "| {role} |").unwrap();
+        for permission in Permission::ALL {
+            page.push_str(if granted.contains(permission) { " yes |" } else { "  |" });
+        }
+        page.push('\n');
+    }
+    page.push_str(
+        "\nCreating and cancelling reach only one's own transfers unless \"view all transfers\" comes\n\
+         with them. Reviewing takes the role of the stage that decides. Nobody approves their own\n\
+         transfer, nor two stages of one.\n",
+    );
+    fresh("docs/transfer.md", &page);
+}
+
+#[test]
+fn the_page_of_the_rest_interface_is_fresh() {
+    use databridge_core::app::routes::{PREFIX, ROUTES};
+
+    let mut page = format!(
+        "# REST\n\nMade from the table in `databridge-core/src/app/routes.rs`; a test keeps it fresh. Paths\n\
+         are below `{PREFIX}`. Fields that are not in the path go into a JSON object (POST) or the\n\
+         query (GET, DELETE). `Authorization: Bearer …` takes an access token or an API key;\n\
+         `Idempotency-Key` makes a command that is sent twice be done once. Refusals are problem\n\
+         documents (RFC 9457) with `code`, `kind` and `hint`; see [errors](errors.md).\n\n\
+         | Method | Path | Call |\n|---|---|---|\n\
+         | POST | /auth/login | `username`, `password`, `new_password` |\n\
+         | PUT | /transfers/{{code}}/files/{{*path}} | the body becomes the file; `?kind=empty_dir` a folder |\n"
+    );
+    for route in ROUTES {
+        let method = format!("{:?}", route.method).to_uppercase();
+        page.push_str(&format!("| {method} | {} | {} |\n", route.path, route.op));
+    }
+    page.push_str("\n`GET /api/health` needs no sign-in.\n");
+    fresh("docs/rest.md", &page);
+}
+
+/// Every stable code in the sources, and the kind of page that explains it.
+fn codes() -> Vec<String> {
+    fn collect(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for body in text.split("fn code(&self) -> &str {").skip(1) {
+                    let body = &body[..body.find("\n    }").unwrap_or(body.len())];
+                    found.extend(body.split('"').skip(1).step_by(2).map(str::to_owned));
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["databridge-core/src", "databridge-daemon/src"] {
+        collect(&repo().join(folder), &mut found);
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let page = std::fs::read_to_string(repo().join("docs/errors.md")).unwrap();
+    let missing: Vec<_> =
+        codes().into_iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {}", missing.join(", "));
+}

@@ -1,0 +1,98 @@
+//! Many files, and a very large one, from upload to delivery. A long campaign:
+//! `DATABRIDGE_LONG=1` runs it; it needs 8 GiB in the temporary folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use databridge_core::app::{App, Call, Config};
+use databridge_core::base::cancel::Cancel;
+use databridge_core::domains::transfer::Create;
+use databridge_tests::delivery;
+use databridge_tests::life::{Life, Source, Traps};
+use databridge_tests::studio::{Place, found};
+use databridge_tests::tree::digest_tree;
+
+/// Whether the long campaigns run; says so where they do not.
+fn is_long(test: &str) -> bool {
+    let long = std::env::var("DATABRIDGE_LONG").is_ok_and(|value| value == "1");
+    if !long {
+        eprintln!("{test} is left out: it is a long campaign, which DATABRIDGE_LONG=1 runs");
+    }
+    long
+}
+
+/// Makes a transfer on the embedded store and adds the whole folder in one call.
+fn add(place: &Place, source: &Path) -> String {
+    let config = Config {
+        staging: Some(place.staging.clone()),
+        production: Some(place.production.clone()),
+        ..Config::at(&place.data)
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let app = App::open(config).await.unwrap().app;
+        let ctx = app.embedded(Some("artist")).await.unwrap();
+        let create = Create {
+            title: "a whole sequence".into(),
+            project: "film".into(),
+            category: "plates".into(),
+            chain: None,
+        };
+        let made = app.call(&ctx, Call::TransferCreate(create), None).await.unwrap();
+        let code = made["code"].as_str().unwrap().to_owned();
+        app.add(&ctx, &code, source, Cancel::new()).await.unwrap();
+        app.close().await;
+        code
+    })
+}
+
+/// From an embedded store to a delivery by the daemon.
+fn deliver(root: &Path, source: Source) {
+    let place = Place::below(root);
+    let people = found(&place);
+    let code = add(&place, &source.root);
+    let mut life = Life::at(place, people, source, Traps::default());
+    life.code = code;
+    life.submit_to_scanned();
+    life.start();
+    life.expect("delivered");
+    delivery::check(&mut life);
+}
+
+#[test]
+fn a_hundred_thousand_files_are_delivered() {
+    if !is_long("a_hundred_thousand_files_are_delivered") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("source");
+    for index in 0..100_000_u32 {
+        let path = root.join(format!("{:03}/frame.{index:06}.exr", index / 1000));
+        if index % 1000 == 0 {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        std::fs::write(path, index.to_be_bytes()).unwrap();
+    }
+    let listing = digest_tree(&root);
+    deliver(folder.path(), Source { root, listing });
+}
+
+#[test]
+fn a_sparse_file_of_six_gibibytes_is_delivered() {
+    if !is_long("a_sparse_file_of_six_gibibytes_is_delivered") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("source");
+    std::fs::create_dir(&root).unwrap();
+    let file = File::create(root.join("master.mov")).unwrap();
+    file.set_len(6 << 30).unwrap();
+    // Something at both ends, and past what 32 bits can count.
+    for offset in [0, (4 << 30) + 7, (6 << 30) - 3] {
+        file.write_all_at(b"end", offset).unwrap();
+    }
+    let listing = digest_tree(&root);
+    deliver(folder.path(), Source { root, listing });
+}
