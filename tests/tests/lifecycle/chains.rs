@@ -4,7 +4,7 @@ use databridge_core::base::error::ErrorKind;
 use databridge_core::media::receipt::{self, Envelope, Options};
 use serde_json::{Value, json};
 
-use crate::lab::{Kind, Lab, text};
+use crate::lab::{Kind, Lab, call, text};
 
 on_both!(
     chains_of_two_and_of_five_stages_lead_to_approval,
@@ -14,7 +14,10 @@ on_both!(
     only_what_changed_moves_again,
     nobody_approves_their_own_nor_two_stages,
     an_embedded_store_records_what_it_cannot_enforce,
+    one_embedded_step_makes_the_whole_delivery_embedded,
     an_admin_stands_in_with_a_reason,
+    words_that_are_kept_are_text_of_a_decent_length,
+    whoever_waits_for_history_is_told_when_something_happens,
 );
 
 fn stages(roles: &[(&str, &str)]) -> Value {
@@ -211,7 +214,7 @@ async fn nobody_approves_their_own_nor_two_stages(kind: Kind) {
     let code = lab.create().await;
     lab.add(&code, &[("a.exr", b"a")]).await;
     lab.submit(&code).await;
-    let own = lab.app.call(&artist, crate::lab::call("approve", json!({ "code": code })), None);
+    let own = lab.app.call(&artist, call("approve", json!({ "code": code })), None);
     let error = own.await.unwrap_err();
     assert_eq!(error.code(), "transfer.separation_of_duties");
     assert_eq!(error.kind(), ErrorKind::Forbidden);
@@ -236,16 +239,16 @@ async fn an_embedded_store_records_what_it_cannot_enforce(kind: Kind) {
     let lab = Lab::open(kind).await;
     let me = lab.app.embedded(Some("artist")).await.unwrap();
     let new = json!({ "title": "x", "project": "film", "category": "plates" });
-    let made = lab.app.call(&me, crate::lab::call("transfer_create", new), None).await.unwrap();
+    let made = lab.app.call(&me, call("transfer_create", new), None).await.unwrap();
     let code = text(&made, "code");
     assert_eq!(made["owner"], "artist");
     lab.app.add(&me, &code, &lab.tree(&[("a.exr", b"a")]), ()).await.unwrap();
     let plain = json!({ "code": code });
-    lab.app.call(&me, crate::lab::call("transfer_submit", plain.clone()), None).await.unwrap();
+    lab.app.call(&me, call("transfer_submit", plain.clone()), None).await.unwrap();
     lab.settle(&code).await;
     for role in ["team_lead", "supervisor", "line_producer"] {
         let me = lab.app.embedded(Some(role)).await.unwrap();
-        lab.app.call(&me, crate::lab::call("approve", plain.clone()), None).await.unwrap();
+        lab.app.call(&me, call("approve", plain.clone()), None).await.unwrap();
     }
     let shown = lab.show(&code).await;
     for approval in shown["approvals"].as_array().unwrap() {
@@ -262,6 +265,29 @@ async fn an_embedded_store_records_what_it_cannot_enforce(kind: Kind) {
     let statement = receipt::verify(&envelope, key, Options { allow_embedded: true }).unwrap();
     assert_eq!(serde_json::to_value(&statement).unwrap()["authority"], "embedded");
     assert!(statement.approvals.iter().all(|approval| !approval.separation_of_duties));
+}
+
+async fn one_embedded_step_makes_the_whole_delivery_embedded(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    for embedded in [false, true] {
+        let code = lab.approved(&[("a.exr", b"a")]).await;
+        let scan = call("scan", json!({ "code": code }));
+        let os = lab.app.embedded(Some("data_team")).await.unwrap();
+        let who = if embedded { &os } else { lab.who("data_team") };
+        lab.app.call(who, scan, None).await.unwrap();
+        lab.settle(&code).await;
+        lab.decide("data_team", &code, "accept").await.unwrap();
+        lab.deliver(&code).await;
+        let receipt = lab.ok("artist", "transfer_receipt", json!({ "code": code })).await;
+        let envelope = Envelope::from_json(&receipt.to_string()).unwrap();
+        let strict = Options { allow_embedded: false };
+        let verified = receipt::verify(&envelope, lab.app.keys().receipt_key(), strict);
+        assert_eq!(verified.is_err(), embedded, "{verified:?}");
+    }
+    assert!(lab.app.embedded(Some("nobody")).await.is_err());
+    lab.ok("chief", "user_active", json!({ "username": "other", "active": false })).await;
+    let gone = lab.app.embedded(Some("other")).await.unwrap_err();
+    assert_eq!(gone.code(), "identity.no_user");
 }
 
 async fn an_admin_stands_in_with_a_reason(kind: Kind) {
@@ -284,4 +310,53 @@ async fn an_admin_stands_in_with_a_reason(kind: Kind) {
     let page = std::fs::read_to_string(proof.join("receipt.txt")).unwrap();
     assert!(page.contains("supervisor is on a plane") && page.contains("chief"), "{page}");
     assert!(lab.kinds(&code).await.contains(&"transfer.overridden".to_owned()));
+}
+
+async fn words_that_are_kept_are_text_of_a_decent_length(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.create().await;
+    lab.add(&code, &[("a.exr", b"a")]).await;
+    lab.submit(&code).await;
+    for words in ["x".repeat(2001), "bell \u{7}".to_owned(), "nul \0".to_owned()] {
+        for (who, op, field) in [
+            ("team_lead", "approve", "comment"),
+            ("team_lead", "reject", "reason"),
+            ("chief", "override_approval", "reason"),
+            ("artist", "transfer_cancel", "reason"),
+        ] {
+            let fields = json!({ "code": code, field: words });
+            let error = lab.refused(who, op, fields).await;
+            assert_eq!(error.code(), "transfer.bad_field", "{op}: {error:?}");
+        }
+        let new = json!({ "title": words, "project": "film", "category": "plates" });
+        assert_eq!(
+            lab.refused("artist", "transfer_create", new).await.code(),
+            "transfer.bad_field"
+        );
+    }
+    for (project, category) in
+        [("..", "x"), ("x", "a/b"), ("", "x"), ("x", ".hidden"), ("x", "y\0")]
+    {
+        let new = json!({ "title": "x", "project": project, "category": category });
+        assert_eq!(
+            lab.refused("artist", "transfer_create", new).await.code(),
+            "transfer.bad_field"
+        );
+    }
+    let fields = json!({ "code": code, "comment": "nice\nreally" });
+    lab.ok("team_lead", "approve", fields).await;
+}
+
+async fn whoever_waits_for_history_is_told_when_something_happens(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.create().await;
+    lab.seal().await;
+    let last = lab.history(&code).await[0]["position"].as_i64().unwrap();
+    let wait = json!({ "code": code, "after": last, "wait": 60 });
+    let happen = async {
+        lab.add(&code, &[("a.exr", b"a")]).await;
+        lab.seal().await;
+    };
+    let (told, ()) = tokio::join!(lab.ok("artist", "transfer_history", wait), happen);
+    assert_eq!(told[0]["kind"], "transfer.files_added");
 }

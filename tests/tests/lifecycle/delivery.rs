@@ -7,6 +7,7 @@ use databridge_tests::tree::{digest_tree, write_media};
 use serde_json::json;
 
 use crate::lab::{Kind, Lab, names, text};
+use crate::matrix::{TABLE, reach};
 
 on_both!(
     a_shot_arrives_whole_with_its_proof_beside_it,
@@ -114,52 +115,27 @@ async fn gone(lab: &Lab, code: &str, state: &str) {
 
 async fn a_cancel_from_every_state_leaves_nothing_behind(kind: Kind) {
     let lab = Lab::open(kind).await;
-    for state in ["draft", "uploading", "submitting", "team_lead_review", "rejected"] {
-        let code = lab.create().await;
-        if state != "draft" {
-            lab.add(&code, FILES).await;
-        }
-        if !["draft", "uploading"].contains(&state) {
-            lab.act("artist", "transfer_submit", &code).await;
-        }
-        if ["team_lead_review", "rejected"].contains(&state) {
-            lab.settle(&code).await;
-        }
-        if state == "rejected" {
-            lab.act("team_lead", "reject", &code).await;
-        }
-        assert_eq!(lab.state(&code).await, state);
-        lab.act("artist", "transfer_cancel", &code).await;
-        lab.settle(&code).await;
-        gone(&lab, &code, state).await;
-    }
-    for state in ["approved", "scanning", "undecided", "scanned"] {
-        let code = lab.approved(FILES).await;
-        match state {
-            "scanning" => drop(lab.act("data_team", "scan", &code).await),
-            "undecided" => {
-                lab.act("data_team", "scan", &code).await;
-                lab.settle(&code).await;
-            }
-            "scanned" => lab.scan_and_accept(&code).await,
-            _ => {}
-        }
-        assert_eq!(lab.state(&code).await, state);
-        lab.act("artist", "transfer_cancel", &code).await;
-        lab.settle(&code).await;
-        gone(&lab, &code, state).await;
-    }
-    for state in ["preparing", "transferring", "verifying"] {
-        let code = lab.scanned(FILES).await;
-        lab.act("it_team", "start", &code).await;
-        lab.work_to(&code, state).await;
+    let cancels = TABLE.iter().filter(|row| row.1 == "cancel" && row.0 != "prepare_failed");
+    for (state, _, _, to) in cancels {
+        let code = reach(&lab, state).await;
         let fields = json!({ "code": code, "reason": "wrong plate" });
-        assert_eq!(lab.ok("it_team", "transfer_cancel", fields).await["state"], "cancelling");
+        let answer = lab.ok("it_team", "transfer_cancel", fields).await;
+        assert_eq!((&answer["state"], &answer["reason"]), (&json!(to), &json!("wrong plate")));
         lab.settle(&code).await;
         gone(&lab, &code, state).await;
-        let kinds = lab.kinds(&code).await;
-        assert!(kinds.contains(&"transfer.cancel_completed".to_owned()), "{kinds:?}");
+        let completed = lab.kinds(&code).await.contains(&"transfer.cancel_completed".to_owned());
+        assert_eq!(completed, *to == "cancelling", "{state}");
     }
+    // A withdrawal that failed is taken up again.
+    let code = reach(&lab, "cancel_failed").await;
+    lab.act("it_team", "retry", &code).await;
+    lab.settle(&code).await;
+    gone(&lab, &code, "cancel_failed").await;
+    // What stood there before us stays.
+    let code = reach(&lab, "prepare_failed").await;
+    lab.act("it_team", "transfer_cancel", &code).await;
+    assert_eq!(lab.settle(&code).await, "cancelled");
+    assert_eq!(lab.around(&code).await, std::slice::from_ref(&code));
 }
 
 async fn a_cancel_after_the_publishing_comes_too_late(kind: Kind) {

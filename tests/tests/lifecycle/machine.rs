@@ -1,15 +1,23 @@
 //! The machine by itself, and the schema it is kept in.
 
+use std::collections::BTreeSet;
+
 use databridge_core::app::App;
 use databridge_core::base::error::ErrorKind;
 use databridge_core::domains::transfer::state::{Action, Guard, MACHINE, State};
 use databridge_core::workflow::{Refusal, Symbol};
+use databridge_tests::tree::Random;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::lab::{Kind, Lab};
+use crate::lab::{Kind, Lab, PEOPLE};
+use crate::matrix::{ACTIONS, TABLE, act};
 
-on_both!(opening_again_changes_nothing, a_database_of_a_newer_version_is_refused);
+on_both!(
+    random_people_never_leave_the_table,
+    opening_again_changes_nothing,
+    a_database_of_a_newer_version_is_refused,
+);
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -75,6 +83,69 @@ fn the_diagram_has_every_state_and_every_step() {
     }
     assert_eq!(diagram.lines().count(), 2 + MACHINE.transitions.len() + 2);
     assert!(diagram.contains("    delivered --> [*]\n") && diagram.contains("[*] --> draft\n"));
+}
+
+/// Where a job may take a transfer by itself.
+const BY_ITSELF: &[(&str, &[&str])] = &[
+    ("submitting", &["team_lead_review", "submit_failed"]),
+    ("scanning", &["undecided", "infected", "rejected", "scan_failed"]),
+    ("preparing", &["transferring", "prepare_failed", "rejected"]),
+    ("transferring", &["verifying", "transfer_failed", "rejected"]),
+    ("verifying", &["delivered", "verify_failed"]),
+    ("cancelling", &["cancelled", "verifying", "cancel_failed"]),
+];
+
+/// Real people on a real store, without sense: whatever moves is in the tables
+/// typed by hand, and the ledger stands at the end.
+async fn random_people_never_leave_the_table(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let seed = 2;
+    let mut random = Random::new(seed);
+    let mut pick = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
+    let mut code = lab.create().await;
+    let mut seen = BTreeSet::new();
+    for turn in 0..400 {
+        let before = lab.state(&code).await;
+        seen.insert(before.clone());
+        if pick(3) == 0 {
+            lab.step().await;
+            let after = lab.state(&code).await;
+            let fine = BY_ITSELF.iter().any(|(from, to)| *from == before && to.contains(&&*after));
+            assert!(fine || after == before, "seed {seed}, turn {turn}: {before} to {after}");
+            continue;
+        }
+        let (mut who, mut role) = PEOPLE[pick(PEOPLE.len())];
+        let mut action = ACTIONS[pick(ACTIONS.len())];
+        // Half of the time with some sense, or nobody would come far.
+        let legal: Vec<_> = TABLE.iter().filter(|row| row.0 == before).collect();
+        if pick(2) == 0 && !legal.is_empty() {
+            let row = legal[pick(legal.len())];
+            action = row.1;
+            role = row.2[pick(row.2.len())];
+            who = if role == "admin" { "chief" } else { role };
+        }
+        if action == "cancel" && pick(8) > 0 {
+            continue;
+        }
+        let row = TABLE.iter().find(|row| row.0 == before && row.1 == action);
+        let what = format!("seed {seed}, turn {turn}: {who} {action} in {before}");
+        let done = act(&lab, who, &code, action).await;
+        let after = lab.state(&code).await;
+        match (row, done) {
+            (Some((_, _, roles, to)), Ok(_)) => {
+                assert!(roles.contains(&role), "{what}");
+                assert_eq!(after, *to, "{what}");
+            }
+            (None, Ok(_)) => panic!("{what} was let through"),
+            (_, Err(_)) => assert_eq!(after, before, "{what}"),
+        }
+        if ["cancelled", "delivered"].contains(&&*after) {
+            code = lab.create().await;
+        }
+    }
+    assert!(seen.len() >= 12, "the walk went nowhere: {seen:?}");
+    lab.seal().await;
+    assert_eq!(lab.ok("chief", "ledger_verify", json!({})).await["findings"], json!([]));
 }
 
 async fn opening_again_changes_nothing(kind: Kind) {

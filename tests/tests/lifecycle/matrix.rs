@@ -10,7 +10,7 @@ use crate::lab::{Kind, Lab, text};
 const REVIEWERS: [&str; 3] = ["team_lead", "supervisor", "line_producer"];
 const ROLES: [&str; 7] =
     ["artist", "team_lead", "supervisor", "line_producer", "data_team", "it_team", "admin"];
-const ACTIONS: [&str; 13] = [
+pub const ACTIONS: [&str; 13] = [
     "upload",
     "submit",
     "approve",
@@ -36,10 +36,10 @@ const ADMIN: &[&str] = &["admin"];
 /// Who may withdraw: its artist, those who execute, an admin.
 const STOP: &[&str] = &["artist", "it_team", "admin"];
 
-type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
+pub type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 /// State, action, who may, and where it leads.
-const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &[
     ("draft", "upload", MAKERS, "uploading"),
     ("draft", "cancel", STOP, "cancelled"),
     ("uploading", "upload", MAKERS, "uploading"),
@@ -233,7 +233,7 @@ async fn a_stranger_sees_nothing(lab: &Lab, code: &str, state: &str) {
     assert_eq!(error.code(), "transfer.not_found");
 }
 
-async fn act(lab: &Lab, who: &str, code: &str, action: &str) -> Result<Value, Error> {
+pub async fn act(lab: &Lab, who: &str, code: &str, action: &str) -> Result<Value, Error> {
     let plain = json!({ "code": code });
     let because = json!({ "code": code, "reason": "because" });
     match action {
@@ -253,7 +253,7 @@ async fn act(lab: &Lab, who: &str, code: &str, action: &str) -> Result<Value, Er
 const FRAME: &[(&str, &[u8])] = &[("sh010.1001.exr", b"frame"), ("note.txt", b"hello")];
 
 /// Takes a new transfer into the state, by the way a real one would go.
-async fn reach(lab: &Lab, state: &str) -> String {
+pub async fn reach(lab: &Lab, state: &str) -> String {
     match state {
         "draft" => lab.create().await,
         "uploading" | "submitting" | "submit_failed" => before_review(lab, state).await,

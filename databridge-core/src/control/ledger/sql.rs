@@ -5,6 +5,7 @@ use tlog_tiles::Hash;
 use uuid::Uuid;
 
 use super::{Error, Event};
+use crate::base::clock::Timestamp;
 use crate::base::id::{EventId, OrgId};
 use crate::control::db::dialect::Dialect;
 use crate::control::db::{self, Row, Tx};
@@ -184,8 +185,19 @@ pub(super) struct StoredLeaf {
     pub position: u64,
     pub event_id: EventId,
     pub body: Option<String>,
-    /// The projections of the body: kind, subject, actor.
-    pub columns: Option<(String, Uuid, String)>,
+    /// The projections of the body.
+    pub columns: Option<Columns>,
+}
+
+/// What stands beside a body, for queries.
+#[derive(PartialEq)]
+pub(super) struct Columns {
+    pub org: OrgId,
+    pub subject_kind: String,
+    pub subject: Uuid,
+    pub kind: String,
+    pub actor: String,
+    pub recorded_at: Timestamp,
 }
 
 pub(super) async fn leaves(
@@ -194,7 +206,8 @@ pub(super) async fn leaves(
     limit: i64,
 ) -> Result<Vec<StoredLeaf>, db::Error> {
     tx.all(
-        "SELECT l.position, l.event_id, e.body, e.kind, e.subject_id, e.actor
+        "SELECT l.position, l.event_id, e.body, e.org_id, e.subject_kind, e.subject_id, e.kind,
+                e.actor, e.recorded_at
          FROM ledger_leaf l LEFT JOIN ledger_event e ON e.id = l.event_id
          WHERE l.position >= $1 ORDER BY l.position LIMIT $2",
         params![int(from), limit],
@@ -205,7 +218,14 @@ pub(super) async fn leaves(
         let kind: Option<String> = row.opt("kind")?;
         let columns = match kind {
             None => None,
-            Some(kind) => Some((kind, row.get("subject_id")?, row.get("actor")?)),
+            Some(kind) => Some(Columns {
+                org: row.get("org_id")?,
+                subject_kind: row.get("subject_kind")?,
+                subject: row.get("subject_id")?,
+                kind,
+                actor: row.get("actor")?,
+                recorded_at: row.get("recorded_at")?,
+            }),
         };
         Ok(StoredLeaf {
             position: row.size("position")?,

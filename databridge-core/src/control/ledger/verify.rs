@@ -4,7 +4,7 @@
 use serde::Serialize;
 use tlog_tiles::{Hash, node_hash, record_hash, stored_hash_index};
 
-use super::sql::{self, StoredLeaf};
+use super::sql::{self, Columns, StoredLeaf};
 use super::{Checkpoint, Error, Event};
 use crate::control::db::Tx;
 
@@ -125,10 +125,15 @@ impl Walk {
 
 fn projection_differs(leaf: &StoredLeaf, body: &str) -> bool {
     let Ok(event) = serde_json::from_str::<Event>(body) else { return true };
-    event.id != leaf.event_id
-        || leaf.columns.as_ref().is_none_or(|(kind, subject, actor)| {
-            *kind != event.kind || *subject != event.subject.id || *actor != event.by.username
-        })
+    let told = Columns {
+        org: event.org,
+        subject_kind: event.subject.kind,
+        subject: event.subject.id,
+        kind: event.kind,
+        actor: event.by.username,
+        recorded_at: event.at,
+    };
+    event.id != leaf.event_id || leaf.columns.as_ref() != Some(&told)
 }
 
 /// Reads the whole ledger and compares it with itself and with `checkpoints`.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::review::LONGEST;
 use super::sql::StoredFile;
 use super::state::{Action, MATRIX, Permission, State};
 use super::types::{Transfer, check_name, check_text};
@@ -375,13 +376,16 @@ impl Service {
     /// left there.
     ///
     /// # Errors
-    /// [`Error::NotFound`], not permitted, illegal state.
+    /// [`Error::NotFound`], [`Error::BadField`], not permitted, illegal state.
     pub async fn cancel(
         &self,
         ctx: &Ctx,
         code: &str,
         reason: Option<&str>,
     ) -> Result<TransferView, AnyError> {
+        if let Some(reason) = reason {
+            check_text("reason", reason, LONGEST)?;
+        }
         let (mut unit, mut t) = self.begin(ctx, code, Action::Cancel).await?;
         unit.withdraw(t.id).await?;
         self.step(&mut unit, &mut t, Action::Cancel).await?;

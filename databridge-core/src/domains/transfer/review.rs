@@ -11,6 +11,9 @@ use crate::control::commands::Unit;
 use crate::control::ctx::{Authority, Ctx};
 use crate::media::freeze;
 
+/// Characters of a reason or a comment.
+pub(super) const LONGEST: usize = 2000;
+
 /// The reason for what must not be done without one.
 pub(super) fn reason<'a>(
     code: &str,
@@ -21,7 +24,7 @@ pub(super) fn reason<'a>(
     if text.is_empty() {
         return Err(Error::NoReason { code: code.to_owned(), action });
     }
-    check_text("reason", text, 2000)?;
+    check_text("reason", text, LONGEST)?;
     Ok(text)
 }
 
@@ -30,8 +33,8 @@ impl Service {
     /// where it is given, is the manifest digest they saw.
     ///
     /// # Errors
-    /// [`Error::ContentChanged`], [`Error::SeparationOfDuties`], not permitted,
-    /// illegal state.
+    /// [`Error::ContentChanged`], [`Error::SeparationOfDuties`], [`Error::BadField`],
+    /// not permitted, illegal state.
     pub async fn approve(
         &self,
         ctx: &Ctx,
@@ -39,6 +42,9 @@ impl Service {
         digest: Option<&str>,
         comment: Option<&str>,
     ) -> Result<TransferView, AnyError> {
+        if let Some(comment) = comment {
+            check_text("comment", comment, LONGEST)?;
+        }
         self.check_unchanged(ctx, code, Action::Approve).await?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Approve).await?;
         let seen = t.manifest_digest.map(|d| d.to_string()).unwrap_or_default();
