@@ -143,7 +143,7 @@ async fn run(args: Args) -> Result<(), Error> {
     let patience = async {
         asked.notified().await;
         tokio::time::sleep(PATIENCE).await;
-        Ok(())
+        Ok::<(), Failure>(())
     };
     tokio::select! {
         result = served => result?,

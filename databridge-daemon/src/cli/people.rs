@@ -19,13 +19,13 @@ use super::{Global, Outcome};
 
 /// Where a password comes from: never from an argument, which others can see.
 #[derive(Debug, clap::Args)]
-pub struct Password {
+pub struct Secret {
     /// Read the password from this file, or from standard input by `-`.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
-impl Password {
+impl Secret {
     fn read(&self, prompt: &str) -> Result<String, Error> {
         let Some(path) = &self.password_file else {
             return rpassword::prompt_password(prompt).map_err(|e| io("ask on", "the terminal", e));
@@ -61,7 +61,7 @@ pub enum User {
         #[arg(long, conflicts_with = "password_file")]
         no_password: bool,
         #[command(flatten)]
-        password: Password,
+        password: Secret,
     },
     /// Everybody.
     List,
@@ -89,7 +89,7 @@ pub enum User {
         /// Whose.
         username: String,
         #[command(flatten)]
-        password: Password,
+        password: Secret,
     },
     /// Lets somebody in again.
     Activate {
@@ -176,7 +176,7 @@ pub enum Token {
         /// Who.
         username: String,
         #[command(flatten)]
-        password: Password,
+        password: Secret,
         /// Choose a new password, read from this file or standard input (`-`).
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
@@ -252,7 +252,7 @@ fn login(
     global: &Global,
     show: &Show,
     username: &str,
-    password: &Password,
+    password: &Secret,
     new_password_file: Option<PathBuf>,
 ) -> Outcome {
     let Some(server) = &global.server else {
@@ -260,7 +260,7 @@ fn login(
     };
     let remote = Remote::new(server, None);
     let secret = password.read("password: ")?;
-    let from_file = new_password_file.map(|file| Password { password_file: Some(file) });
+    let from_file = new_password_file.map(|file| Secret { password_file: Some(file) });
     let new = from_file.map(|p| p.read("")).transpose()?;
     let session = match remote.login(username, &secret, new.as_deref()) {
         Err(error)

@@ -1,0 +1,253 @@
+//! The built `databridge`, as a person or a script runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the command line in `folder`, with nothing of this environment but the path.
+fn run_with(folder: &Path, args: &[&str], stdin: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_databridge"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes it.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn run(folder: &Path, args: &[&str]) -> Ran {
+    run_with(folder, args, "")
+}
+
+#[track_caller]
+fn ok(folder: &Path, args: &[&str]) -> String {
+    let ran = run(folder, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.out, ran.err);
+    ran.out
+}
+
+#[track_caller]
+fn fails(folder: &Path, args: &[&str], code: i32, says: &str) {
+    let ran = run(folder, args);
+    assert_eq!(ran.code, code, "{args:?}: {}{}", ran.out, ran.err);
+    assert!(ran.err.contains(says) || ran.out.contains(says), "{says:?} in {}{}", ran.out, ran.err);
+}
+
+/// A folder with `src/plates/a.exr`, `src/notes.txt` and an empty `src/empty`.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("src/plates")).unwrap();
+    fs::create_dir(folder.path().join("src/empty")).unwrap();
+    fs::write(folder.path().join("src/plates/a.exr"), b"\x76\x2f\x31\x01 frame").unwrap();
+    fs::write(folder.path().join("src/notes.txt"), b"hold the last frames\n").unwrap();
+    folder
+}
+
+#[test]
+fn checksums_are_those_of_other_tools() {
+    let folder = folder();
+    let here = folder.path();
+    let ours = ok(here, &["checksum", "src/notes.txt"]);
+    let theirs = Command::new("sha256sum").arg("src/notes.txt").current_dir(here).output().unwrap();
+    assert_eq!(ours.as_bytes(), theirs.stdout);
+    let json = ok(here, &["checksum", "src", "--algo", "sha256,md5", "--json", "--jobs", "2"]);
+    let lines: Vec<Value> = json.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|l| l["digests"]["md5"].is_string()));
+    fails(here, &["checksum", "missing"], 2, "missing");
+    fails(here, &["checksum", "src", "--algo", "crc"], 2, "no algorithm");
+}
+
+#[test]
+fn a_copy_appears_whole_and_replaces_nothing() {
+    let folder = folder();
+    let here = folder.path();
+    let report = ok(here, &["copy", "src", "dst", "--json", "--limit", "100M"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["files"].as_array().unwrap().len(), 2);
+    assert!(here.join("dst/empty").is_dir());
+    fails(here, &["copy", "src", "dst"], 4, "already stands");
+    ok(here, &["manifest", "create", "src", "--output", "SHA256SUMS"]);
+    ok(here, &["verify", "dst", "--manifest", "SHA256SUMS"]);
+    fs::write(here.join("dst/notes.txt"), b"hold the last frame!\n").unwrap();
+    fs::write(here.join("dst/extra"), b"").unwrap();
+    fs::remove_file(here.join("dst/plates/a.exr")).unwrap();
+    let verdict = run(here, &["verify", "dst", "--manifest", "SHA256SUMS", "--json"]);
+    assert_eq!(verdict.code, 1);
+    let verdict: Value = serde_json::from_str(&verdict.out).unwrap();
+    assert_eq!(verdict["differences"].as_array().unwrap().len(), 3, "{verdict}");
+    fails(here, &["copy", "src", "dst2", "--limit", "fast"], 2, "200M");
+}
+
+#[test]
+fn names_that_cannot_be_delivered_are_named() {
+    let folder = folder();
+    let here = folder.path();
+    symlink("notes.txt", here.join("src/link")).unwrap();
+    fails(here, &["manifest", "show", "src"], 2, "link");
+    fails(here, &["copy", "src", "dst"], 2, "link");
+    assert!(!here.join("dst").exists());
+}
+
+#[test]
+fn a_scan_never_calls_clean_what_no_antivirus_read() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["scan", "--engine", "rules", "src/notes.txt"]);
+    fails(here, &["scan", "--clamd", "/nonexistent.sock", "src/notes.txt"], 6, "no_antivirus");
+    let clamd = run(here, &["scan", "--engine", "clamd", "--clamd", "/nonexistent.sock", "src"]);
+    assert_eq!(clamd.code, 5, "{}", clamd.err);
+    // Put together here, so that no scanner takes this file for it.
+    let eicar = ["X5O!P%@AP[4\\PZX54(P^)7CC)7}$", "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"];
+    fs::write(here.join("src/eicar.txt"), eicar.concat()).unwrap();
+    fails(here, &["scan", "--engine", "rules", "src"], 1, "eicar.txt");
+}
+
+fn people(here: &Path) {
+    for (name, role) in [
+        ("artist", "artist"),
+        ("lead", "team_lead"),
+        ("supervisor", "supervisor"),
+        ("producer", "line_producer"),
+        ("data", "data_team"),
+        ("it", "it_team"),
+    ] {
+        let args =
+            ["--data", "store", "user", "create", name, "--role", role, "--password-file", "-"];
+        let ran = run_with(here, &args, &format!("a long password for {name}\n"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+}
+
+fn at<'a>(who: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec!["--data", "store", "--as", who];
+    all.extend(args);
+    all
+}
+
+#[test]
+fn the_main_job_on_a_local_store() {
+    let folder = folder();
+    let here = folder.path();
+    people(here);
+    let create = ["transfer", "create", "shot", "--project", "film", "--category", "plates"];
+    let code = ok(here, &at("artist", &create)).trim().to_owned();
+    assert_eq!(code, "TRF-00001");
+    fails(here, &at("artist", &["transfer", "submit", &code]), 4, "submit");
+    ok(here, &at("artist", &["transfer", "add", &code, "src"]));
+    ok(here, &at("artist", &["transfer", "submit", &code]));
+    fails(here, &at("supervisor", &["transfer", "approve", &code]), 3, "team_lead");
+    fails(here, &at("lead", &["transfer", "reject", &code, "--reason", " "]), 2, "reason");
+    for who in ["lead", "supervisor", "producer"] {
+        ok(here, &at(who, &["transfer", "approve", &code]));
+    }
+    fails(here, &at("lead", &["transfer", "approve", &code]), 4, "from here it can: scan");
+    fails(here, &at("data", &["transfer", "scan", &code]), 6, "undecided");
+    let decide = ["transfer", "decide", &code, "accept", "--reason", "looked at by hand"];
+    ok(here, &at("data", &decide));
+    let done = ok(here, &at("it", &["transfer", "start", &code]));
+    assert!(done.contains("delivered"), "{done}");
+    let payload = here.join("store/production/film/plates/TRF-00001");
+    let sums = Command::new("sha256sum")
+        .args(["-c", "../TRF-00001.proof/SHA256SUMS"])
+        .current_dir(&payload)
+        .output()
+        .unwrap();
+    assert!(sums.status.success(), "{sums:?}");
+    let hidden = |p: &fs::DirEntry| p.file_name().to_string_lossy().starts_with('.');
+    let parent = payload.parent().unwrap();
+    assert!(!fs::read_dir(parent).unwrap().any(|e| hidden(&e.unwrap())));
+    ok(here, &["--data", "store", "ledger", "verify"]);
+    let shown = ok(here, &at("it", &["transfer", "show", &code, "--json"]));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["approvals"][0]["on_behalf_of"], "lead");
+    assert_eq!(shown["approvals"][0]["separate"], false);
+    receipts(here, &payload);
+}
+
+fn receipts(here: &Path, payload: &Path) {
+    let file = "store/production/film/plates/TRF-00001.proof/receipt.json";
+    let tree = payload.to_str().unwrap();
+    let verify = |extra: &[&str]| {
+        let mut args = vec!["receipt", "verify", file];
+        args.extend(extra);
+        run(here, &args)
+    };
+    assert_eq!(verify(&[]).code, 6, "an embedded store's word is not enough");
+    assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 0);
+    let key = ["--allow-embedded", "--key", "store/keys/receipt.pub"];
+    assert_eq!(verify(&key).code, 0);
+    let text = ok(here, &["receipt", "show", file]);
+    assert!(text.contains("looked at by hand") && text.contains("EMBEDDED"), "{text}");
+    fs::write(payload.join("notes.txt"), b"hold the last frame!\n").unwrap();
+    let damaged = verify(&["--allow-embedded", "--tree", tree]);
+    assert_eq!(damaged.code, 1);
+    assert!(damaged.err.contains("notes.txt"), "{}", damaged.err);
+    let proof = here.join(file);
+    let mut tampered: Value = serde_json::from_slice(&fs::read(&proof).unwrap()).unwrap();
+    let payload = tampered["payload"].as_str().unwrap().replacen('A', "B", 1);
+    tampered["payload"] = payload.into();
+    fs::write(&proof, tampered.to_string()).unwrap();
+    assert_eq!(verify(&["--allow-embedded"]).code, 1);
+}
+
+#[test]
+fn errors_say_what_to_do_next() {
+    let folder = folder();
+    let here = folder.path();
+    fails(here, &["transfer", "list"], 2, "--server");
+    let unknown = run(here, &["--data", "store", "transfer", "show", "TRF-99999", "--json"]);
+    assert_eq!(unknown.code, 2);
+    let error: Value = serde_json::from_str(unknown.err.lines().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "transfer.not_found");
+    assert!(error["error"]["hint"].is_string());
+    fails(here, &["--data", "store", "--as", "nobody", "transfer", "list"], 2, "nobody");
+    fails(here, &["--server", "http://127.0.0.1:9", "transfer", "list"], 5, "does not answer");
+    fails(here, &["transfer", "frobnicate"], 2, "Usage");
+}
+
+#[test]
+fn what_surrounds_a_store() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["--data", "store", "config", "check"]);
+    assert!(ok(here, &["--data", "store", "config", "show"]).contains("lease_seconds"));
+    fs::write(here.join("bad.toml"), "lease_secons = 3\n").unwrap();
+    fails(here, &["--config", "bad.toml", "config", "check"], 2, "lease_secons");
+    let doctor = run(here, &["--data", "store", "doctor", "--json"]);
+    let findings: Value = serde_json::from_str(doctor.out.trim()).unwrap();
+    assert!(findings.as_array().unwrap().iter().any(|f| f["what"] == "ledger" && f["ok"] == true));
+    let define =
+        ["--data", "store", "chain", "define", "short", "team_lead", "final=line_producer"];
+    assert!(ok(here, &define).contains("team_lead → final"));
+    assert!(ok(here, &["completions", "bash"]).contains("databridge"));
+    assert!(ok(here, &["man"]).contains("databridge"));
+    let proof = ok(here, &["--data", "store", "ledger", "prove", "0"]);
+    assert!(serde_json::from_str::<Value>(&proof).unwrap()["hashes"].is_array());
+    fails(here, &["--data", "store", "ledger", "prove", "9999"], 2, "no event");
+}

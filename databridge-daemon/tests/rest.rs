@@ -1,0 +1,282 @@
+//! The built `databridged` over plain HTTP: the main job, and everything wrong with a
+//! request.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::Agent;
+
+struct Daemon {
+    child: Child,
+    url: String,
+    one_time: String,
+    agent: Agent,
+    _data: TempDir,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    content_type: String,
+    headers: ureq::http::HeaderMap,
+    body: Value,
+}
+
+fn daemon(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_databridged"));
+    command
+        .args(["--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .env_remove("DATABRIDGE_DATABASE")
+        .env("DATABRIDGE_MAX_UPLOAD_BYTES", "100000")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn start() -> Daemon {
+    let data = TempDir::new().unwrap();
+    let mut child = daemon(data.path()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next =
+        |prefix: &str| lines.next().unwrap().unwrap().strip_prefix(prefix).unwrap().to_owned();
+    let one_time = next("one-time password for admin: ");
+    let url = format!("{}/api/v1", next("listening on "));
+    let agent = Agent::config_builder().http_status_as_error(false).build().into();
+    Daemon { child, url, one_time, agent, _data: data }
+}
+
+impl Daemon {
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &[u8],
+        extra: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("content-type", "application/json");
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in extra {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.agent.run(request.body(body).unwrap()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        let headers = response.headers().clone();
+        Answer {
+            status: response.status().as_u16(),
+            content_type: headers
+                .get("content-type")
+                .map(|v| v.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
+            headers,
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
+    }
+
+    fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.send("POST", path, token, body.to_string().as_bytes(), &[])
+    }
+
+    fn get(&self, path: &str, token: &str) -> Answer {
+        self.send("GET", path, token, b"", &[])
+    }
+
+    #[track_caller]
+    fn refuses(&self, answer: &Answer, status: u16, code: &str) {
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.content_type, "application/problem+json");
+        assert_eq!(answer.body["code"], code, "{}", answer.body);
+        assert_eq!(answer.body["status"], status);
+    }
+
+    fn login(&self, username: &str, password: &str) -> String {
+        let answer =
+            self.post("/auth/login", "", json!({ "username": username, "password": password }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    fn admin(&self) -> String {
+        let body = json!({
+            "username": "admin", "password": self.one_time, "new_password": "a new password for admin",
+        });
+        let answer = self.post("/auth/login", "", body);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    fn person(&self, admin: &str, username: &str, role: &str) -> String {
+        let password = format!("a long password for {username}");
+        let body = json!({ "username": username, "roles": [role], "password": password });
+        let made = self.post("/users", admin, body);
+        assert_eq!(made.status, 200, "{}", made.body);
+        self.login(username, &password)
+    }
+
+    /// Waits, by the history, until the transfer is in `state`.
+    fn wait_for(&self, token: &str, code: &str, state: &str) -> Value {
+        let mut after = -1;
+        for _ in 0..60 {
+            let shown = self.get(&format!("/transfers/{code}"), token).body;
+            if shown["state"] == state {
+                return shown;
+            }
+            let path = format!("/transfers/{code}/history?after={after}&wait=10");
+            let events = self.get(&path, token).body;
+            after = events.as_array().and_then(|e| e.last()?["position"].as_i64()).unwrap_or(after);
+        }
+        panic!("{code} never came to {state}");
+    }
+}
+
+const CREATE: &str = r#"{"title":"shot 010","project":"film","category":"plates"}"#;
+
+#[test]
+fn the_main_job() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let artist = daemon.person(&admin, "artist", "artist");
+    let code = daemon.post("/transfers", &artist, serde_json::from_str(CREATE).unwrap()).body;
+    let code = code["code"].as_str().unwrap().to_owned();
+    let files = format!("/transfers/{code}/files");
+    for (path, body) in [("a%20b.exr", &b"frame"[..]), ("notes/t.txt", b"note"), ("zero", b"")] {
+        let answer = daemon.send("PUT", &format!("{files}/{path}"), &artist, body, &[]);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    daemon.post(&format!("/transfers/{code}/submit"), &artist, json!({}));
+    daemon.wait_for(&admin, &code, "team_lead_review");
+    for (username, role) in [("lead", "team_lead"), ("sup", "supervisor"), ("lp", "line_producer")]
+    {
+        let token = daemon.person(&admin, username, role);
+        let waiting = daemon.get("/approvals", &token).body;
+        assert_eq!(waiting[0]["code"], code);
+        daemon.post(&format!("/approvals/{code}/approve"), &token, json!({}));
+    }
+    let data = daemon.person(&admin, "data", "data_team");
+    daemon.post(&format!("/scanning/{code}/start"), &data, json!({}));
+    daemon.wait_for(&admin, &code, "undecided");
+    let decision = json!({ "decision": "accept", "reason": "looked at by hand" });
+    daemon.post(&format!("/scanning/{code}/decide"), &data, decision);
+    let it = daemon.person(&admin, "it", "it_team");
+    daemon.post(&format!("/transfer-ops/{code}/start"), &it, json!({}));
+    let shown = daemon.wait_for(&admin, &code, "delivered");
+    let payload = Path::new(shown["destination"].as_str().unwrap()).to_owned();
+    assert_eq!(std::fs::read(payload.join("a b.exr")).unwrap(), b"frame");
+    let receipt = daemon.get(&format!("/transfers/{code}/receipt"), &artist).body;
+    assert_eq!(receipt["payloadType"], "application/vnd.in-toto+json");
+    let report = daemon.post("/activity/verify", &admin, json!({})).body;
+    assert_eq!(report["findings"], json!([]), "{report}");
+}
+
+#[test]
+fn who_is_not_signed_in_gets_nothing() {
+    let daemon = start();
+    let none = daemon.get("/transfers", "");
+    daemon.refuses(&none, 401, "identity.no_token");
+    assert_eq!(none.headers["www-authenticate"], "Bearer");
+    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIwIn0.";
+    for token in ["garbage", unsigned, "dbk_0000"] {
+        daemon.refuses(&daemon.get("/transfers", token), 401, "identity.bad_token");
+    }
+    let login = |password: &str| {
+        daemon.post("/auth/login", "", json!({ "username": "admin", "password": password }))
+    };
+    daemon.refuses(&login("wrong"), 401, "identity.wrong_credentials");
+    daemon.refuses(&login(&daemon.one_time), 401, "identity.must_change_password");
+    let unknown = json!({ "username": "nobody", "password": "wrong" });
+    daemon.refuses(&daemon.post("/auth/login", "", unknown), 401, "identity.wrong_credentials");
+    let admin = daemon.admin();
+    assert_eq!(daemon.get("/auth/me", &admin).body["username"], "admin");
+    assert_eq!(daemon.post("/auth/logout", &admin, json!({})).status, 200);
+    daemon.refuses(&daemon.get("/auth/me", &admin), 401, "identity.bad_token");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let artist = daemon.person(&admin, "artist", "artist");
+    let other = daemon.person(&admin, "other", "artist");
+    let send = |body: &str| daemon.send("POST", "/transfers", &artist, body.as_bytes(), &[]);
+    for body in ["{", "[]", "{\"title\":1}", "{\"oops\":1}", &CREATE.replace('}', ",\"oops\":1}")] {
+        daemon.refuses(&send(body), 400, "http.bad_request");
+    }
+    let traversal = CREATE.replace("film", "../film");
+    daemon.refuses(&send(&traversal), 422, "transfer.bad_field");
+    daemon.refuses(&daemon.get("/nothing", &artist), 404, "http.no_route");
+    daemon.refuses(&daemon.send("PATCH", "/transfers", &artist, b"", &[]), 405, "http.no_method");
+    let code = send(CREATE).body["code"].as_str().unwrap().to_owned();
+    daemon.refuses(&daemon.get("/transfers/TRF-99999", &artist), 404, "transfer.not_found");
+    daemon.refuses(&daemon.get(&format!("/transfers/{code}"), &other), 404, "transfer.not_found");
+    assert_eq!(daemon.get("/transfers", &other).body, json!([]));
+    let roles = daemon.post(&format!("/scanning/{code}/start"), &artist, json!({}));
+    daemon.refuses(&roles, 403, "identity.forbidden");
+    assert_eq!(roles.headers["x-required-roles"], "data_team, admin");
+    let early = daemon.post(&format!("/transfers/{code}/submit"), &artist, json!({}));
+    assert_eq!(early.status, 409, "{}", early.body);
+    assert!(early.body["hint"].is_string());
+}
+
+#[test]
+fn uploads_keep_to_their_folder_and_their_size() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let artist = daemon.person(&admin, "artist", "artist");
+    let code =
+        daemon.send("POST", "/transfers", &artist, CREATE.as_bytes(), &[]).body["code"].clone();
+    let put = |path: &str, body: &[u8], extra: &[(&str, &str)]| {
+        let path = format!("/transfers/{}/files/{path}", code.as_str().unwrap());
+        daemon.send("PUT", &path, &artist, body, extra)
+    };
+    let long = "x".repeat(300);
+    for path in ["..%2f..%2fetc%2fpasswd", "a/..%2fb", "%2fetc%2fpasswd", "a%00b", "a%0Ab", &long] {
+        daemon.refuses(&put(path, b"x", &[]), 422, "storage.path");
+    }
+    assert_eq!(put("Frame.exr", b"x", &[]).status, 200);
+    daemon.refuses(&put("frame.EXR", b"x", &[]), 422, "transfer.collision");
+    daemon.refuses(&put("big", &vec![0; 100_001], &[]), 413, "http.too_large");
+    let wrong = [("content-digest", "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:")];
+    daemon.refuses(&put("sum", b"x", &wrong), 400, "http.bad_request");
+    let right = [("content-digest", "sha-256=:LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=:")];
+    assert_eq!(put("sum", b"x", &right).status, 200);
+}
+
+#[test]
+fn a_command_sent_twice_is_done_once() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let artist = daemon.person(&admin, "artist", "artist");
+    let key = [("idempotency-key", "make-it-once")];
+    let create = |body: &str| daemon.send("POST", "/transfers", &artist, body.as_bytes(), &key);
+    let first = create(CREATE);
+    assert_eq!(create(CREATE).body, first.body);
+    assert_eq!(daemon.get("/transfers", &artist).body.as_array().unwrap().len(), 1);
+    daemon.refuses(&create(&CREATE.replace("010", "020")), 409, "command.key_reused");
+}
+
+#[test]
+fn one_daemon_has_a_data_folder_and_ends_when_asked() {
+    let mut daemon = start();
+    let second = self::daemon(daemon._data.path()).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(second.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another databridged"));
+    let pid = daemon.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
