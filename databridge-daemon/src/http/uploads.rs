@@ -36,20 +36,62 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let ctx = authenticate(&app, &headers).await?;
-    let path = RelPath::parse(&path).map_err(databridge_core::Error::from)?;
+    let mut body = Some(body);
+    let answer = take_in(&app, &code, &path, kind, &headers, &mut body).await;
+    if let (Err(_), Some(unread)) = (&answer, body) {
+        drain(unread).await;
+    }
+    answer
+}
+
+/// Reads on for a while what was refused: a connection that is closed under a sender
+/// loses the answer that says why.
+async fn drain(body: Body) {
+    const MOST: usize = 1 << 20;
+    let mut stream = body.into_data_stream();
+    let mut left = MOST;
+    while let Ok(Some(chunk)) = stream.try_next().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+async fn take_in(
+    app: &App,
+    code: &str,
+    path: &str,
+    kind: Kind,
+    headers: &HeaderMap,
+    body: &mut Option<Body>,
+) -> Result<Json<Value>, Problem> {
+    let ctx = authenticate(app, headers).await?;
+    let path = RelPath::parse(path).map_err(databridge_core::Error::from)?;
     let upload = match kind.kind.as_deref() {
         Some("empty_dir") => Upload::EmptyDir(path),
         None | Some("file") => {
-            app.transfers().may_upload(&ctx, &code).await?;
-            Upload::File(receive(&app, path, &headers, body).await?)
+            app.transfers().may_upload(&ctx, code).await?;
+            refuse_too_large(app, headers)?;
+            let body = body.take().unwrap_or_default();
+            Upload::File(receive(app, path, headers, body).await?)
         }
         Some(other) => {
             return Err(Problem::input(&format!("kind {other:?} is not file or empty_dir")));
         }
     };
-    let view = app.transfers().add(&ctx, &code, vec![upload]).await?;
+    let view = app.transfers().add(&ctx, code, vec![upload]).await?;
     Ok(Json(serde_json::to_value(view).map_err(|e| Problem::input(&e))?))
+}
+
+fn refuse_too_large(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let limit = app.config().max_upload_bytes;
+    let announced =
+        headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > limit => Err(Problem::too_large(limit)),
+        _ => Ok(()),
+    }
 }
 
 async fn receive(
@@ -59,11 +101,6 @@ async fn receive(
     body: Body,
 ) -> Result<UploadedFile, Problem> {
     let limit = app.config().max_upload_bytes;
-    let announced =
-        headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Problem::too_large(limit));
-    }
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let service = app.transfers().clone();
