@@ -18,8 +18,12 @@ pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(&path)?;
     let device = path.metadata()?.dev();
     for above in path.ancestors().skip(1) {
-        // Where we may not even look, nobody like us made a folder.
-        let Ok(dir) = File::open(above) else { break };
+        let dir = match File::open(above) {
+            Ok(dir) => dir,
+            // Where we may not even look, nobody like us made a folder.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            Err(error) => return Err(error),
+        };
         if dir.metadata()?.dev() != device {
             break;
         }
