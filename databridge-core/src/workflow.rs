@@ -99,7 +99,8 @@ pub enum Refusal {
 }
 
 fn list(names: &[&str]) -> String {
-    if names.is_empty() { "nothing, it is final".into() } else { names.join(", ") }
+    // Not that it is final: a job may be at it.
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 impl Fault for Refusal {
