@@ -135,9 +135,14 @@ impl<A: Accident> Life<A> {
     pub fn running(&mut self) -> &mut Running {
         while self.running.is_none() {
             let settings = self.accident.settings();
-            self.running = Running::start(&self.place, &settings);
-            if self.running.is_none() {
-                self.accident.repair();
+            match Running::start(&self.place, &settings) {
+                Ok(running) => self.running = Some(running),
+                // What ends by itself would end again, for ever.
+                Err(ended) => {
+                    let expected = ended.is_killed || self.accident.is_broken();
+                    assert!(expected, "the daemon does not start:\n{}", ended.output);
+                    self.accident.repair();
+                }
             }
         }
         self.running.as_mut().unwrap()

@@ -76,14 +76,25 @@ pub struct Running {
     password: Option<String>,
 }
 
+/// A daemon that ended before it listened.
+#[derive(Debug)]
+pub struct Ended {
+    /// By a signal, and not by itself.
+    pub is_killed: bool,
+    /// What it printed.
+    pub output: String,
+}
+
 /// Settings of one start, as environment variables less their prefix
 /// `DATABRIDGE_`.
 pub type Settings = Vec<(&'static str, OsString)>;
 
 impl Running {
-    /// Starts the daemon on a free port, with a lease of a second. `None` where it
-    /// ended before it listened, as one does that is trapped early.
-    pub fn start(place: &Place, settings: &Settings) -> Option<Self> {
+    /// Starts the daemon on a free port, with a lease of a second.
+    ///
+    /// # Errors
+    /// Where it ended before it listened, as one does that is trapped early.
+    pub fn start(place: &Place, settings: &Settings) -> Result<Self, Ended> {
         let mut command = Command::new(daemon_program());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DATABRIDGE_") {
@@ -99,15 +110,15 @@ impl Running {
         let mut daemon = Daemon::spawn(command);
         let line = daemon.find_line(PATIENCE, |line| line.starts_with("listening on "));
         let Ok(line) = line else {
-            assert!(daemon.ends_within(PATIENCE), "it hangs:\n{}", daemon.output());
-            return None;
+            let status = daemon.wait(PATIENCE);
+            return Err(Ended { is_killed: status.code().is_none(), output: daemon.output() });
         };
         let password = daemon
             .output()
             .lines()
             .find_map(|line| line.strip_prefix("one-time password for admin: ").map(str::to_owned));
         let url = line.strip_prefix("listening on ").unwrap().to_owned();
-        Some(Self { daemon, url, password })
+        Ok(Self { daemon, url, password })
     }
 }
 

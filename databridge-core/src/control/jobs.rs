@@ -109,6 +109,16 @@ impl Unit {
         }
     }
 
+    /// Keeps what the job has found out, as its payload: whoever takes the job up
+    /// after us goes on from there.
+    ///
+    /// # Errors
+    /// [`Fenced`] where the lease is lost.
+    pub async fn remember(&mut self, lease: &Lease, payload: Value) -> Result<(), Error> {
+        let rows = sql::set_payload(self.tx(), lease, payload).await?;
+        if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
+    }
+
     /// Withdraws every job of a subject that is not finished; whoever has one
     /// finds its lease gone.
     ///

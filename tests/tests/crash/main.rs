@@ -7,3 +7,4 @@
 
 mod campaign;
 mod cancel;
+mod quarantine;

@@ -189,10 +189,17 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
 
 /// The store holds password hashes: only its user may read it. SQLite gives the
 /// files beside it the same mode.
+///
+/// The file is made without being opened: closing a descriptor of it would drop
+/// every lock that this process's other connections hold (POSIX, fcntl), and then
+/// another process would remove the journal they write.
 #[cfg(feature = "sqlite")]
 fn own(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::File::options().append(true).create(true).mode(0o600).open(path).map(|_| ())
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    match mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// SQLite's locks and shared memory do not hold across hosts.

@@ -106,6 +106,19 @@ fn lease_of(row: &Row) -> Result<Lease, Error> {
     })
 }
 
+/// Changes what the job knows; 0 rows: the lease is lost.
+pub(super) async fn set_payload(
+    tx: &mut Tx,
+    lease: &Lease,
+    payload: serde_json::Value,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE jobs SET payload = $1 WHERE id = $2 AND epoch = $3 AND state = 'leased'",
+        params![payload, lease.job, lease.epoch],
+    )
+    .await
+}
+
 /// Keeps the lease; 0 rows: it is lost.
 pub(super) async fn renew(
     tx: &mut Tx,

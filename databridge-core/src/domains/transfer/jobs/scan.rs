@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::review::off_thread;
@@ -15,11 +16,30 @@ use crate::base::steps::reach;
 use crate::media::freeze::{self, Fact};
 use crate::media::scan::{self, FileVerdict, Files, Report, Verdict};
 
+/// Where a scan job keeps what it found.
+const FOUND: &str = "found";
+
+/// A scan that found malware, and the files that are to be put away.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    report: Report,
+    infected: Vec<FileVerdict>,
+}
+
+fn read_found(stored: &serde_json::Value) -> Result<Found, Error> {
+    Found::deserialize(stored).map_err(|e| {
+        Error::Db(crate::control::db::Error::Column { column: "payload".into(), source: e.into() })
+    })
+}
+
 impl Job<'_> {
     /// Scans and hashes every byte of the frozen tree and moves the transfer by the
     /// verdict.
     pub(super) async fn scan(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Scanning).await? else { return Ok(()) };
+        if let Some(found) = self.lease.payload.get(FOUND) {
+            return self.put_away(&t, read_found(found)?).await;
+        }
         let released = self.put_released_back(&t).await?;
         let mut changed = self.changes(&t).await?;
         let report = match changed.is_empty() {
@@ -39,7 +59,9 @@ impl Job<'_> {
             .cloned()
             .collect();
         if !infected.is_empty() {
-            return self.infected(&t, report, infected).await;
+            let found = Found { report, infected };
+            self.keep(&found).await?;
+            return self.put_away(&t, found).await;
         }
         self.judge(&t, report, &released).await
     }
@@ -89,13 +111,19 @@ impl Job<'_> {
         Ok(released)
     }
 
+    /// Keeps what was found with the job before any file is moved: after a kill, a
+    /// tree without its infected files would pass for one that somebody changed.
+    async fn keep(&self, found: &Found) -> Result<(), AnyError> {
+        let mut payload = self.lease.payload.clone();
+        payload[FOUND] = json!(found);
+        let mut unit = self.service.store.begin(&self.ctx()).await?;
+        unit.remember(self.lease, payload).await?;
+        unit.commit(()).await
+    }
+
     /// Infected files leave staging before anybody is told that they were found.
-    async fn infected(
-        &self,
-        t: &Transfer,
-        report: Report,
-        infected: Vec<FileVerdict>,
-    ) -> Result<(), AnyError> {
+    async fn put_away(&self, t: &Transfer, found: Found) -> Result<(), AnyError> {
+        let Found { report, infected } = found;
         let root = self.service.places.frozen(&t.code, t.revision);
         let quarantine = self.service.places.quarantine(&t.code, t.revision);
         let files: Vec<_> =
