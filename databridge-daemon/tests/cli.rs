@@ -58,6 +58,14 @@ fn fails(folder: &Path, args: &[&str], code: i32, says: &str) {
     assert!(ran.err.contains(says) || ran.out.contains(says), "{says:?} in {}{}", ran.out, ran.err);
 }
 
+/// What `--json` says of a refusal; it always has a hint.
+#[track_caller]
+fn error_of(ran: &Ran) -> Value {
+    let mut said: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+    assert!(said["error"]["hint"].is_string(), "{said}");
+    said["error"].take()
+}
+
 /// A folder with `src/plates/a.exr`, `src/notes.txt` and an empty `src/empty`.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -79,6 +87,13 @@ fn checksums_are_those_of_other_tools() {
     let lines: Vec<Value> = json.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|l| l["digests"]["md5"].is_string()));
+    fs::write(here.join("abc"), b"abc").unwrap();
+    let several = ok(here, &["checksum", "--algo", "md5,sha1", "abc"]);
+    assert_eq!(
+        several,
+        "md5:900150983cd24fb0d6963f7d28e17f72  abc\n\
+         sha1:a9993e364706816aba3e25717850c26c9cd0d89d  abc\n"
+    );
     fails(here, &["checksum", "missing"], 2, "missing");
     fails(here, &["checksum", "src", "--algo", "crc"], 2, "no algorithm");
 }
@@ -92,6 +107,8 @@ fn a_copy_appears_whole_and_replaces_nothing() {
     assert_eq!(report["files"].as_array().unwrap().len(), 2);
     assert!(here.join("dst/empty").is_dir());
     fails(here, &["copy", "src", "dst"], 4, "already stands");
+    let taken = run(here, &["copy", "src", "dst", "--json"]);
+    assert_eq!(error_of(&taken)["code"], "copy.destination_exists");
     ok(here, &["manifest", "create", "src", "--output", "SHA256SUMS"]);
     ok(here, &["verify", "dst", "--manifest", "SHA256SUMS"]);
     fs::write(here.join("dst/notes.txt"), b"hold the last frame!\n").unwrap();
@@ -204,6 +221,17 @@ fn receipts(here: &Path, payload: &Path) {
     assert_eq!(verify(&key).code, 0);
     let text = ok(here, &["receipt", "show", file]);
     assert!(text.contains("looked at by hand") && text.contains("EMBEDDED"), "{text}");
+    let flip = || {
+        let mut bytes = fs::read(payload.join("plates/a.exr")).unwrap();
+        bytes[0] ^= 1;
+        fs::write(payload.join("plates/a.exr"), bytes).unwrap();
+    };
+    flip();
+    assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 1);
+    fails(here, &["verify", tree], 1, "plates/a.exr");
+    flip();
+    assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 0);
+    ok(here, &["verify", tree]);
     fs::write(payload.join("notes.txt"), b"hold the last frame!\n").unwrap();
     let damaged = verify(&["--allow-embedded", "--tree", tree]);
     assert_eq!(damaged.code, 1);
@@ -223,9 +251,7 @@ fn errors_say_what_to_do_next() {
     fails(here, &["transfer", "list"], 2, "--server");
     let unknown = run(here, &["--data", "store", "transfer", "show", "TRF-99999", "--json"]);
     assert_eq!(unknown.code, 2);
-    let error: Value = serde_json::from_str(unknown.err.lines().last().unwrap()).unwrap();
-    assert_eq!(error["error"]["code"], "transfer.not_found");
-    assert!(error["error"]["hint"].is_string());
+    assert_eq!(error_of(&unknown)["code"], "transfer.not_found");
     fails(here, &["--data", "store", "--as", "nobody", "transfer", "list"], 2, "nobody");
     fails(here, &["--server", "http://127.0.0.1:9", "transfer", "list"], 5, "does not answer");
     fails(here, &["transfer", "frobnicate"], 2, "Usage");
@@ -250,4 +276,21 @@ fn what_surrounds_a_store() {
     let proof = ok(here, &["--data", "store", "ledger", "prove", "0"]);
     assert!(serde_json::from_str::<Value>(&proof).unwrap()["hashes"].is_array());
     fails(here, &["--data", "store", "ledger", "prove", "9999"], 2, "no event");
+}
+
+#[test]
+fn a_checkpoint_kept_elsewhere_proves_the_ledger() {
+    let folder = folder();
+    let here = folder.path();
+    people(here);
+    let note = ok(here, &["--data", "store", "ledger", "checkpoint"]);
+    fs::write(here.join("note"), &note).unwrap();
+    let create = ["transfer", "create", "shot", "--project", "film", "--category", "plates"];
+    ok(here, &at("artist", &create));
+    ok(here, &["--data", "store", "ledger", "verify", "--checkpoint", "note"]);
+    // The second line of a note is the size of the tree (C2SP tlog-checkpoint).
+    let size = note.lines().nth(1).unwrap();
+    fs::write(here.join("forged"), note.replacen(&format!("\n{size}\n"), "\n1\n", 1)).unwrap();
+    let forged = run(here, &["--data", "store", "ledger", "verify", "--checkpoint", "forged"]);
+    assert_ne!(forged.code, 0, "{}{}", forged.out, forged.err);
 }

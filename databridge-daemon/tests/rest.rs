@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -53,7 +53,12 @@ fn start() -> Daemon {
         |prefix: &str| lines.next().unwrap().unwrap().strip_prefix(prefix).unwrap().to_owned();
     let one_time = next("one-time password for admin: ");
     let url = format!("{}/api/v1", next("listening on "));
-    let agent = Agent::config_builder().http_status_as_error(false).build().into();
+    let agent = Agent::config_builder()
+        .http_status_as_error(false)
+        // Less than a request may wait for events, so that one nobody wakes is found.
+        .timeout_global(Some(std::time::Duration::from_secs(45)))
+        .build()
+        .into();
     Daemon { child, url, one_time, agent, _data: data }
 }
 
@@ -203,6 +208,19 @@ fn who_is_not_signed_in_gets_nothing() {
     daemon.refuses(&daemon.post("/auth/login", "", unknown), 401, "identity.wrong_credentials");
     let admin = daemon.admin();
     assert_eq!(daemon.get("/auth/me", &admin).body["username"], "admin");
+    // Good claims without a signature (alg none), and with another's signature.
+    let [header, claims, signature] = admin.split('.').collect::<Vec<_>>()[..] else {
+        panic!("{admin} is no JWT");
+    };
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
+    let bare = format!("{header}.{claims}.");
+    let swapped = {
+        let artist = daemon.person(&admin, "artist", "artist");
+        format!("{}.{signature}", artist.rsplit_once('.').unwrap().0)
+    };
+    for token in [&unsigned, &bare, &swapped] {
+        daemon.refuses(&daemon.get("/auth/me", token), 401, "identity.bad_token");
+    }
     assert_eq!(daemon.post("/auth/logout", &admin, json!({})).status, 200);
     daemon.refuses(&daemon.get("/auth/me", &admin), 401, "identity.bad_token");
 }
@@ -228,6 +246,10 @@ fn what_is_wrong_with_a_request_is_said() {
     let roles = daemon.post(&format!("/scanning/{code}/start"), &artist, json!({}));
     daemon.refuses(&roles, 403, "identity.forbidden");
     assert_eq!(roles.headers["x-required-roles"], "data_team, admin");
+    let start = daemon.post(&format!("/transfer-ops/{code}/start"), &admin, json!({}));
+    daemon.refuses(&start, 409, "workflow.illegal_state");
+    assert_eq!(start.body["kind"], "illegal_state");
+    assert!(start.body["hint"].is_string(), "{}", start.body);
     let early = daemon.post(&format!("/transfers/{code}/submit"), &artist, json!({}));
     assert_eq!(early.status, 409, "{}", early.body);
     assert!(early.body["hint"].is_string());
@@ -251,6 +273,16 @@ fn uploads_keep_to_their_folder_and_their_size() {
     assert_eq!(put("Frame.exr", b"x", &[]).status, 200);
     daemon.refuses(&put("frame.EXR", b"x", &[]), 422, "transfer.collision");
     daemon.refuses(&put("big", &vec![0; 100_001], &[]), 413, "http.too_large");
+    // Without a Content-Length the limit is found while the body comes in.
+    let answer = daemon
+        .agent
+        .put(format!("{}/transfers/{}/files/big", daemon.url, code.as_str().unwrap()))
+        .header("authorization", format!("Bearer {artist}"))
+        .send(ureq::SendBody::from_reader(&mut std::io::repeat(0).take(100_001)))
+        .unwrap();
+    assert_eq!(answer.status(), 413);
+    let files = daemon.get(&format!("/transfers/{}/files", code.as_str().unwrap()), &artist);
+    assert_eq!(files.body.as_array().unwrap().len(), 1, "{}", files.body);
     let wrong = [("content-digest", "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:")];
     daemon.refuses(&put("sum", b"x", &wrong), 400, "http.bad_request");
     let right = [("content-digest", "sha-256=:LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=:")];
@@ -268,6 +300,29 @@ fn a_command_sent_twice_is_done_once() {
     assert_eq!(create(CREATE).body, first.body);
     assert_eq!(daemon.get("/transfers", &artist).body.as_array().unwrap().len(), 1);
     daemon.refuses(&create(&CREATE.replace("010", "020")), 409, "command.key_reused");
+    let path = format!("/transfers/{}/cancel", first.body["code"].as_str().unwrap());
+    let elsewhere = daemon.send("POST", &path, &artist, b"{}", &key);
+    daemon.refuses(&elsewhere, 409, "command.key_reused");
+}
+
+#[test]
+fn who_waits_for_events_is_told_when_one_comes() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let artist = daemon.person(&admin, "artist", "artist");
+    let made = daemon.send("POST", "/transfers", &artist, CREATE.as_bytes(), &[]).body;
+    let code = made["code"].as_str().unwrap();
+    let history = format!("/transfers/{code}/history");
+    let seen = daemon.get(&history, &artist).body;
+    let last = &seen.as_array().unwrap().last().unwrap()["position"];
+    let events = std::thread::scope(|scope| {
+        let waits =
+            scope.spawn(|| daemon.get(&format!("{history}?after={last}&wait=60"), &artist).body);
+        let cancelled = daemon.post(&format!("/transfers/{code}/cancel"), &artist, json!({}));
+        assert_eq!(cancelled.status, 200, "{}", cancelled.body);
+        waits.join().unwrap()
+    });
+    assert_eq!(events[0]["kind"], "transfer.cancelled", "{events}");
 }
 
 #[test]
