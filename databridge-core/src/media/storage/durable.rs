@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 /// Makes a folder and what is missing above it, and flushes the names of all of
@@ -18,8 +19,11 @@ pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(&path)?;
     let device = path.metadata()?.dev();
     for above in path.ancestors().skip(1) {
-        // Where we may not even look, nobody like us made a folder.
-        let Ok(dir) = File::open(above) else { break };
+        let dir = match File::open(above) {
+            // Where we may not write, nobody like us made a folder.
+            Err(_) if rustix::fs::access(above, Access::WRITE_OK).is_err() => break,
+            dir => dir?,
+        };
         if dir.metadata()?.dev() != device {
             break;
         }
