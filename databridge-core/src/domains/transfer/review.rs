@@ -7,7 +7,7 @@ use super::state::{Action, MACHINE, State};
 use super::types::{Approval, Transfer, check_text};
 use super::{Error, Override, Service, TransferView, sql};
 use crate::base::error::Error as AnyError;
-use crate::control::commands::Unit;
+use crate::control::commands::{Unit, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::media::freeze;
 
@@ -194,20 +194,22 @@ impl Service {
             return Ok(());
         }
         let files: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        self.void(&Ctx::system(ctx.org), code, &files, None).await?;
+        self.void(&Ctx::system(ctx.org), &t, &files, None).await?;
         Err(Error::ContentChanged { code: code.to_owned(), files }.into())
     }
 
-    /// Voids every approval because the content is not what was approved; where a
-    /// job noticed, it ends with that.
+    /// Voids every approval because the content of the revision that was looked at is
+    /// not what was approved; where a job noticed, it ends with that.
     pub(super) async fn void(
         &self,
         ctx: &Ctx,
-        code: &str,
+        seen: &Transfer,
         files: &[String],
         lease: Option<&crate::control::jobs::Lease>,
     ) -> Result<(), AnyError> {
-        let (mut unit, mut t) = self.begin(ctx, code, Action::Void).await?;
+        let (mut unit, mut t) = self.begin(ctx, &seen.code, Action::Void).await?;
+        // Somebody may have submitted another revision in the meantime.
+        moved(u64::from(t.revision == seen.revision), &t.code)?;
         self.step(&mut unit, &mut t, Action::Void).await?;
         t.reason = Some("content_changed".into());
         let named: Vec<&String> = files.iter().take(100).collect();

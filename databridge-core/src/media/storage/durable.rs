@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 /// Makes a folder and what is missing above it, and flushes the names of all of
@@ -19,10 +20,9 @@ pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
     let device = path.metadata()?.dev();
     for above in path.ancestors().skip(1) {
         let dir = match File::open(above) {
-            Ok(dir) => dir,
-            // Where we may not even look, nobody like us made a folder.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-            Err(error) => return Err(error),
+            // Where we may not write, nobody like us made a folder.
+            Err(_) if rustix::fs::access(above, Access::WRITE_OK).is_err() => break,
+            dir => dir?,
         };
         if dir.metadata()?.dev() != device {
             break;

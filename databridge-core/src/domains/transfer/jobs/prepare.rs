@@ -118,6 +118,6 @@ impl Job<'_> {
     /// Voids the approvals; nothing of the copy stays in production.
     async fn void(&self, t: &Transfer, plan: &Plan, files: &[String]) -> Result<(), AnyError> {
         self.undo(t, plan.clone()).await?;
-        self.service.void(&self.ctx(), &t.code, files, Some(self.lease)).await
+        self.service.void(&self.ctx(), t, files, Some(self.lease)).await
     }
 }

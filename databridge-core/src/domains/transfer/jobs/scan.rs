@@ -50,7 +50,7 @@ impl Job<'_> {
             changed.extend(report.changed.iter().map(|difference| difference.to_string()));
         }
         let Some(report) = report.filter(|_| changed.is_empty()) else {
-            return self.service.void(&self.ctx(), &t.code, &changed, Some(self.lease)).await;
+            return self.service.void(&self.ctx(), &t, &changed, Some(self.lease)).await;
         };
         let infected: Vec<FileVerdict> = report
             .files
