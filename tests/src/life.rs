@@ -68,6 +68,10 @@ impl Accident for Traps {
 const WORKING: [&str; 6] =
     ["submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"];
 
+/// So many events, or seconds without one, are waited for: a copy of a large file
+/// takes its time.
+const WAITS: u32 = 1200;
+
 /// The folder of the source that is uploaded.
 #[derive(Debug)]
 pub struct Source {
@@ -308,7 +312,7 @@ impl<A: Accident> Life<A> {
 
     /// Waits until the daemon has nothing to do with the transfer; answers its state.
     pub fn settle(&mut self) -> String {
-        loop {
+        for _ in 0..WAITS {
             let now = self.show();
             let state = now["state"].as_str().unwrap().to_owned();
             if !WORKING.contains(&state.as_str()) {
@@ -324,6 +328,21 @@ impl<A: Accident> Life<A> {
                 self.next_life();
             }
         }
+        panic!("{} does not settle: {}\n{}", self.code.clone(), self.show(), self.log())
+    }
+
+    /// Waits until every event has its position: on PostgreSQL it gets one within a
+    /// second, and history shows none without. Answers what the ledger's own
+    /// verification says then.
+    pub fn sealed(&mut self) -> Value {
+        for _ in 0..WAITS {
+            let report = self.call("admin", "POST", "/activity/verify", json!({}));
+            if report["pending"] == 0 {
+                return report;
+            }
+            self.wait_for_event(i64::MAX);
+        }
+        panic!("events stay without a position\n{}", self.log())
     }
 
     /// Returns when something happens to the transfer, or after a second: what a
@@ -375,7 +394,7 @@ impl<A: Accident> Life<A> {
 
     /// Waits until no job is left; answers all there were.
     pub fn jobs(&mut self) -> Vec<Value> {
-        loop {
+        for _ in 0..WAITS {
             let jobs = self.call("admin", "GET", "/transfer-ops/jobs?limit=200", json!({}));
             let jobs = jobs.as_array().unwrap().clone();
             let open = |job: &Value| job["state"] == "ready" || job["state"] == "leased";
@@ -387,6 +406,7 @@ impl<A: Accident> Life<A> {
                 self.next_life();
             }
         }
+        panic!("jobs are left\n{}", self.log())
     }
 }
 
