@@ -16,7 +16,8 @@ mod view;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use databridge_core::Error;
 
 use backend::Backend;
@@ -59,6 +60,20 @@ struct Global {
     /// Answer as JSON.
     #[arg(long, global = true)]
     json: bool,
+}
+
+impl Global {
+    /// A store named on the command line outweighs one named by the environment.
+    fn prefer_what_was_typed(&mut self, matches: &ArgMatches) {
+        let mut deepest = matches;
+        while let Some((_, below)) = deepest.subcommand() {
+            deepest = below;
+        }
+        let typed = |id| deepest.value_source(id) == Some(ValueSource::CommandLine);
+        if typed("data") && !typed("server") {
+            self.server = None;
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +127,12 @@ type Outcome = Result<u8, Error>;
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    cli.global.prefer_what_was_typed(&matches);
     let show = Show { json: cli.global.json };
     match run(cli, &show) {
         Ok(code) => ExitCode::from(code),
@@ -125,7 +145,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, show: &Show) -> Outcome {
     let global = cli.global;
-    let open = || Backend::open(&global, show);
+    let open = || Backend::open(&global);
     match cli.command {
         Command::Checksum(command) => command.run(show),
         Command::Copy(command) => command.run(show),

@@ -265,12 +265,12 @@ fn what_surrounds_a_store() {
     assert!(ok(here, &["--data", "store", "config", "show"]).contains("lease_seconds"));
     fs::write(here.join("bad.toml"), "lease_secons = 3\n").unwrap();
     fails(here, &["--config", "bad.toml", "config", "check"], 2, "lease_secons");
-    let doctor = run(here, &["--data", "store", "doctor", "--json"]);
-    let findings: Value = serde_json::from_str(doctor.out.trim()).unwrap();
-    assert!(findings.as_array().unwrap().iter().any(|f| f["what"] == "ledger" && f["ok"] == true));
     let define =
         ["--data", "store", "chain", "define", "short", "team_lead", "final=line_producer"];
     assert!(ok(here, &define).contains("team_lead → final"));
+    let doctor = run(here, &["--data", "store", "doctor", "--json"]);
+    let findings: Value = serde_json::from_str(doctor.out.trim()).unwrap();
+    assert!(findings.as_array().unwrap().iter().any(|f| f["what"] == "ledger" && f["ok"] == true));
     assert!(ok(here, &["completions", "bash"]).contains("databridge"));
     assert!(ok(here, &["man"]).contains("databridge"));
     let proof = ok(here, &["--data", "store", "ledger", "prove", "0"]);
@@ -293,4 +293,50 @@ fn a_checkpoint_kept_elsewhere_proves_the_ledger() {
     fs::write(here.join("forged"), note.replacen(&format!("\n{size}\n"), "\n1\n", 1)).unwrap();
     let forged = run(here, &["--data", "store", "ledger", "verify", "--checkpoint", "forged"]);
     assert_ne!(forged.code, 0, "{}{}", forged.out, forged.err);
+}
+
+#[test]
+fn a_verdict_outlives_its_reader_and_lost_output_is_a_failure() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["manifest", "create", "src", "--output", "SHA256SUMS"]);
+    fs::write(here.join("src/notes.txt"), b"other\n").unwrap();
+    let shell = |line: &str| {
+        let program = env!("CARGO_BIN_EXE_databridge");
+        let line = line.replace("databridge", program);
+        Command::new("bash").args(["-c", &line]).current_dir(here).output().unwrap()
+    };
+    let closed = "databridge verify src --manifest SHA256SUMS > >(exec <&-); exit $?";
+    assert_eq!(shell(closed).status.code(), Some(1));
+    let full = shell("databridge checksum src > /dev/full");
+    assert_eq!(full.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("standard output"));
+}
+
+#[test]
+fn a_list_inside_the_folder_does_not_list_itself() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["manifest", "create", "src", "--output", "SHA256SUMS"]);
+    fs::rename(here.join("SHA256SUMS"), here.join("src/SHA256SUMS")).unwrap();
+    ok(here, &["verify", "src", "--manifest", "./src/SHA256SUMS"]);
+    ok(here, &["verify", "./src"]);
+    fails(here, &["manifest", "create", "src", "--output", "src/SHA256SUMS"], 4, "SHA256SUMS");
+}
+
+#[test]
+fn what_was_typed_outweighs_the_environment() {
+    let folder = folder();
+    let here = folder.path();
+    let output = Command::new(env!("CARGO_BIN_EXE_databridge"))
+        .args(["transfer", "list", "--data", "store"])
+        .env("DATABRIDGE_SERVER", "http://127.0.0.1:9")
+        .current_dir(here)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("one-time password"));
+    fails(here, &["--data", "store", "transfer", "add", "TRF-00001", "missing"], 2, "TRF-00001");
+    run(here, &["--data", "other", "doctor"]);
+    assert!(!here.join("other").exists(), "looking made a store");
 }

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use super::Global;
 use super::error::{io, usage};
 use super::progress::Terminal;
-use super::view::{Show, text};
+use super::view::text;
 use crate::config;
 
 /// Longer than any transfer takes.
@@ -46,9 +46,9 @@ pub struct Embedded {
 
 impl Backend {
     /// Opens what the options name.
-    pub fn open(global: &Global, show: &Show) -> Result<Self, Error> {
+    pub fn open(global: &Global) -> Result<Self, Error> {
         if let Some(server) = &global.server {
-            let stored = || Tokens::load().ok().and_then(|t| t.0.get(server.as_str()).cloned());
+            let stored = || Tokens::load().ok().and_then(|t| t.get(server));
             let token = global.token.clone().or_else(stored);
             return Ok(Self::Remote(Remote::new(server, token)));
         }
@@ -58,9 +58,7 @@ impl Backend {
         let config = config::load(global.config.as_deref(), global.data.clone(), None)?;
         let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
         let opened = runtime.block_on(App::open(config))?;
-        if let Some(password) = &opened.one_time_password
-            && !show.json
-        {
+        if let Some(password) = &opened.one_time_password {
             eprintln!("this store is new; one-time password for admin: {password}");
         }
         let ctx = runtime.block_on(opened.app.embedded(global.on_behalf_of.as_deref()))?;
@@ -144,6 +142,11 @@ impl Tokens {
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
         home.map(|home| home.join("databridge/tokens.json"))
             .ok_or_else(|| usage("there is no home folder to keep a token in", "use --token"))
+    }
+
+    /// The token for a daemon, however its address ends.
+    pub fn get(&self, server: &str) -> Option<String> {
+        self.0.get(server.trim_end_matches('/')).cloned()
     }
 
     /// Those that are stored.

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use databridge_core::Error;
 use databridge_core::app::{App, Config};
 use databridge_core::base::clock::Timestamp;
+use databridge_core::control::db::Target;
 use databridge_core::media::scan::Engines;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -84,6 +85,9 @@ pub fn run(global: &Global, show: &Show) -> Outcome {
 /// Whether it is there, can be written, and how much room it has.
 fn folder(path: &Path) -> Result<String, String> {
     let shown = path.display();
+    if !path.exists() {
+        return Ok(format!("{shown} is not there yet: the first start makes it"));
+    }
     let probe = path.join(format!(".databridge-doctor-{}", std::process::id()));
     std::fs::write(&probe, b"probe")
         .and_then(|()| std::fs::remove_file(&probe))
@@ -125,6 +129,12 @@ fn scanner(config: &Config) -> Result<String, String> {
 fn store(config: Config) -> Result<Vec<Finding>, Error> {
     let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
     let target = config.target().to_string();
+    // Looking must not make a store.
+    if let Target::Sqlite(file) = config.target()
+        && !file.exists()
+    {
+        return Ok(vec![finding("database", Ok(format!("{target} is not there yet")))]);
+    }
     let app = match runtime.block_on(App::open(config)) {
         Ok(opened) => opened.app,
         Err(error) => return Ok(vec![finding("database", Err(error.chain()))]),

@@ -27,10 +27,11 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Usage(..) => ErrorKind::Invalid,
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                ErrorKind::NotFound
-            }
-            Self::Io { .. } => ErrorKind::Io,
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
+                _ => ErrorKind::Io,
+            },
         }
     }
     fn code(&self) -> &str {

@@ -158,7 +158,8 @@ impl Verify {
         let mut found = parse_sha256sums(&text)?.check_tree(&self.dir, self.jobs, &terminal)?;
         drop(terminal);
         // A list that stands in the folder itself does not list itself.
-        if let Ok(own) = list.strip_prefix(&self.dir) {
+        let real = |path: &Path| path.canonicalize().map_err(|e| io("read", path, e));
+        if let Ok(own) = real(&list)?.strip_prefix(real(&self.dir)?) {
             found.retain(|difference| Path::new(&difference.path) != own);
         }
         differences(show, &self.dir, &list, &found);

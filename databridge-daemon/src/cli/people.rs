@@ -217,22 +217,22 @@ impl Token {
                 login(global, show, &username, &password, new_password_file)
             }
             Self::Logout => {
-                Backend::open(global, show)?.call(Call::Logout {})?;
+                Backend::open(global)?.call(Call::Logout {})?;
                 let mut tokens = Tokens::load()?;
-                tokens.0.remove(global.server.as_deref().unwrap_or_default());
+                tokens.0.remove(global.server.as_deref().unwrap_or_default().trim_end_matches('/'));
                 tokens.save()?;
                 Ok(0)
             }
             Self::Create { name, user, until } => {
                 let expires_at = timestamp(until)?;
                 let call = Call::KeyCreate { name, username: user, expires_at };
-                let key = Backend::open(global, show)?.call(call)?;
+                let key = Backend::open(global)?.call(call)?;
                 show.line(text(&key["secret"]));
                 show.document(&key);
                 Ok(0)
             }
             Self::List { user } => {
-                let keys = Backend::open(global, show)?.call(Call::KeyList { username: user })?;
+                let keys = Backend::open(global)?.call(Call::KeyList { username: user })?;
                 for key in keys.as_array().into_iter().flatten() {
                     let ended = if key["revoked_at"].is_null() { "" } else { "  (ended)" };
                     show.line(format!("{}{ended}", text(&key["name"])));
@@ -241,7 +241,7 @@ impl Token {
                 Ok(0)
             }
             Self::Revoke { name, user } => {
-                Backend::open(global, show)?.call(Call::KeyRevoke { name, username: user })?;
+                Backend::open(global)?.call(Call::KeyRevoke { name, username: user })?;
                 Ok(0)
             }
         }
@@ -274,7 +274,7 @@ fn login(
         other => other?,
     };
     let mut tokens = Tokens::load()?;
-    tokens.0.insert(server.clone(), session.access_token.clone());
+    tokens.0.insert(server.trim_end_matches('/').to_owned(), session.access_token.clone());
     tokens.save()?;
     show.line(format!("signed in as {} until {}", session.username, session.expires_at));
     show.document(&serde_json::json!({

@@ -10,7 +10,7 @@ use databridge_core::media::receipt::{self, Envelope, Options, PublicKey};
 use serde_json::json;
 
 use super::backend::Backend;
-use super::error::io;
+use super::error::{io, usage};
 use super::progress::Terminal;
 use super::view::Show;
 use super::{Global, Outcome};
@@ -52,7 +52,7 @@ impl Receipt {
                     read(Path::new(&what))?
                 } else {
                     let call = Call::TransferReceipt(Code { code: what });
-                    Backend::open(global, show)?.call(call)?.to_string()
+                    Backend::open(global)?.call(call)?.to_string()
                 };
                 let envelope = Envelope::from_json(&json)?;
                 let statement: serde_json::Value =
@@ -79,6 +79,12 @@ fn verify(
 ) -> Outcome {
     let envelope = Envelope::from_json(&read(file)?)?;
     let beside = file.with_file_name("receipt.pub");
+    if key.is_none() && !beside.is_file() {
+        return Err(usage(
+            "there is no receipt.pub beside the receipt",
+            "name the public key by --key",
+        ));
+    }
     let public = PublicKey::read_file(key.unwrap_or(&beside))?;
     let receipt = receipt::verify(&envelope, &public, Options { allow_embedded })?;
     if let Some(tree) = tree {

@@ -246,14 +246,18 @@ impl Transfer {
                 Ok(0)
             }
             Self::History { code } => {
-                let events = on.history(&code, -1, None)?;
-                events.iter().for_each(|e| event(show, e));
-                Ok(0)
+                let mut after = -1;
+                loop {
+                    let events = on.history(&code, after, None)?;
+                    let Some(last) = events.last() else { return Ok(0) };
+                    after = last["position"].as_i64().unwrap_or(i64::MAX);
+                    events.iter().for_each(|e| event(show, e));
+                }
             }
             Self::Watch { code } => {
                 let shown = on.settle(&code, -1, |e| event(show, e))?;
                 show.line(format!("{} is {}", code, text(&shown["state"])));
-                Ok(0)
+                Ok(outcome(&shown))
             }
             _ => Ok(0),
         }
@@ -314,19 +318,27 @@ fn brief(show: &Show, transfer: &Value) -> Outcome {
     if let Some(hint) = transfer["failure"]["hint"].as_str() {
         show.line(format!("  hint: {hint}"));
     }
-    Ok(match state {
+    Ok(outcome(transfer))
+}
+
+/// What a transfer's state means to a script.
+fn outcome(transfer: &Value) -> u8 {
+    match text(&transfer["state"]) {
         "infected" => 1,
         "undecided" => 6,
-        state if state.ends_with("_failed") => 5,
+        state if state.ends_with("_failed") => {
+            let kind = serde_json::from_value(transfer["failure"]["kind"].clone());
+            kind.map_or(5, |kind: databridge_core::ErrorKind| kind.exit_code())
+        }
         _ => 0,
-    })
+    }
 }
 
 fn list(show: &Show, transfers: &Value) -> Outcome {
     show.document(transfers);
     for t in transfers.as_array().into_iter().flatten() {
         show.line(format!(
-            "{:<10} {:<21} {:>9}  {:<12} {:.24}",
+            "{:<10} {:<21} {:>9}  {:<12.12} {:.22}",
             text(&t["code"]),
             text(&t["state"]),
             size(t["total_bytes"].as_u64().unwrap_or(0)),

@@ -14,13 +14,16 @@ pub struct Show {
 }
 
 impl Show {
-    /// Bytes as they are. Who closes the pipe has seen enough.
+    /// Bytes as they are. Who closes the pipe has seen enough: the verdict stands.
+    /// Output that is lost for another reason is a failure.
     pub fn raw(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush())
-            && error.kind() == ErrorKind::BrokenPipe
-        {
-            std::process::exit(0);
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("error: standard output cannot be written: {error}");
+                std::process::exit(5);
+            }
+            _ => {}
         }
     }
 

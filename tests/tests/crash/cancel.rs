@@ -42,6 +42,8 @@ fn cancel(reached: &str, struck: &[&str]) -> Life<Starts> {
         false => delivery::check_cancelled(&mut life),
     }
     assert!(life.accident.0.is_empty(), "{reached}: not every trap of {struck:?} sprang");
+    // The daemon still keeps checkpoints in it.
+    life.stop();
     std::fs::remove_dir_all(&folder).unwrap();
     life
 }

@@ -184,7 +184,10 @@ impl Service {
         monitor: &dyn Monitor,
     ) -> Result<Vec<Upload>, AnyError> {
         let io = |e| Error::Io { path: source.display().to_string(), source: e };
-        let meta = std::fs::symlink_metadata(source).map_err(io)?;
+        let meta = std::fs::symlink_metadata(source).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::NoSource { path: source.display().to_string() },
+            _ => io(e),
+        })?;
         if !meta.is_dir() {
             let (root, name) = walk::single(source)?;
             return Ok(vec![Upload::File(self.receive_file(
@@ -302,6 +305,9 @@ impl Service {
     }
 
     fn move_in(&self, t: &Transfer, uploads: &[Upload]) -> Result<(), AnyError> {
+        if !uploads.iter().any(|upload| matches!(upload, Upload::File(_))) {
+            return Ok(());
+        }
         let from = self.places.uploads();
         let to = self.places.incoming(&t.code, t.revision);
         private_dir(&to)?;

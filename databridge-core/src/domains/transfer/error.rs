@@ -89,6 +89,12 @@ pub enum Error {
         /// Where.
         path: String,
     },
+    /// There is nothing to add at that path.
+    #[error("there is no {path}")]
+    NoSource {
+        /// As it was given.
+        path: String,
+    },
     /// A file could not be read or written.
     #[error("{path} could not be read or written")]
     Io {
@@ -118,9 +124,11 @@ fn list(files: &[String]) -> String {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) | Self::NoFile { .. } | Self::NoChain(_) | Self::NoReceipt { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::NotFound(_)
+            | Self::NoFile { .. }
+            | Self::NoSource { .. }
+            | Self::NoChain(_)
+            | Self::NoReceipt { .. } => ErrorKind::NotFound,
             Self::BadField { .. } | Self::NoReason { .. } | Self::Collision { .. } => {
                 ErrorKind::Invalid
             }
@@ -146,6 +154,7 @@ impl Fault for Error {
             Self::NoReceipt { .. } => "transfer.no_receipt",
             Self::ScanTrouble { .. } => "transfer.scan_trouble",
             Self::ProofExists { .. } => "transfer.proof_exists",
+            Self::NoSource { .. } => "transfer.no_source",
             Self::Io { .. } => "transfer.io",
             Self::Stopped => "transfer.stopped",
             Self::Db(error) => error.code(),
@@ -155,6 +164,7 @@ impl Fault for Error {
         Some(match self {
             Self::NotFound(_) => "`databridge transfer list` shows what there is".into(),
             Self::NoFile { .. } => "`databridge transfer show` lists its files".into(),
+            Self::NoSource { .. } => "name a file or a folder that this process can read".into(),
             Self::NoReason { .. } => "say why: it is kept and shown".into(),
             Self::Collision { .. } => "rename one of them".into(),
             Self::SeparationOfDuties { .. } => "somebody else has to decide".into(),

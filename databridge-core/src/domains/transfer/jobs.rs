@@ -57,7 +57,8 @@ impl Handler for Service {
                 && self.step(&mut unit, &mut t, Action::Fail).await.is_ok()
             {
                 let failure = json!({
-                    "code": error.code(), "message": error.chain(), "hint": error.hint(),
+                    "code": error.code(), "kind": error.kind(), "message": error.chain(),
+                    "hint": error.hint(),
                 });
                 t.failure = Some(failure.clone());
                 self.save(&mut unit, &mut t, "transfer.step_failed", failure).await?;
