@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use crate::process::{Daemon, PATIENCE, find_program, free_port, give_away, unprivileged};
 
 const ADVICE: &str = "on Debian `apt-get install clamav-daemon`";
-const CONFIG: &str = include_str!("../testdata/clamd/clamd.conf");
+const CONFIG: &str = include_str!("../../testdata/clamd/clamd.conf");
 const SIGNATURES: [(&str, &str); 3] = [
-    ("databridge.hdb", include_str!("../testdata/clamd/databridge.hdb")),
-    ("databridge.ldb", include_str!("../testdata/clamd/databridge.ldb")),
-    ("databridge.ndb", include_str!("../testdata/clamd/databridge.ndb")),
+    ("databridge.hdb", include_str!("../../testdata/clamd/db/databridge.hdb")),
+    ("databridge.ldb", include_str!("../../testdata/clamd/db/databridge.ldb")),
+    ("databridge.ndb", include_str!("../../testdata/clamd/db/databridge.ndb")),
 ];
 
 /// A scanner on a Unix socket and a loopback port; it ends with this value.
@@ -27,7 +27,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one with the limits of `tests/testdata/clamd/clamd.conf`.
+    /// Starts one with the limits of `testdata/clamd/clamd.conf`.
     pub fn start() -> Self {
         Self::start_with("")
     }
