@@ -18,7 +18,7 @@ test: tools
 
 # As `test`, with two hundred kills, huge trees and every seed.
 test-long: tools
-	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 tests/run.sh
+	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_POWER_RUNS=100 tests/run.sh
 
 # Format, lints, licences: what needs no server.
 check:
