@@ -11,6 +11,7 @@ use databridge_core::Error;
 use databridge_core::app::call::Code;
 use databridge_core::app::{App, Call};
 use databridge_core::control::ctx::Ctx;
+use databridge_core::domains::transfer::state::State;
 use databridge_core::media::monitor::Monitor;
 use databridge_core::remote::Remote;
 use serde_json::Value;
@@ -24,10 +25,6 @@ use crate::config;
 
 /// Longer than any transfer takes.
 const EVER: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// States in which DataBridge itself is at work.
-const MOVING: &[&str] =
-    &["submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"];
 
 /// What answers calls.
 pub enum Backend {
@@ -105,7 +102,7 @@ impl Backend {
         let mut seen = after;
         loop {
             let shown = self.call(Call::TransferShow(Code { code: code.to_owned() }))?;
-            let moving = MOVING.contains(&text(&shown["state"]));
+            let moving = !State::shown_rests(text(&shown["state"]));
             let events = self.history(code, seen, moving.then_some(5))?;
             for event in &events {
                 seen = event["position"].as_i64().unwrap_or(seen);

@@ -8,6 +8,7 @@ use databridge_core::app::call::{Code, Decision};
 use databridge_core::app::{App, Call, Config};
 use databridge_core::control::identity::NewUser;
 use databridge_core::domains::transfer::Create;
+use databridge_core::domains::transfer::state::State;
 use databridge_core::remote::Remote;
 use serde_json::Value;
 
@@ -71,12 +72,10 @@ impl Team {
 
     /// Prints what happened until the transfer waits for a person; answers its state.
     fn follow(&mut self) -> Result<String, Error> {
-        const MOVING: &[&str] =
-            &["submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"];
         loop {
             let state = self.call("data", &Call::TransferShow(self.code()))?;
             let state = state["state"].as_str().unwrap_or_default().to_owned();
-            let resting = !MOVING.contains(&state.as_str());
+            let resting = State::shown_rests(&state);
             let history = Call::TransferHistory {
                 code: self.code.clone(),
                 after: Some(self.seen),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::service::{rests, view_of, visible};
+use super::service::{view_of, visible};
 use super::state::{MATRIX, Permission, State};
 use super::types::Transfer;
 use super::{
@@ -170,6 +170,6 @@ impl Service {
     pub async fn settled(&self, ctx: &Ctx, code: &str) -> Result<(bool, String), AnyError> {
         let mut tx = self.store.db().read().await?;
         let t = self.find(ctx, &mut tx, code).await?;
-        Ok((rests(t.state), t.state_name()))
+        Ok((t.state.rests(), t.state_name()))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
+use super::state::{Action, Guard, MACHINE, MATRIX, Permission, work};
 use super::types::{Transfer, TransferView};
 use super::{Error, Places, sql};
 use crate::base::error::Error as AnyError;
@@ -256,17 +256,4 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         updated_at: t.updated_at,
         delivered_at: t.delivered_at,
     }
-}
-
-/// States in which nothing moves unless a person or nobody moves it.
-pub(super) fn rests(state: State) -> bool {
-    !matches!(
-        state,
-        State::Submitting
-            | State::Scanning
-            | State::Preparing
-            | State::Transferring
-            | State::Verifying
-            | State::Cancelling
-    )
 }

@@ -2,7 +2,7 @@
 
 use crate::control::ctx::Matrix;
 use crate::symbols;
-use crate::workflow::{Machine, Transition};
+use crate::workflow::{Machine, Symbol, Transition};
 
 symbols! {
     /// Where a transfer stands.
@@ -51,6 +51,26 @@ symbols! {
         CancelFailed = "cancel_failed",
         /// Withdrawn for good.
         Cancelled = "cancelled",
+    }
+}
+
+impl State {
+    /// Whether nothing moves unless a person or nobody moves it.
+    pub const fn rests(self) -> bool {
+        !matches!(
+            self,
+            Self::Submitting
+                | Self::Scanning
+                | Self::Preparing
+                | Self::Transferring
+                | Self::Verifying
+                | Self::Cancelling
+        )
+    }
+
+    /// As [`State::rests`], of a state as it is shown; a review's stage rests.
+    pub fn shown_rests(shown: &str) -> bool {
+        Self::parse(shown).is_none_or(Self::rests)
     }
 }
 
