@@ -45,7 +45,8 @@ mod enabled {
         if let Some(path) = std::env::var_os("DATABRIDGE_STEP_LOG")
             && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
         {
-            let _ = writeln!(file, "{name}");
+            // In one write: two threads that reach their steps at once append whole lines.
+            let _ = file.write_all(format!("{name}\n").as_bytes());
         }
         if let Some(trap) = trap()
             && trap.name == name
