@@ -7,9 +7,7 @@ use crate::media::monitor::{Monitor, Progress};
 use crate::media::throttle::Throttle;
 
 use super::error::Error;
-
-/// How many files are handled at a time unless the caller says.
-const JOBS_DEFAULT_MAX: usize = 8;
+use super::lanes::Lanes;
 
 /// Passes progress on, and tells every worker to stop once one has failed.
 struct Watch<'a> {
@@ -27,22 +25,24 @@ impl Monitor for Watch<'_> {
     fn throttle(&self) -> Option<&Throttle> {
         self.monitor.throttle()
     }
+    fn held(&self) -> bool {
+        self.monitor.held()
+    }
 }
 
-/// Does `work` on each item by up to `jobs` threads, each with its own scratch
+/// Does `work` on each item by as many threads as the device has lanes, each with its own scratch
 /// value from `scratch`.
 ///
 /// # Errors
 /// The first failure in time; what was under way is stopped through its monitor.
 pub fn each<T: Sync, S>(
-    jobs: Option<usize>,
+    lanes: &Lanes,
     items: &[T],
     monitor: &dyn Monitor,
     scratch: impl Fn() -> S + Sync,
     work: impl Fn(&T, &mut S, &dyn Monitor) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.unwrap_or_else(|| cores.min(JOBS_DEFAULT_MAX)).clamp(1, items.len().max(1));
+    let jobs = lanes.width().clamp(1, items.len().max(1));
     let watch = Watch { monitor, stop: AtomicBool::new(false) };
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
@@ -53,7 +53,7 @@ pub fn each<T: Sync, S>(
             let done = if monitor.cancelled() {
                 Err(Error::Cancelled)
             } else {
-                work(item, &mut own, &watch)
+                lanes.enter(&watch).and_then(|lane| work(item, &mut own, &lane))
             };
             if let Err(error) = done {
                 let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,8 +79,9 @@ mod tests {
     fn each_item_once_and_the_first_failure_wins() {
         let seen = AtomicUsize::new(0);
         let items: Vec<usize> = (0..100).collect();
+        let lanes = Lanes::of(std::io::stdin(), Some(4));
         let all = each(
-            Some(4),
+            &lanes,
             &items,
             &(),
             || (),
@@ -93,7 +94,7 @@ mod tests {
         assert_eq!(seen.into_inner(), 100);
 
         let failed = each(
-            Some(4),
+            &lanes,
             &items,
             &(),
             || (),

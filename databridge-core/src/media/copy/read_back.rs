@@ -17,6 +17,7 @@ use crate::media::storage::RelPath;
 
 use super::error::{Discrepancy, Error};
 use super::journal::{Mark, Verified};
+use super::lanes::Lanes;
 use super::medium::{Medium, Worth};
 use super::names::Kind;
 use super::pool;
@@ -89,7 +90,8 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
         watch.on(Progress::File(file.path.as_str()));
         Ok(())
     };
-    pool::each(session.plan.policy.jobs, &files, monitor, Buffer::new, work)?;
+    let lanes = Lanes::of(session.site.parent(), session.plan.policy.jobs);
+    pool::each(&lanes, &files, monitor, Buffer::new, work)?;
     let damaged = damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = damaged.iter().min() {
         let error = Error::ReadBackMismatch { path: first.to_string(), others: damaged.len() - 1 };

@@ -14,9 +14,11 @@ use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::Plan;
+use super::attributes::{self, Lost};
 use super::error::Error;
 use super::file::{Copier, Flush};
 use super::journal::Mark;
+use super::lanes::Lanes;
 use super::listing::{Expected, Listing};
 use super::medium::Medium;
 use super::names::Kind;
@@ -30,7 +32,7 @@ use super::site::Standing;
 const FLUSH_SINGLY_MAX: usize = 32;
 
 /// What a transfer did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Transferred {
     /// Files written.
     pub files: u64,
@@ -40,6 +42,8 @@ pub struct Transferred {
     pub kept_files: u64,
     /// Their bytes.
     pub kept_bytes: u64,
+    /// Attributes of what was written now that the destination did not take.
+    pub lost_attributes: Lost,
     /// How long it took, flushing included.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
@@ -88,6 +92,7 @@ pub fn transfer(plan: &Plan, monitor: &dyn Monitor) -> Result<Transferred, Error
         bytes: total(&missing),
         kept_files: kept.len() as u64,
         kept_bytes: total(&kept),
+        lost_attributes: session.losses.told(),
         took: start.elapsed(),
     })
 }
@@ -156,7 +161,7 @@ fn make_dirs(session: &Session<'_>) -> Result<(), Error> {
 
 /// Copies the missing files, several at a time.
 fn write(session: &Session<'_>, missing: &[&Entry], monitor: &dyn Monitor) -> Result<(), Error> {
-    let policy = session.plan.policy;
+    let policy = &session.plan.policy;
     let pace = Pace::new(policy.limit_bytes_per_second);
     let flush =
         if Medium::of(session.site.parent()).flushes_whole() { Flush::Large } else { Flush::Each };
@@ -173,7 +178,8 @@ fn write(session: &Session<'_>, missing: &[&Entry], monitor: &dyn Monitor) -> Re
         watch.on(Progress::File(path.as_str()));
         Ok(())
     };
-    pool::each(policy.jobs, missing, monitor, Vec::new, work)
+    let lanes = Lanes::of(session.site.parent(), policy.jobs);
+    pool::each(&lanes, missing, monitor, Vec::new, work)
 }
 
 /// Gives the folders their mode and brings everything to the device.
@@ -181,10 +187,7 @@ fn flush(session: &Session<'_>, kept: &[&Entry], missing: &[&Entry]) -> Result<(
     let site = &session.site;
     let root = site.own(Kind::Partial);
     let dirs = Expected::of(&session.plan.manifest).dirs;
-    let mode = session.plan.policy.dir_mode | 0o500;
-    for dir in dirs.iter().rev() {
-        session.set_mode(&root.join(dir), mode)?;
-    }
+    attributes::settle_dirs(session)?;
     if Medium::of(site.parent()).flushes_whole()
         && kept.len() + missing.len() + dirs.len() > FLUSH_SINGLY_MAX
     {
