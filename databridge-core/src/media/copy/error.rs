@@ -261,6 +261,7 @@ impl Error {
                 | Errno::HOSTDOWN
                 | Errno::NODEV
                 | Errno::NXIO
+                | Errno::CONNABORTED
                 | Errno::TIMEDOUT,
             ) => Self::StaleMount { path, source },
             _ => Self::Io { path, source },
@@ -304,9 +305,6 @@ impl Fault for Error {
             Self::InvalidDestination { .. } | Self::InsideSource { .. } | Self::Policy { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Owner { .. } | Self::Unreadable { .. } | Self::Attribute { .. } => {
-                ErrorKind::Forbidden
-            }
             Self::SourceMissing { .. } => ErrorKind::NotFound,
             Self::SourceChanged { .. }
             | Self::SourceDiffers { .. }
@@ -316,6 +314,9 @@ impl Fault for Error {
             Self::NoSpace { .. }
             | Self::ReadOnly { .. }
             | Self::Permission { .. }
+            | Self::Owner { .. }
+            | Self::Unreadable { .. }
+            | Self::Attribute { .. }
             | Self::StaleMount { .. }
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
