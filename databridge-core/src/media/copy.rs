@@ -70,7 +70,6 @@ mod error;
 mod file;
 mod journal;
 mod listing;
-mod medium;
 mod names;
 mod pace;
 mod pool;
@@ -89,9 +88,9 @@ use uuid::Uuid;
 
 use super::manifest::Manifest;
 
+pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
 pub use error::{Discrepancy, Error};
-pub use medium::Worth;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
 pub use read_back::{ReadBack, verify};
