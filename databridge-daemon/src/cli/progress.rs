@@ -29,6 +29,11 @@ impl Terminal {
         Self { bar, cancel: on_interrupt() }
     }
 
+    /// Writes something else to the terminal in between.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Raised by Ctrl-C.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
@@ -49,6 +54,9 @@ impl Monitor for Terminal {
             Progress::File(name) => self.bar.set_message(name.to_owned()),
             _ => {}
         }
+    }
+    fn wants_total(&self) -> bool {
+        !self.bar.is_hidden()
     }
     fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()
