@@ -66,6 +66,7 @@
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].
 
 mod abort;
+mod attributes;
 mod error;
 mod file;
 mod journal;

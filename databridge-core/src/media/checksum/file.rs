@@ -244,6 +244,7 @@ mod tests {
                     Progress::Total { files, bytes } => (sum.0, sum.1) = (files, bytes),
                     Progress::Bytes(count) => sum.2 += count,
                     Progress::File(_) => sum.3 += 1,
+                    _ => {}
                 }
             }
         }

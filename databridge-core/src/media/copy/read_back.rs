@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
 use crate::media::manifest::Entry;
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::{Aligned, DeviceFile, Medium, RelPath, Worth};
 
 use super::error::{Discrepancy, Error};
@@ -70,6 +70,7 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     }
     let files: Vec<_> = session.plan.manifest.entries().iter().filter_map(Content::of).collect();
     let bytes = files.iter().map(|file| file.size_bytes).sum();
+    monitor.on(Progress::Phase(Phase::ReadBack));
     monitor.on(Progress::Total { files: files.len() as u64, bytes });
     let medium = Medium::of(session.site.parent());
     let worth = Mutex::new(medium.worth(true));

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::base::steps;
 use crate::media::manifest::Entry;
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::Plan;
 use super::error::Error;
@@ -67,13 +67,14 @@ pub fn transfer(plan: &Plan, monitor: &dyn Monitor) -> Result<Transferred, Error
     let total = |entries: &[&Entry]| entries.iter().map(|entry| size_of(entry)).sum::<u64>();
     let files: Vec<&Entry> =
         plan.manifest.entries().iter().filter(|e| matches!(e, Entry::File { .. })).collect();
+    monitor.on(Progress::Phase(Phase::Copy));
     monitor.on(Progress::Total { files: files.len() as u64, bytes: total(&files) });
     let (kept, missing) = match session.standing {
         Standing::Published => (files, Vec::new()),
         Standing::Partial => clean(&session, files)?,
     };
     for entry in &kept {
-        monitor.on(Progress::Bytes(size_of(entry)));
+        monitor.on(Progress::Kept(size_of(entry)));
         monitor.on(Progress::File(entry.path().as_str()));
     }
     if session.standing == Standing::Partial {
