@@ -73,7 +73,6 @@ mod file;
 mod journal;
 mod lanes;
 mod listing;
-mod medium;
 mod names;
 mod pace;
 mod policy;
@@ -93,11 +92,11 @@ use uuid::Uuid;
 
 use super::manifest::Manifest;
 
+pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
 pub use access::Reader;
 pub use attributes::Lost;
 pub use error::{Discrepancy, Error};
-pub use medium::Worth;
 pub use policy::{
     Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
 };

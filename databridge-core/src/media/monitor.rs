@@ -50,6 +50,11 @@ pub enum Phase {
 pub trait Monitor: Sync {
     /// Something was done.
     fn on(&self, _progress: Progress<'_>) {}
+    /// Whether [`Progress::Total`] is worth a look at every file before the first is
+    /// read. Who says no may be told no total.
+    fn wants_total(&self) -> bool {
+        true
+    }
     /// Asked at least every few megabytes; `true` ends the operation with its
     /// module's `Cancelled` error. An answer may be long in coming: an operation
     /// that is held waits for it (see [`Gate`]), with all that it has open.
@@ -69,9 +74,16 @@ pub trait Monitor: Sync {
 }
 
 /// Nobody listens and nobody stops.
-impl Monitor for () {}
+impl Monitor for () {
+    fn wants_total(&self) -> bool {
+        false
+    }
+}
 
 impl Monitor for Cancel {
+    fn wants_total(&self) -> bool {
+        false
+    }
     fn cancelled(&self) -> bool {
         self.is_cancelled()
     }

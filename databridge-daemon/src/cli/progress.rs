@@ -50,6 +50,11 @@ impl Terminal {
         self
     }
 
+    /// Writes something else to the terminal in between.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Raised by Ctrl-C.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
@@ -118,6 +123,9 @@ impl Monitor for Terminal {
     fn on(&self, progress: Progress<'_>) {
         self.meter.on(progress);
         self.draw();
+    }
+    fn wants_total(&self) -> bool {
+        !self.bar.is_hidden()
     }
     fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()

@@ -20,12 +20,12 @@ use super::file::{Copier, Flush};
 use super::journal::Mark;
 use super::lanes::Lanes;
 use super::listing::{Expected, Listing};
-use super::medium::Medium;
 use super::names::Kind;
 use super::pace::Pace;
 use super::pool;
 use super::session::Session;
 use super::site::Standing;
+use crate::media::storage::Medium;
 
 /// Up to this many files and folders are flushed one by one; more by one
 /// `syncfs(2)`, which also waits for everybody else's writes.
