@@ -66,6 +66,8 @@
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].
 
 mod abort;
+mod aligned;
+mod device;
 mod error;
 mod file;
 mod journal;
@@ -79,7 +81,11 @@ mod publish;
 mod read_back;
 mod session;
 mod site;
+mod source;
 mod standalone;
+mod stream;
+mod survey;
+mod target;
 mod transfer;
 
 use std::path::PathBuf;
@@ -94,8 +100,8 @@ pub use error::{Discrepancy, Error};
 pub use medium::Worth;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
-pub use read_back::{ReadBack, verify};
-pub use standalone::{CopiedFile, Options, Report, tree};
+pub use read_back::{ReadBack, Worths, verify};
+pub use standalone::{CopiedFile, Options, Rates, Report, tree};
 pub use transfer::{Transferred, transfer};
 
 /// What is copied where, by whom and how.

@@ -53,7 +53,7 @@ impl Copy {
                 ..copy::Policy::default()
             },
             resume: self.resume || !self.no_resume,
-            manifest: None,
+            ..copy::Options::default()
         };
         let terminal = Terminal::new();
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
