@@ -17,6 +17,10 @@ if [ "${1:-test}" = test ]; then
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux
+  need rsync rsync
+  need mkfs.ext4 e2fsprogs
+  need mkfs.xfs xfsprogs
+  need mkfs.btrfs btrfs-progs
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then

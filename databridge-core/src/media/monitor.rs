@@ -61,6 +61,11 @@ pub trait Monitor: Sync {
     fn cancelled(&self) -> bool {
         false
     }
+    /// Whether an answer to [`Monitor::cancelled`] would be waited for: who has
+    /// something that others need lets go of it meanwhile.
+    fn held(&self) -> bool {
+        false
+    }
     /// What a copy shares with the others of its host: it waits for its turn there
     /// too.
     fn throttle(&self) -> Option<&Throttle> {

@@ -45,8 +45,9 @@ impl Terminal {
     }
 
     /// The same, sharing a limit with other programs.
-    pub fn sharing(self, throttle: Option<Throttle>) -> Self {
-        Self { throttle, ..self }
+    pub fn sharing(mut self, throttle: Option<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
     }
 
     /// Writes something else to the terminal in between.
@@ -57,6 +58,16 @@ impl Terminal {
     /// Raised by Ctrl-C.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+
+    /// Shows a line about work that is done elsewhere, or takes it away.
+    pub fn say(&self, line: Option<String>) {
+        self.bar.set_style(ProgressStyle::default_spinner());
+        match line {
+            Some(line) => self.bar.set_message(line),
+            None => self.bar.set_message(""),
+        }
+        self.bar.tick();
     }
 
     fn draw(&self) {

@@ -34,6 +34,10 @@ impl Handler for Service {
         KINDS
     }
 
+    fn bulk(&self) -> &'static [&'static str] {
+        &[work::COPY, work::VERIFY]
+    }
+
     fn passes(&self, kind: &str) -> &'static [Phase] {
         match kind {
             // One delivery in two jobs: its end is told over both.
