@@ -79,7 +79,7 @@ pub fn verified_copy<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, OsString)> {
     let (report, path) = work::run(py, progress, move |watch| {
         let policy = Policy { limit_bytes_per_second, jobs, ..Policy::default() };
-        let options = Options { policy, resume, manifest: None };
+        let options = Options { policy, resume, manifest: None, ..Options::default() };
         let report = copy::tree(&source, &destination, &options, watch)?;
         let value = json!({
             "shape": report.shape, "manifest_digest": report.manifest_digest,

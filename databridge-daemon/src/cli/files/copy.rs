@@ -54,7 +54,7 @@ impl Copy {
                 ..copy::Policy::default()
             },
             resume: self.resume || !self.no_resume,
-            manifest: None,
+            ..copy::Options::default()
         };
         let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack]);
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
