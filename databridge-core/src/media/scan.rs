@@ -42,7 +42,7 @@ pub use self::engines::Engines;
 pub use self::error::Error;
 pub use self::memory::{Memory, Recalled, Source};
 pub use self::quarantine::{Evidence, Quarantined, quarantine, release};
-pub use self::report::{Counts, Report};
+pub use self::report::{Counts, Report, Standing};
 #[cfg(feature = "yara")]
 pub use self::rules::Rules;
 pub use self::scanner::{HEAD_BYTES, Look, Opened, Scanner, Subject};

@@ -3,7 +3,7 @@
 use super::tree::Begun;
 use super::{
     Content, Engine, EngineInfo, Error, Finding, Opened, Policy, Reason, Scanner, Settings,
-    Subject, Verdict,
+    Standing, Subject, Verdict,
 };
 use crate::base::clock::Timestamp;
 use crate::media::checksum::Sha256;
@@ -51,6 +51,20 @@ impl Engines {
     /// [`Error::EngineGone`].
     pub fn info(&self) -> Result<Vec<EngineInfo>, Error> {
         self.scanners.iter().map(|scanner| scanner.info()).collect()
+    }
+
+    /// The same with the age of their signatures, for people and monitoring.
+    ///
+    /// # Errors
+    /// [`Error::EngineGone`].
+    pub fn standing(&self) -> Result<Vec<Standing>, Error> {
+        let bench = self.bench()?;
+        let standing = |engine: &EngineInfo| Standing {
+            signature_age_seconds: engine.signature_date.map(|at| bench.now.since(at).as_secs()),
+            is_fresh: !engine.antivirus || !bench.is_stale(engine),
+            engine: engine.clone(),
+        };
+        Ok(bench.engines.iter().map(standing).collect())
     }
 
     pub(super) fn bench(&self) -> Result<Bench, Error> {

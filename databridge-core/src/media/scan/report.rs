@@ -153,3 +153,14 @@ impl Report {
         }
     }
 }
+
+/// One engine as a monitoring system sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who it is and what it knows.
+    pub engine: EngineInfo,
+    /// How old its signatures are; `None` where it does not say.
+    pub signature_age_seconds: Option<u64>,
+    /// Whether the policy believes it when it finds nothing.
+    pub is_fresh: bool,
+}
