@@ -26,7 +26,7 @@ use std::path::Path;
 
 #[cfg(feature = "clamav")]
 pub use self::clamd::Client as ClamdClient;
-pub use self::content::Content;
+pub use self::content::{Content, Policy as ContentPolicy};
 pub use self::engines::Engines;
 pub use self::error::Error;
 pub use self::quarantine::{Evidence, Quarantined, quarantine, release};
@@ -36,7 +36,7 @@ pub use self::rules::Rules;
 pub use self::scanner::{HEAD_BYTES, Scanner, Subject};
 pub use self::settings::{Clamd, ClamdAddress, Engine, Policy, Settings};
 pub use self::tree::Files;
-pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Verdict};
+pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Said, Verdict};
 use super::monitor::Monitor;
 
 /// Scans files below `root`, in parallel, by engines opened for this one scan;

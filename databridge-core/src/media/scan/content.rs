@@ -1,13 +1,22 @@
 //! Content policy: what a file is, against what its name says, and whether such
 //! a thing may pass at all.
 
-use super::{EngineInfo, Error, Reason, Scanner, Subject, Verdict};
+mod policy;
+
+pub use self::policy::Policy;
+use super::{EngineInfo, Error, Reason, Scanner, Settings, Subject, Verdict};
 
 /// The content checks as an engine. It is no antivirus.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Content {
-    /// Programs and scripts may pass.
-    pub allow_executables: bool,
+    allow_executables: bool,
+}
+
+impl Content {
+    /// The checks that `settings` ask for.
+    pub fn new(settings: &Settings) -> Self {
+        Self { allow_executables: settings.policy.allow_executables }
+    }
 }
 
 /// Counts up when a check is added, so that reports tell which were made.

@@ -1,7 +1,7 @@
 //! The engines of one configuration, and what their words add up to.
 
 use super::{
-    Content, Engine, EngineInfo, Error, Finding, Policy, Reason, Scanner, Settings, Subject,
+    Content, Engine, EngineInfo, Error, Finding, Policy, Reason, Said, Scanner, Settings, Subject,
     Verdict,
 };
 use crate::base::clock::Timestamp;
@@ -30,8 +30,7 @@ impl Engines {
     /// [`Error::EngineGone`] where clamd is asked for and does not answer,
     /// [`Error::NotBuilt`] and [`Error::Rules`].
     pub fn open(settings: &Settings) -> Result<Self, Error> {
-        let mut scanners: Vec<Box<dyn Scanner>> =
-            vec![Box::new(Content { allow_executables: settings.policy.allow_executables })];
+        let mut scanners: Vec<Box<dyn Scanner>> = vec![Box::new(Content::new(settings))];
         scanners.extend(rules(settings)?);
         scanners.extend(antivirus(settings)?);
         Ok(Self::with(settings, scanners))
@@ -51,9 +50,10 @@ impl Engines {
     }
 
     pub(super) fn bench(&self) -> Result<Bench, Error> {
+        let waived = self.settings.content.waive.clone();
         Ok(Bench {
             engines: self.info()?,
-            policy: self.settings.policy.clone(),
+            policy: Policy { waived, ..self.settings.policy.clone() },
             now: Timestamp::now(),
         })
     }
@@ -63,11 +63,15 @@ impl Engines {
         let looks = self.scanners.iter().zip(&bench.engines);
         looks
             .flat_map(|(scanner, info)| {
-                let mut said = scanner.scan(subject);
+                let mut said = scanner.explain(subject);
                 if said.is_empty() {
-                    said.push(Verdict::error("the engine said nothing"));
+                    said.push(Verdict::error("the engine said nothing").into());
                 }
-                said.into_iter().map(|verdict| Finding { engine: info.name.clone(), verdict })
+                said.into_iter().map(|Said { verdict, why }| Finding {
+                    engine: info.name.clone(),
+                    verdict,
+                    why,
+                })
             })
             .collect()
     }
@@ -140,10 +144,11 @@ impl Bench {
             true => Verdict::Clean,
             false => Verdict::not_scanned(Reason::NoAntivirus),
         };
-        let said = self
-            .engines
-            .iter()
-            .map(|engine| Finding { engine: engine.name.clone(), verdict: silent(engine) });
+        let said = self.engines.iter().map(|engine| Finding {
+            engine: engine.name.clone(),
+            verdict: silent(engine),
+            why: None,
+        });
         self.conclude(&said.collect::<Vec<_>>()).0
     }
 
@@ -210,7 +215,11 @@ mod tests {
             Bench { engines: engines.into(), policy: policy.clone(), now: Timestamp::now() };
         let findings: Vec<_> = said
             .iter()
-            .map(|(engine, verdict)| Finding { engine: (*engine).into(), verdict: verdict.clone() })
+            .map(|(engine, verdict)| Finding {
+                engine: (*engine).into(),
+                verdict: verdict.clone(),
+                why: None,
+            })
             .collect();
         bench.conclude(&findings).0
     }

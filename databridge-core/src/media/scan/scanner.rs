@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use super::{EngineInfo, Error, Verdict};
+use super::{EngineInfo, Error, Said, Verdict};
 use crate::media::storage::RelPath;
 
 /// A file as engines see it: open, with what one read of it has brought up.
@@ -49,4 +49,9 @@ pub trait Scanner: Send + Sync {
     /// closed: trouble is a [`Verdict::Error`] or [`Verdict::NotScanned`], and
     /// an engine that is no antivirus never says [`Verdict::Clean`].
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict>;
+
+    /// The same with the reasons, of an engine that has any to give.
+    fn explain(&self, subject: &Subject<'_>) -> Vec<Said> {
+        self.scan(subject).into_iter().map(Said::from).collect()
+    }
 }

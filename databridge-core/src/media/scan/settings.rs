@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{ContentPolicy, Error};
 
 /// Which engines look, where they are, and what their word is worth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub rules_whole_bytes: u64,
     /// What the engines' word is worth.
     pub policy: Policy,
+    /// What files may be.
+    pub content: ContentPolicy,
     /// How long one engine may take over one file.
     pub file_timeout_seconds: u64,
     /// Files looked at in parallel; 0 is one for each core, 8 at most.
@@ -39,6 +41,7 @@ impl Default for Settings {
             rules_dir: None,
             rules_whole_bytes: 64 << 20,
             policy: Policy::default(),
+            content: ContentPolicy::default(),
             file_timeout_seconds: 300,
             threads: 0,
         }
@@ -49,6 +52,17 @@ impl Settings {
     /// How long one engine may take over one file.
     pub const fn file_timeout(&self) -> Duration {
         Duration::from_secs(self.file_timeout_seconds)
+    }
+
+    /// These settings for what belongs to a project and a category: the rules of
+    /// [`ContentPolicy`] that name them are applied.
+    #[must_use]
+    pub fn within(&self, project: &str, category: &str) -> Self {
+        let mut settings = self.clone();
+        if let Some(allow) = settings.content.narrow(project, category) {
+            settings.policy.allow_executables = allow;
+        }
+        settings
     }
 }
 
@@ -98,6 +112,10 @@ pub struct Policy {
     pub signature_max_age_seconds: Option<u64>,
     /// Programs and scripts may pass.
     pub allow_executables: bool,
+    /// Rules whose findings count for nothing. A report has them from
+    /// [`ContentPolicy::waive`], whatever stands here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<String>,
 }
 
 impl Default for Policy {
@@ -106,6 +124,7 @@ impl Default for Policy {
             rules_suffice: false,
             signature_max_age_seconds: Some(7 * 24 * 3600),
             allow_executables: false,
+            waived: Vec::new(),
         }
     }
 }

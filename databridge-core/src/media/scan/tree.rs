@@ -192,7 +192,7 @@ impl Engines {
         let is_steady = Stat::of(file)?.is_unchanged_since(&read.stat);
         if !is_steady {
             let verdict = Verdict::error("the file was written to while it was scanned");
-            findings.push(Finding { engine: "content".into(), verdict });
+            findings.push(Finding { engine: "content".into(), verdict, why: None });
         }
         let (verdict, engine) = bench.conclude(&findings);
         let found = (read.stat.size_bytes, read.sha256);
@@ -267,7 +267,7 @@ fn unreadable(folder: &Folder, task: &Task<'_>, error: &dyn std::error::Error) -
         engine: "content".into(),
         size_bytes: None,
         sha256: None,
-        findings: vec![Finding { engine: "content".into(), verdict }],
+        findings: vec![Finding { engine: "content".into(), verdict, why: None }],
     };
     let change = task.expected.and_then(|_| change::instead(folder, task.path));
     Looked { file, change }

@@ -69,8 +69,9 @@ impl Job<'_> {
     async fn look(&self, t: &Transfer) -> Result<Report, AnyError> {
         let root = self.service.places.frozen(&t.code, t.revision);
         let manifest = self.manifest(t).await?;
-        let (policy, watch) = (self.service.policy.clone(), self.watch.clone());
-        off_thread(move || Ok(scan::tree(&root, Files::Manifest(&manifest), &policy.scan, &watch)?))
+        let settings = self.service.policy.scan.within(&t.project, &t.category);
+        let watch = self.watch.clone();
+        off_thread(move || Ok(scan::tree(&root, Files::Manifest(&manifest), &settings, &watch)?))
             .await
     }
 
