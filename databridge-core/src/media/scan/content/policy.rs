@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What files may be, `[scan.content]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Kinds (`exr`, `mov`) and families (`image`, `video`) that may pass; empty
@@ -22,19 +22,6 @@ pub struct Policy {
     /// What differs for a project or a category. All that match are applied, in
     /// their order; what a later one sets replaces what stood.
     pub rule: Vec<Rule>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            allow: Vec::new(),
-            refuse: Vec::new(),
-            waive: Vec::new(),
-            scene_scripts: false,
-            archives: Limits::default(),
-            rule: Vec::new(),
-        }
-    }
 }
 
 /// How far an archive is opened, with everything inside it.
