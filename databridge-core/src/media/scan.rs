@@ -26,7 +26,9 @@ use std::path::Path;
 
 #[cfg(feature = "clamav")]
 pub use self::clamd::Client as ClamdClient;
-pub use self::content::{Content, Policy as ContentPolicy};
+pub use self::content::{
+    Content, Limits as ArchiveLimits, Policy as ContentPolicy, Rule as ContentRule,
+};
 pub use self::engines::Engines;
 pub use self::error::Error;
 pub use self::quarantine::{Evidence, Quarantined, quarantine, release};

@@ -79,7 +79,7 @@ impl Engines {
 
 #[cfg(feature = "yara")]
 fn rules(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
-    Ok(Some(Box::new(super::Rules::compile(settings.rules_dir.as_deref())?)))
+    Ok(Some(Box::new(super::Rules::open(settings)?)))
 }
 
 #[cfg(not(feature = "yara"))]

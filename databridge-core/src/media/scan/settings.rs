@@ -20,9 +20,12 @@ pub struct Settings {
     /// A folder of the studio's own YARA rules (`*.yar`, `*.yara`), beside those
     /// that DataBridge ships.
     pub rules_dir: Option<PathBuf>,
-    /// Up to this size rules see a file whole; of a larger one they see its
-    /// beginning and its end, and that never counts as having read it.
+    /// Up to this size rules see a file whole, in memory.
     pub rules_whole_bytes: u64,
+    /// Up to this size they see all of a larger one, in windows that overlap; of
+    /// one beyond it they see the beginning and the end, and that never counts as
+    /// having read it.
+    pub rules_read_bytes: u64,
     /// What the engines' word is worth.
     pub policy: Policy,
     /// What files may be.
@@ -40,6 +43,7 @@ impl Default for Settings {
             clamd: None,
             rules_dir: None,
             rules_whole_bytes: 64 << 20,
+            rules_read_bytes: 1 << 30,
             policy: Policy::default(),
             content: ContentPolicy::default(),
             file_timeout_seconds: 300,

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::{Error, Verdict};
+use super::kinds;
+
 /// What files may be, `[scan.content]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,6 +68,30 @@ pub struct Rule {
 }
 
 impl Policy {
+    /// What a finding of `rule` comes to; `None` where it does not count.
+    pub(in super::super) fn verdict(&self, rule: &str) -> Option<Verdict> {
+        let names = |listed: &[String]| {
+            listed.iter().any(|name| match name.strip_suffix('*') {
+                Some(start) => rule.starts_with(start),
+                None => name == rule,
+            })
+        };
+        if names(&self.refuse) {
+            return Some(Verdict::Infected { name: rule.to_owned() });
+        }
+        (!names(&self.waive)).then(|| Verdict::Suspicious { rule: rule.to_owned() })
+    }
+
+    /// Whether every name in the allow-lists means something.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let more = self.rule.iter().filter_map(|rule| rule.allow.as_ref());
+        let mut names = std::iter::once(&self.allow).chain(more).flatten();
+        match names.find(|name| !kinds::is_known(name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::Setting { what: "allowed kind of file", text: name.clone() }),
+        }
+    }
+
     /// Applies the rules for a project and a category, and forgets all of them.
     /// Answers whether programs may pass, where a rule says so.
     pub(in super::super) fn narrow(&mut self, project: &str, category: &str) -> Option<bool> {
