@@ -4,7 +4,7 @@
 
 mod formats;
 mod policies;
-mod samples;
+pub(super) mod samples;
 
 use std::time::Duration;
 
