@@ -372,10 +372,14 @@ fn mend(shot: &Shot, place: Place, context: &str) {
         let again = Shot::new();
         copy_tree(&again.dir.path().join("source"), &source);
     }
-    if place == Place::Journal && !shot.hidden("journal").is_file() {
-        // A person takes it away, as the error named it.
-        let journal = shot.hidden("journal");
-        fs::remove_file(&journal).or_else(|_| fs::remove_dir(&journal)).unwrap();
+    let around = fs::read_dir(shot.destination().parent().unwrap()).unwrap();
+    for entry in around.map(Result::unwrap) {
+        // What cannot be a journal a person takes away, as the error named it.
+        let is_journal = entry.file_name().to_string_lossy().contains("databridge-journal");
+        if is_journal && !entry.file_type().unwrap().is_file() {
+            let path = entry.path();
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+        }
     }
     // What an earlier life wrote is read back: it may take one life to find what is
     // wrong with it, and the next to write it anew.

@@ -122,6 +122,10 @@ pub enum Call {
     OverrideApproval(Because),
     /// Starts the scan.
     Scan(Code),
+    /// How far the scan is, and what it came to.
+    ScanReport(Code),
+    /// The engines of the host that answers, and how old their signatures are.
+    ScanEngines {},
     /// Decides on what a scan left open.
     Decide {
         /// The transfer.
@@ -270,6 +274,8 @@ impl Call {
                 | Self::TransferFiles(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
+                | Self::ScanReport(_)
+                | Self::ScanEngines {}
                 | Self::ApprovalsWaiting {}
                 | Self::ChainList {}
                 | Self::UserList {}

@@ -78,6 +78,8 @@ impl App {
             Call::Reject(b) => json(t.reject(ctx, &b.code, &b.reason).await?),
             Call::OverrideApproval(b) => json(t.override_approval(ctx, &b.code, &b.reason).await?),
             Call::Scan(c) => json(t.scan(ctx, &c.code).await?),
+            Call::ScanReport(c) => json(t.scan_report(ctx, &c.code).await?),
+            Call::ScanEngines {} => json(t.engines(ctx).await?),
             Call::Decide { code, decision, reason } => json(match decision {
                 Decision::Accept => t.accept(ctx, &code, &reason).await?,
                 Decision::SendBack => t.send_back(ctx, &code, &reason).await?,

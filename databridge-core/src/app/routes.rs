@@ -52,6 +52,8 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/approvals/{code}/override", "override_approval"),
     route(Get, "/approvals/chains", "chain_list"),
     route(Post, "/approvals/chains", "chain_define"),
+    route(Get, "/scanning/engines", "scan_engines"),
+    route(Get, "/scanning/{code}", "scan_report"),
     route(Post, "/scanning/{code}/start", "scan"),
     route(Post, "/scanning/{code}/decide", "decide"),
     route(Post, "/transfer-ops/{code}/start", "start"),

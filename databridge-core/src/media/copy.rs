@@ -82,7 +82,11 @@ mod publish;
 mod read_back;
 mod session;
 mod site;
+mod source;
 mod standalone;
+mod stream;
+mod survey;
+mod target;
 mod transfer;
 
 use std::path::PathBuf;
@@ -102,8 +106,8 @@ pub use policy::{
 };
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
-pub use read_back::{ReadBack, verify};
-pub use standalone::{CopiedFile, Options, Report, tree};
+pub use read_back::{ReadBack, Worths, verify};
+pub use standalone::{CopiedFile, Options, Rates, Report, tree};
 pub use transfer::{Transferred, transfer};
 
 /// What is copied where, by whom and how.

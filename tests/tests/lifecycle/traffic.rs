@@ -228,7 +228,10 @@ async fn a_held_job_is_let_go_of_when_its_worker_ends(kind: Kind) {
     // Nobody has it, and nobody takes it.
     while lab.step().await {}
     let shown = lab.show(&code).await;
-    assert_eq!((&shown["state"], &shown["jobs"][0]["state"]), (&json!("transferring"), &json!("ready")));
+    assert_eq!(
+        (&shown["state"], &shown["jobs"][0]["state"]),
+        (&json!("transferring"), &json!("ready"))
+    );
     assert_eq!(shown["jobs"][0]["held"], true);
     assert_eq!(shown["jobs"][0]["attempts"], 0, "no retry is spent on it");
     lab.ok("it_team", "bandwidth_set", json!({ "reset": true })).await;

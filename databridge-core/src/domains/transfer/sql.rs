@@ -2,9 +2,11 @@
 
 mod files;
 mod records;
+mod scanned;
 
 pub(super) use files::*;
 pub(super) use records::*;
+pub(super) use scanned::*;
 
 use uuid::Uuid;
 

@@ -136,6 +136,16 @@ pub enum Error {
         /// In the source.
         path: PathBuf,
     },
+    /// The source is not what it was when the copy began.
+    #[error("{}: changed while it was copied: {}{}", show(path), changed.join(", "), and_others(*others))]
+    SourceMoved {
+        /// The source.
+        path: PathBuf,
+        /// What changed and how, relative to it, by path; not more than ten.
+        changed: Vec<String>,
+        /// How many more changed.
+        others: usize,
+    },
     /// A source file is not what the manifest says.
     #[error("{}: not what the manifest says", show(path))]
     SourceDiffers {
@@ -307,6 +317,7 @@ impl Fault for Error {
             }
             Self::SourceMissing { .. } => ErrorKind::NotFound,
             Self::SourceChanged { .. }
+            | Self::SourceMoved { .. }
             | Self::SourceDiffers { .. }
             | Self::ReadBackMismatch { .. }
             | Self::PartialDiffers { .. } => ErrorKind::CheckFailed,
@@ -340,7 +351,7 @@ impl Fault for Error {
             Self::Permission { .. } => "copy.permission",
             Self::StaleMount { .. } => "copy.stale_mount",
             Self::SourceMissing { .. } => "copy.source_missing",
-            Self::SourceChanged { .. } => "copy.source_changed",
+            Self::SourceChanged { .. } | Self::SourceMoved { .. } => "copy.source_changed",
             Self::SourceDiffers { .. } => "copy.source_differs",
             Self::ReadBackMismatch { .. } => "copy.read_back_mismatch",
             Self::PartialDiffers { .. } => "copy.partial_differs",
@@ -382,7 +393,9 @@ impl Fault for Error {
                 "Check the mount and its server or disk, then try again: it resumes."
             }
             Self::SourceMissing { .. } => "Bring the file back, or describe the source anew.",
-            Self::SourceChanged { .. } => "Copy when nobody writes to the source.",
+            Self::SourceChanged { .. } | Self::SourceMoved { .. } => {
+                "Copy when nobody writes to the source."
+            }
             Self::SourceDiffers { .. } => {
                 "The source is not what was approved: find out who changed it."
             }

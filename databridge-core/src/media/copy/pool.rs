@@ -30,30 +30,41 @@ impl Monitor for Watch<'_> {
     }
 }
 
-/// Does `work` on each item by as many threads as the device has lanes, each with its own scratch
-/// value from `scratch`.
+/// Does `work` on each item by up to `jobs` threads, each with its own scratch
+/// value from `scratch`. A thread takes up to `stride` neighbours at a time, so
+/// that two seldom work in one folder, and a lane of the device for them, if these
+/// are counted.
 ///
 /// # Errors
 /// The first failure in time; what was under way is stopped through its monitor.
 pub fn each<T: Sync, S>(
-    lanes: &Lanes,
+    lanes: Option<&Lanes>,
+    jobs: usize,
+    stride: usize,
     items: &[T],
     monitor: &dyn Monitor,
     scratch: impl Fn() -> S + Sync,
     work: impl Fn(&T, &mut S, &dyn Monitor) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let jobs = lanes.width().clamp(1, items.len().max(1));
+    let strides: Vec<&[T]> = items.chunks(stride.min(items.len() / jobs).max(1)).collect();
+    let jobs = jobs.clamp(1, strides.len().max(1));
     let watch = Watch { monitor, stop: AtomicBool::new(false) };
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     let run = || {
         let mut own = scratch();
-        while !watch.stop.load(Ordering::Acquire) {
-            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+        let taken = std::iter::from_fn(|| strides.get(next.fetch_add(1, Ordering::Relaxed)));
+        for item in taken.copied().flatten() {
+            if watch.stop.load(Ordering::Acquire) {
+                break;
+            }
             let done = if monitor.cancelled() {
                 Err(Error::Cancelled)
             } else {
-                lanes.enter(&watch).and_then(|lane| work(item, &mut own, &lane))
+                match lanes {
+                    Some(lanes) => lanes.enter(&watch).and_then(|lane| work(item, &mut own, &lane)),
+                    None => work(item, &mut own, &watch),
+                }
             };
             if let Err(error) = done {
                 let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,9 +90,10 @@ mod tests {
     fn each_item_once_and_the_first_failure_wins() {
         let seen = AtomicUsize::new(0);
         let items: Vec<usize> = (0..100).collect();
-        let lanes = Lanes::of(std::io::stdin(), Some(4));
         let all = each(
-            &lanes,
+            None,
+            4,
+            3,
             &items,
             &(),
             || (),
@@ -94,7 +106,9 @@ mod tests {
         assert_eq!(seen.into_inner(), 100);
 
         let failed = each(
-            &lanes,
+            None,
+            4,
+            3,
             &items,
             &(),
             || (),

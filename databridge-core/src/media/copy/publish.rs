@@ -35,7 +35,7 @@ pub struct Published {
 /// the read-back, [`Error::Fenced`], or what the system said. If it fails after
 /// the rename, [`super::prepare`] and another round adopt what stands there.
 pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
-    let session = Session::open(plan)?;
+    let session = Session::open(plan, false)?;
     let site = &session.site;
     let facts = session.listing()?.digest();
     let verified = session.record.verified.as_ref().is_some_and(|done| done.facts == facts);

@@ -26,14 +26,16 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes up a prepared copy.
+    /// Takes up a prepared copy; what its journal says of single files only if it is
+    /// asked for (`with_done`).
     ///
     /// # Errors
     /// [`Error::Fenced`] if a later epoch holds the copy or nobody prepared it.
-    pub fn open(plan: &'a Plan) -> Result<Self, Error> {
+    pub fn open(plan: &'a Plan, with_done: bool) -> Result<Self, Error> {
         let site = Site::new(plan)?;
         site.own_siblings()?;
-        let Some((journal, record)) = Journal::open(&site)?.filter(|(_, record)| record.ready)
+        let Some((journal, record)) =
+            Journal::open(&site, with_done)?.filter(|(_, record)| record.ready)
         else {
             return Err(site.fenced(None));
         };

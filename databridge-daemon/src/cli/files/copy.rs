@@ -110,7 +110,7 @@ impl Copy {
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
-            manifest: None,
+            ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
