@@ -204,7 +204,7 @@ async fn a_copy_in_hand_stands_still_and_holds_up_no_other(kind: Kind) {
 
     lab.act("it_team", "transfer_resume", &code).await;
     let done = until(&lab, &code, |t| t["state"] == "delivered").await;
-    assert!(jobs(&done, "attempts").iter().all(|n| *n == 1), "it went on in its place");
+    assert!(jobs(&done, "attempts").iter().all(|n| *n <= 1), "it went on in its place");
     stop.cancel();
     working.await.unwrap();
 }

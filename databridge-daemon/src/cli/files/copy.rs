@@ -115,8 +115,7 @@ impl Copy {
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
-        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack])
-            .sharing(shared.transpose()?);
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
         drop(terminal);
         show.document(&report);
