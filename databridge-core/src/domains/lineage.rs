@@ -42,5 +42,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "lineage",
         sql: include_str!("lineage/migrations/3001_lineage.sql"),
     },
-    Migration { version: 3002, name: "runs", sql: include_str!("lineage/migrations/3002_runs.sql") },
+    Migration {
+        version: 3002,
+        name: "runs",
+        sql: include_str!("lineage/migrations/3002_runs.sql"),
+    },
 ];

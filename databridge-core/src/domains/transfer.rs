@@ -27,8 +27,15 @@ pub use types::{
 use crate::control::db::Migration;
 
 /// The domain's steps of the schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2001,
-    name: "transfer",
-    sql: include_str!("transfer/migrations/2001_transfer.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2001,
+        name: "transfer",
+        sql: include_str!("transfer/migrations/2001_transfer.sql"),
+    },
+    Migration {
+        version: 2010,
+        name: "parents",
+        sql: include_str!("transfer/migrations/2010_parents.sql"),
+    },
+];

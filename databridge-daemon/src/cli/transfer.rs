@@ -29,6 +29,9 @@ pub enum Transfer {
         /// Its approval chain.
         #[arg(long)]
         chain: Option<String>,
+        /// What it is made from: a transfer's or a lot's code, as often as needed.
+        #[arg(long = "parent", value_name = "CODE")]
+        parents: Vec<String>,
     },
     /// Adds files, or the content of folders.
     Add {
@@ -185,9 +188,9 @@ fn because(r: Reasoned) -> Because {
 impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
-            Self::Create { title, project, category, chain } => {
-                let made =
-                    on.call(Call::TransferCreate(Create { title, project, category, chain }))?;
+            Self::Create { title, project, category, chain, parents } => {
+                let create = Create { title, project, category, chain, parents };
+                let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
                 Ok(0)

@@ -5,9 +5,7 @@ use uuid::Uuid;
 
 use super::number;
 use crate::domains::lineage::schema::Schema;
-use crate::domains::lineage::state::{
-    Decision, LotStatus, RunAction, RunStatus, VersionAction,
-};
+use crate::domains::lineage::state::{Decision, LotStatus, RunAction, RunStatus, VersionAction};
 use crate::domains::lineage::{
     DecisionFilter, Direction, Format, LotFilter, Parent, RunFilter, Span,
 };

@@ -70,9 +70,8 @@ pub(super) async fn apply(
     };
     let mut weights = Vec::with_capacity(sources.len());
     for source in sources.iter() {
-        weights.push(
-            source.weight_mg.ok_or_else(|| off(format!("{} has no weight", source.code)))?,
-        );
+        weights
+            .push(source.weight_mg.ok_or_else(|| off(format!("{} has no weight", source.code)))?);
     }
     let said: i64 = sources.iter().filter_map(|s| s.drawn).sum();
     let open: Vec<i64> =
@@ -80,7 +79,9 @@ pub(super) async fn apply(
     if open.is_empty() {
         if weight > balance.most(said) {
             let (weight, said) = (kg(weight), kg(said));
-            return Err(off(format!("it weighs {weight} kg, and {said} kg were drawn for it")).into());
+            return Err(
+                off(format!("it weighs {weight} kg, and {said} kg were drawn for it")).into()
+            );
         }
     } else {
         let mut parts = shares((weight - said).max(0), &open).into_iter();

@@ -10,10 +10,10 @@ use super::service::lot_subject;
 use super::types::{NewLot, Parent};
 use super::{Service, profiles, sql};
 use crate::base::error::Error as AnyError;
+use crate::base::id::OrgId;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::ledger::{self, Event};
-use crate::base::id::OrgId;
 
 /// Events read at a time.
 const BATCH: i64 = 200;

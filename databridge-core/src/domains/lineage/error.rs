@@ -173,15 +173,23 @@ impl Fault for Error {
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some(match self {
-            Self::NotFound { what, .. } => format!("`databridge {what} list` shows what there is").into(),
+            Self::NotFound { what, .. } => {
+                format!("`databridge {what} list` shows what there is").into()
+            }
             Self::Exists { .. } => "choose another name".into(),
             Self::UnknownParent { .. } => "register the parent first".into(),
             Self::Cycle { .. } => "`databridge trace path` shows how they are related".into(),
-            Self::MassBalance { .. } => "check the weights, and what was drawn from each parent".into(),
+            Self::MassBalance { .. } => {
+                "check the weights, and what was drawn from each parent".into()
+            }
             Self::NoReason { .. } => "it is kept and shown".into(),
-            Self::ForeignGate { .. } => "`databridge gate list` shows the gates of each flow".into(),
+            Self::ForeignGate { .. } => {
+                "`databridge gate list` shows the gates of each flow".into()
+            }
             Self::Decided { .. } => "a held lot is moved by hand, with a note".into(),
-            Self::Blocked { .. } => "decide at the gate, or resolve the lot that is held there".into(),
+            Self::Blocked { .. } => {
+                "decide at the gate, or resolve the lot that is held there".into()
+            }
             Self::StepMoved { .. } => "look at the run again: somebody else was faster".into(),
             Self::NotPublished { .. } => "have a version reviewed and published".into(),
             Self::Immutable { .. } => "make the next draft from it".into(),

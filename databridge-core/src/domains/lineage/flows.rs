@@ -204,7 +204,8 @@ impl Service {
             VersionAction::Publish => "flow_version.published",
             VersionAction::Deprecate => "flow_version.deprecated",
         };
-        let data = json!({ "status": version.status, "notes": notes, "separate": version.separate });
+        let data =
+            json!({ "status": version.status, "notes": notes, "separate": version.separate });
         unit.record(&version.subject(), kind, data);
         unit.commit(version.view(ctx)).await
     }
@@ -329,9 +330,7 @@ pub(super) async fn draft(unit: &mut Unit, new: NewFlow) -> Result<Version, AnyE
 async fn publish(unit: &mut Unit, ctx: &Ctx, version: &mut Version) -> Result<(), AnyError> {
     let (org, now, by) = (unit.org(), unit.now(), acting(ctx).to_owned());
     if by == version.author {
-        return Err(
-            Error::SeparationOfDuties { version: version.name(), username: by }.into()
-        );
+        return Err(Error::SeparationOfDuties { version: version.name(), username: by }.into());
     }
     version.reviewed_by = Some(by.clone());
     version.published_by = Some(by);

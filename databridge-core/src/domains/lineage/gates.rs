@@ -75,10 +75,7 @@ pub struct DecisionFilter {
     pub limit: Option<i64>,
 }
 
-fn check_answers(
-    gate: &GateView,
-    answers: &BTreeMap<String, Json>,
-) -> Result<(), Error> {
+fn check_answers(gate: &GateView, answers: &BTreeMap<String, Json>) -> Result<(), Error> {
     let bad = |value: &str, reason: String| Error::BadField {
         field: "answers",
         value: value.to_owned(),
@@ -240,8 +237,7 @@ impl Service {
             }
         };
         let more = sql::DecisionFilter { decision: filter.decision, after: filter.after };
-        let found =
-            sql::decisions(&mut tx, ctx.org, lot_id, run_id, Some(more), limit + 1).await?;
+        let found = sql::decisions(&mut tx, ctx.org, lot_id, run_id, Some(more), limit + 1).await?;
         Ok(List::cut(found, limit, |d: &DecisionView| d.id.to_string()))
     }
 }

@@ -9,7 +9,7 @@ use super::service::{choices, lot, lot_subject, none, step, takes_lots};
 use super::state::{LOTS, LotAction, LotStatus, Permission, RUNS};
 use super::types::{
     self, List, Lot, LotDetail, LotView, MOST, NewLot, Parent, check_code, check_limit, check_note,
-    check_step, milligrams, millidegrees,
+    check_step, millidegrees, milligrams,
 };
 use super::{Error, Service, profiles, sql};
 use crate::base::error::Error as AnyError;
@@ -258,8 +258,7 @@ pub(super) async fn register(
 async fn place(unit: &mut Unit, run: Option<&str>) -> Result<Option<Place>, AnyError> {
     let Some(code) = run else { return Ok(None) };
     let org = unit.org();
-    let run =
-        sql::run_by_code(unit.tx(), org, code).await?.ok_or_else(|| none("run", code))?;
+    let run = sql::run_by_code(unit.tx(), org, code).await?.ok_or_else(|| none("run", code))?;
     if !takes_lots(&RUNS, run.status) {
         let reason = format!("it is {}", run.status);
         return Err(Error::BadField { field: "run", value: code.to_owned(), reason }.into());

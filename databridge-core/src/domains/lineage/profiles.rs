@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::Service;
 use super::flows::{NewFlow, VersionDetail, draft};
 use super::scenarios::{Scenario, define};
 use super::schema::Schema;
 use super::service::none;
 use super::state::Permission;
-use super::Service;
 use crate::base::error::Error as AnyError;
 use crate::control::ctx::Ctx;
 

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-
 use super::service::{acting, choices, none, step, system_step};
 use super::state::{LAST_STEP, Permission, RUNS, RunAction, RunStatus, StepStatus};
 use super::types::{List, check_limit, check_note, check_step, check_text, reason};
@@ -176,7 +175,11 @@ impl Service {
             Ok((run, true)) => unit.commit(run.view(ctx)).await,
             Ok((run, false)) => Ok(run.view(ctx)),
             // The same key at the same time: the other one was first.
-            Err(error) if error.downcast_ref::<Error>().is_some_and(|e| matches!(e, Error::Exists { .. })) => {
+            Err(error)
+                if error
+                    .downcast_ref::<Error>()
+                    .is_some_and(|e| matches!(e, Error::Exists { .. })) =>
+            {
                 drop(unit);
                 let mut unit = self.begin(ctx, Permission::CreateRun).await?;
                 let (run, _) = self.try_create(&mut unit, ctx, &new).await?;
@@ -491,4 +494,3 @@ pub(super) async fn hold(unit: &mut Unit, run_id: Uuid, why: &str) -> Result<(),
     unit.record_as_system(&run.subject(), "run.held", json!({ "status": to, "note": why }));
     Ok(())
 }
-

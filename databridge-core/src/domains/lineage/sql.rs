@@ -25,7 +25,10 @@ fn held(tx: &Tx, sql: &str) -> String {
 }
 
 /// A unique rule's refusal as what it means here.
-pub(super) fn taken<T>(result: Result<T, db::Error>, taken: impl FnOnce() -> Error) -> Result<T, Error> {
+pub(super) fn taken<T>(
+    result: Result<T, db::Error>,
+    taken: impl FnOnce() -> Error,
+) -> Result<T, Error> {
     result.map_err(|error| match error {
         db::Error::Exists { .. } => taken(),
         other => other.into(),

@@ -82,7 +82,11 @@ impl Span {
             Some(depth) if (1..=MOST_DEPTH).contains(&depth) => Some(depth),
             Some(depth) => {
                 let reason = format!("1 to {MOST_DEPTH}");
-                return Err(Error::BadField { field: "max_depth", value: depth.to_string(), reason });
+                return Err(Error::BadField {
+                    field: "max_depth",
+                    value: depth.to_string(),
+                    reason,
+                });
             }
         };
         Ok(sql::Bounds { depth, most: check_limit(self.max_lots, MOST_VISITED, MOST_VISITED)? })
@@ -226,8 +230,7 @@ impl Service {
         let mut tx = self.look(ctx, Permission::ViewLots).await?;
         let (one, other) = (lot(&mut tx, ctx.org, one).await?, lot(&mut tx, ctx.org, other).await?);
         let after = span.after.as_deref();
-        let found =
-            sql::common(&mut tx, one.id, other.id, bounds.most, after, limit + 1).await?;
+        let found = sql::common(&mut tx, one.id, other.id, bounds.most, after, limit + 1).await?;
         let hits = found.into_iter().map(|(hit, nearest)| CommonHit { nearest, hit }).collect();
         let list =
             super::types::List::cut(hits, limit, |hit: &CommonHit| hit.hit.lot.lot_code.clone());
@@ -244,11 +247,9 @@ impl Service {
         if from.id == to.id {
             return Ok(Path { lots: vec![from.lot_code], direction: None });
         }
-        for (old, young, direction) in
-            [(&from, &to, Direction::Down), (&to, &from, Direction::Up)]
+        for (old, young, direction) in [(&from, &to, Direction::Down), (&to, &from, Direction::Up)]
         {
-            let edges =
-                sql::between(&mut tx, old.id, young.id, MOST_VISITED, MOST_EDGES).await?;
+            let edges = sql::between(&mut tx, old.id, young.id, MOST_VISITED, MOST_EDGES).await?;
             if let Some(lots) = shortest(&edges, &old.lot_code, &young.lot_code) {
                 return Ok(Path { lots, direction: Some(direction) });
             }
@@ -290,7 +291,11 @@ impl Service {
         let edges = sql::edges_among(&mut tx, ctx.org, &ids).await?;
         let drawn: Vec<Node<'_>> = nodes
             .iter()
-            .map(|n| Node { code: &n.lot.lot_code, lot_type: &n.lot.lot_type, status: n.lot.status })
+            .map(|n| Node {
+                code: &n.lot.lot_code,
+                lot_type: &n.lot.lot_type,
+                status: n.lot.status,
+            })
             .collect();
         let text = render(format, &root.lot_code, &drawn, &edges, cut);
         Ok(Graph { nodes, edges, cut, text })

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::review::LONGEST;
 use super::sql::StoredFile;
 use super::state::{Action, MATRIX, Permission, State};
-use super::types::{Transfer, check_name, check_text};
+use super::types::{Transfer, check_name, check_parents, check_text};
 use super::{Create, Error, Service, TransferView, Upload, UploadedFile, chain, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
@@ -36,6 +36,7 @@ impl Service {
         check_text("title", &create.title, 200)?;
         check_name("project", &create.project)?;
         check_name("category", &create.category)?;
+        check_parents(&create.parents)?;
         ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
@@ -60,7 +61,7 @@ impl Service {
             json!({
                 "state": State::Draft, "revision": 1, "title": create.title,
                 "project": create.project, "category": create.category,
-                "chain": chain.name, "chain_version": chain.version,
+                "chain": chain.name, "chain_version": chain.version, "parents": create.parents,
             }),
         );
         let t = self.load(&mut unit, &code).await?;

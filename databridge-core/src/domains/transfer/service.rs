@@ -251,6 +251,7 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         reason: t.reason.clone(),
         failure: t.failure.clone(),
         destination: t.destination.clone(),
+        parents: t.parents.clone(),
         actions,
         created_at: t.created_at,
         updated_at: t.updated_at,

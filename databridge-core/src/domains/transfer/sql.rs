@@ -76,7 +76,7 @@ macro_rules! select_transfer {
         concat!(
             "SELECT t.id, t.code, t.title, t.project, t.category, t.owner_id, u.username AS owner,
                     t.state, t.stage, t.revision, t.version, t.manifest_digest, t.reason, t.failure,
-                    t.destination, t.created_at, t.updated_at, t.delivered_at, t.authority,
+                    t.destination, t.parents, t.created_at, t.updated_at, t.delivered_at, t.authority,
                     c.id AS chain_id, c.name AS chain_name, c.version AS chain_version, c.stages
              FROM transfers t JOIN users u ON u.id = t.owner_id
              JOIN approval_chains c ON c.id = t.chain_id ",
@@ -104,6 +104,7 @@ fn transfer(row: &Row) -> Result<Transfer, Error> {
         reason: row.opt("reason")?,
         failure: row.opt("failure")?,
         destination: row.opt("destination")?,
+        parents: row.json("parents")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
         delivered_at: row.opt("delivered_at")?,
@@ -189,8 +190,8 @@ pub(crate) async fn insert(
     tx.exec(
         "INSERT INTO transfers (id, org_id, code, title, project, category, owner_id, chain_id,
                                 state, stage, revision, version, fence, destination, authority,
-                                created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12)",
+                                parents, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13)",
         params![
             new.id,
             org,
@@ -202,6 +203,7 @@ pub(crate) async fn insert(
             new.chain,
             new.destination,
             new.authority.name(),
+            serde_json::to_value(&new.create.parents).unwrap_or_default(),
             now,
             now
         ],

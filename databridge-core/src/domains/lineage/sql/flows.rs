@@ -80,11 +80,7 @@ pub(crate) async fn versions(tx: &mut Tx, org: OrgId, limit: i64) -> Result<Vec<
 }
 
 /// What is in force of a flow.
-pub(crate) async fn published(
-    tx: &mut Tx,
-    org: OrgId,
-    flow: &str,
-) -> Result<Vec<Version>, Error> {
+pub(crate) async fn published(tx: &mut Tx, org: OrgId, flow: &str) -> Result<Vec<Version>, Error> {
     tx.all(
         select_version!(
             "WHERE d.org_id = $1 AND d.name = $2 AND v.status = 'PUBLISHED'
@@ -208,9 +204,10 @@ pub(crate) async fn newest_scenario(
     org: OrgId,
     name: &str,
 ) -> Result<Option<i64>, Error> {
-    tx.one("SELECT MAX(version) AS n FROM scenarios WHERE org_id = $1 AND name = $2", params![
-        org, name
-    ])
+    tx.one(
+        "SELECT MAX(version) AS n FROM scenarios WHERE org_id = $1 AND name = $2",
+        params![org, name],
+    )
     .await?
     .opt("n")
 }

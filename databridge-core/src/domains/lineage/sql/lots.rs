@@ -41,11 +41,7 @@ pub(super) fn lot(row: &Row) -> Result<Lot, Error> {
     })
 }
 
-pub(crate) async fn lot_by_code(
-    tx: &mut Tx,
-    org: OrgId,
-    code: &str,
-) -> Result<Option<Lot>, Error> {
+pub(crate) async fn lot_by_code(tx: &mut Tx, org: OrgId, code: &str) -> Result<Option<Lot>, Error> {
     tx.opt(select_lot!("WHERE l.org_id = $1 AND l.lot_code = $2"), params![org, code])
         .await?
         .map(|row| lot(&row))
@@ -224,7 +220,8 @@ pub(crate) async fn cursor(tx: &mut Tx, org: OrgId) -> Result<i64, Error> {
 
 /// The same, without holding anybody up; -1 where nothing was read.
 pub(crate) async fn peek_cursor(tx: &mut Tx, org: OrgId) -> Result<i64, Error> {
-    let row = tx.opt("SELECT position FROM lineage_cursors WHERE org_id = $1", params![org]).await?;
+    let row =
+        tx.opt("SELECT position FROM lineage_cursors WHERE org_id = $1", params![org]).await?;
     row.map_or(Ok(-1), |row| row.get("position"))
 }
 

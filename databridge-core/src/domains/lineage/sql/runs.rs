@@ -43,11 +43,7 @@ fn run(row: &Row) -> Result<Run, Error> {
     })
 }
 
-pub(crate) async fn run_by_code(
-    tx: &mut Tx,
-    org: OrgId,
-    code: &str,
-) -> Result<Option<Run>, Error> {
+pub(crate) async fn run_by_code(tx: &mut Tx, org: OrgId, code: &str) -> Result<Option<Run>, Error> {
     tx.opt(select_run!("WHERE r.org_id = $1 AND r.run_code = $2"), params![org, code])
         .await?
         .map(|row| run(&row))

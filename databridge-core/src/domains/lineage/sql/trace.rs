@@ -95,8 +95,7 @@ pub(crate) async fn reached(
          WHERE ($4 IS NULL OR l.id > (SELECT a.id FROM lots a WHERE a.org_id = l.org_id AND a.lot_code = $4))
          ORDER BY l.id LIMIT $5"
     );
-    let rows =
-        tx.all_built(page, params![root, bounds.most, bounds.depth, after, limit]).await?;
+    let rows = tx.all_built(page, params![root, bounds.most, bounds.depth, after, limit]).await?;
     let hits = rows.iter().map(hit).collect::<Result<Vec<_>, _>>()?;
     let total = match rows.first() {
         Some(row) => row.size("total")?,
