@@ -24,6 +24,7 @@ mod content;
 mod delivery;
 mod identity;
 mod ledger;
+mod lineage;
 mod machine;
 mod matrix;
 mod names;

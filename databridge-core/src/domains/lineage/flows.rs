@@ -185,7 +185,7 @@ impl Service {
         notes: Option<&str>,
     ) -> Result<VersionView, AnyError> {
         let notes = check_note(notes)?;
-        let mut unit = self.begin(ctx, Permission::ViewRuns).await?;
+        let mut unit = self.begin(ctx, Permission::DesignFlow).await?;
         let mut version = version(&mut unit, flow, Some(number)).await?;
         let row = step(ctx, &VERSIONS, version.status, action, false)?;
         let reviewed = row.from == VersionStatus::Review;

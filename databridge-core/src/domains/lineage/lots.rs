@@ -98,7 +98,7 @@ impl Service {
         note: Option<&str>,
     ) -> Result<LotView, AnyError> {
         let note = check_note(note)?;
-        let mut unit = self.begin(ctx, Permission::ViewLots).await?;
+        let mut unit = self.begin(ctx, Permission::UpdateLotStatus).await?;
         let org = unit.org();
         let mut lot = lot(unit.tx(), org, code).await?;
         let row = step(ctx, &LOTS, lot.status, to.action(), note.is_some())?;

@@ -92,8 +92,8 @@ impl Service {
     /// # Errors
     /// [`super::Error::NotFound`], not permitted.
     pub async fn install(&self, ctx: &Ctx, name: &str) -> Result<VersionDetail, AnyError> {
-        let profile = all().iter().find(|p| p.name == name).ok_or_else(|| none("profile", name))?;
         let mut unit = self.begin(ctx, Permission::DesignFlow).await?;
+        let profile = all().iter().find(|p| p.name == name).ok_or_else(|| none("profile", name))?;
         define(&mut unit, profile.scenario.clone()).await?;
         let graph_schema = Some(profile.graph_schema.clone());
         let version = draft(&mut unit, NewFlow { name: name.to_owned(), graph_schema }).await?;
