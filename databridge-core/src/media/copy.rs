@@ -66,11 +66,11 @@
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].
 
 mod abort;
+mod attributes;
 mod error;
 mod file;
 mod journal;
 mod listing;
-mod medium;
 mod names;
 mod pace;
 mod pool;
@@ -89,9 +89,9 @@ use uuid::Uuid;
 
 use super::manifest::Manifest;
 
+pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
 pub use error::{Discrepancy, Error};
-pub use medium::Worth;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
 pub use read_back::{ReadBack, verify};

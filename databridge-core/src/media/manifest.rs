@@ -85,17 +85,19 @@ impl Manifest {
     /// Walks and hashes a tree, `jobs` files at a time (`None`: one for each core).
     /// Errors: as [`checksum::tree`].
     pub fn of_tree(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Self, Error> {
-        let entries = walk::tree(root).map_err(checksum::Error::from)?;
-        let is_dir = |entry: &walk::Entry| entry.kind == walk::Kind::EmptyDir;
-        let (dirs, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_dir);
-        let files = checksum::of_entries(root, files, &[], jobs, monitor)?;
-        let files = files.into_iter().map(|(path, digest)| Entry::File {
-            path,
-            size_bytes: digest.size_bytes,
-            sha256: digest.digests.sha256(),
-        });
-        let dirs = dirs.into_iter().map(|entry| Entry::EmptyDir { path: entry.path });
-        Self::from_entries(files.chain(dirs).collect())
+        let mut entries = Vec::new();
+        let options = checksum::Options { jobs, ..checksum::Options::default() };
+        checksum::each(root, options, monitor, |found| {
+            entries.extend(found.map(|found| Entry::File {
+                path: found.path,
+                size_bytes: found.digest.size_bytes,
+                sha256: found.digest.digests.sha256(),
+            }));
+            Ok(())
+        })?;
+        let dirs = walk::empty_dirs(root).map_err(checksum::Error::from)?;
+        entries.extend(dirs.into_iter().map(|path| Entry::EmptyDir { path }));
+        Self::from_entries(entries)
     }
 
     /// The entries, sorted by path.

@@ -4,15 +4,19 @@
 
 mod beneath;
 mod collision;
+mod device;
 mod durable;
 mod error;
 mod folder;
+mod medium;
 mod path;
 mod stat;
 
 pub use collision::{Clash, Collision, collisions};
+pub(crate) use device::{Aligned, DeviceFile};
 pub use durable::make_dirs;
 pub use error::Error;
 pub use folder::{Folder, NoReplace};
+pub use medium::{Medium, Worth};
 pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};
 pub use stat::{Kind, Stat};

@@ -25,7 +25,9 @@ pub struct JobView {
     pub state: State,
     /// How often it was taken up.
     pub attempts: i64,
-    /// How far it is: `{files, bytes, total_files, total_bytes}`.
+    /// How far it is, once a second: phase, files and bytes done and in all, rate
+    /// and time left ([`Snapshot`](crate::media::monitor::Snapshot)), and `held`
+    /// (`paused`, `window`) where it stands still by somebody's wish.
     pub progress: Option<serde_json::Value>,
     /// Why it did not succeed the last time.
     pub last_error: Option<String>,

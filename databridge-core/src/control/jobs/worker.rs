@@ -12,6 +12,8 @@ use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::JobId;
 use crate::control::commands::Store;
+use crate::media::monitor::Phase;
+use crate::media::throttle::Throttle;
 
 /// What a handler returns.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -20,6 +22,12 @@ pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Se
 pub trait Handler: Send + Sync {
     /// Which kinds of job it knows.
     fn kinds(&self) -> &'static [&'static str];
+
+    /// The phases that a job of `kind` and what follows it go through, for the
+    /// estimate of its end.
+    fn passes(&self, _kind: &str) -> &'static [Phase] {
+        &[]
+    }
 
     /// Does the job and, in the transaction of its effects, calls
     /// [`Unit::finish`](crate::control::commands::Unit::finish).
@@ -41,6 +49,8 @@ pub struct Settings {
     pub backoff: Duration,
     /// How often the table is asked when nothing tells of new work.
     pub poll: Duration,
+    /// What all copies of this host share.
+    pub throttle: Throttle,
 }
 
 impl Default for Settings {
@@ -50,6 +60,7 @@ impl Default for Settings {
             max_attempts: 5,
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
+            throttle: Throttle::default(),
         }
     }
 }
@@ -150,7 +161,7 @@ impl Worker {
 
     async fn work(&self, handler: &dyn Handler, lease: &Lease, stop: &Cancel) -> Result<(), Error> {
         info!(job = %lease.job, kind = lease.kind, attempt = lease.attempts, "job taken up");
-        let watch = Watch::default();
+        let watch = Watch::of(handler.passes(&lease.kind), self.settings.throttle.clone());
         let result = {
             let run = handler.run(lease, &watch);
             let keep = self.keep(lease, &watch, stop);

@@ -23,6 +23,7 @@ use crate::control::jobs::{Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
+use crate::media::monitor::Phase;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] =
@@ -31,6 +32,14 @@ const KINDS: &[&str] =
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
         KINDS
+    }
+
+    fn passes(&self, kind: &str) -> &'static [Phase] {
+        match kind {
+            // One delivery in two jobs: its end is told over both.
+            work::COPY | work::VERIFY => &[Phase::Copy, Phase::ReadBack],
+            _ => &[],
+        }
     }
 
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a> {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::media::checksum::{Hasher, Sha256};
@@ -13,6 +13,7 @@ use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath, Stat};
 
 use super::Shape;
+use super::attributes;
 use super::error::Error;
 use super::journal::Done;
 use super::names::Kind;
@@ -112,7 +113,9 @@ impl<'a> Copier<'a> {
             });
         }
         let flushed = self.flush == Flush::Each || size_bytes >= LARGE_BYTES;
-        let inode = self.settle(&target, &source.stat, flushed, &name)?;
+        let from =
+            attributes::Origin { file: &source.file, stat: &source.stat, path: &source.path };
+        let inode = attributes::settle(self.session, from, &target, &name, flushed)?;
         Ok(Done { path: path.clone(), size_bytes, sha256, inode, flushed })
     }
 
@@ -166,26 +169,6 @@ impl<'a> Copier<'a> {
             }
         }
         Ok(hash.finish().sha256())
-    }
-
-    /// Mode and time, then to the device if `flush`; says the inode.
-    fn settle(&self, target: &File, source: &Stat, flush: bool, name: &Path) -> Result<u64, Error> {
-        let policy = self.session.plan.policy;
-        let at = |errno: Errno| self.session.site.blame(name, errno);
-        rustix::fs::fchmod(target, Mode::from_raw_mode(policy.file_mode & 0o777 | 0o400))
-            .map_err(at)?;
-        if policy.keep_mtime {
-            let modified = Timespec {
-                tv_sec: source.mtime_ns.div_euclid(1_000_000_000),
-                tv_nsec: source.mtime_ns.rem_euclid(1_000_000_000),
-            };
-            let times = Timestamps { last_access: modified, last_modification: modified };
-            rustix::fs::futimens(target, &times).map_err(at)?;
-        }
-        if flush {
-            target.sync_all().map_err(|error| self.session.site.blame(name, error))?;
-        }
-        Ok(rustix::fs::fstat(target).map_err(at)?.st_ino)
     }
 }
 

@@ -32,10 +32,10 @@ use crate::media::checksum::Sha256;
 use crate::media::storage::RelPath;
 
 use super::error::Error;
-use super::medium::Worth;
 use super::names::Kind;
 use super::site::Site;
 use super::{Attempt, RenameMethod};
+use crate::media::storage::Worth;
 
 const FORMAT: u32 = 1;
 

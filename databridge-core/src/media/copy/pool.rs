@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::media::monitor::{Monitor, Progress};
+use crate::media::throttle::Throttle;
 
 use super::error::Error;
 
@@ -22,6 +23,9 @@ impl Monitor for Watch<'_> {
     }
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Acquire) || self.monitor.cancelled()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.monitor.throttle()
     }
 }
 

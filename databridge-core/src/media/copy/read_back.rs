@@ -5,19 +5,19 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
 use crate::media::manifest::Entry;
-use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::RelPath;
+use crate::media::monitor::{Monitor, Phase, Progress};
+use crate::media::storage::{Aligned, DeviceFile, Medium, RelPath, Worth};
 
 use super::error::{Discrepancy, Error};
 use super::journal::{Mark, Verified};
-use super::medium::{Medium, Worth};
+
 use super::names::Kind;
 use super::pool;
 use super::session::Session;
@@ -25,11 +25,8 @@ use super::site::Standing;
 use super::transfer::seconds;
 use super::{Plan, Shape};
 
-/// Read at a time; a multiple of [`ALIGN_BYTES`].
+/// Read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
-/// What `O_DIRECT` asks of addresses, offsets and lengths on every common device.
-const ALIGN_BYTES: usize = 4096;
-
 /// What a read-back found to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ReadBack {
@@ -73,22 +70,24 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     }
     let files: Vec<_> = session.plan.manifest.entries().iter().filter_map(Content::of).collect();
     let bytes = files.iter().map(|file| file.size_bytes).sum();
+    monitor.on(Progress::Phase(Phase::ReadBack));
     monitor.on(Progress::Total { files: files.len() as u64, bytes });
     let medium = Medium::of(session.site.parent());
     let worth = Mutex::new(medium.worth(true));
     let damaged = Mutex::new(Vec::new());
-    let work = |file: &Content<'_>, buffer: &mut Buffer, watch: &dyn Monitor| {
+    let work = |file: &Content<'_>, buffer: &mut Aligned, watch: &dyn Monitor| {
         let place = session.site.entry(session.standing, session.plan.shape, file.path.as_str());
-        let (found, direct) = Reader { session, place: &place, medium, watch }.digest(buffer)?;
+        let (found, worth_here) =
+            Reader { session, place: &place, medium, watch }.digest(buffer)?;
         if found != (file.size_bytes, file.sha256) {
             damaged.lock().unwrap_or_else(PoisonError::into_inner).push(file.path.clone());
         }
         let mut worst = worth.lock().unwrap_or_else(PoisonError::into_inner);
-        *worst = medium.worth(direct).min(*worst);
+        *worst = worth_here.min(*worst);
         watch.on(Progress::File(file.path.as_str()));
         Ok(())
     };
-    pool::each(session.plan.policy.jobs, &files, monitor, Buffer::new, work)?;
+    pool::each(session.plan.policy.jobs, &files, monitor, || Aligned::new(BUFFER_BYTES), work)?;
     let damaged = damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = damaged.iter().min() {
         let error = Error::ReadBackMismatch { path: first.to_string(), others: damaged.len() - 1 };
@@ -152,20 +151,6 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Memory that begins where `O_DIRECT` wants it.
-struct Buffer(Vec<u8>);
-
-impl Buffer {
-    fn new() -> Self {
-        Self(vec![0; BUFFER_BYTES + ALIGN_BYTES])
-    }
-
-    fn aligned(&mut self) -> &mut [u8] {
-        let skip = self.0.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
-        &mut self.0[skip..skip + BUFFER_BYTES]
-    }
-}
-
 /// Why a read ended early.
 enum Halt {
     Cancelled,
@@ -187,60 +172,49 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Length and digest of what the device gives, and whether it was asked past
-    /// the page cache.
-    fn digest(&self, buffer: &mut Buffer) -> Result<((u64, Sha256), bool), Error> {
+    /// Length and digest of what the device gives, and what that is worth.
+    fn digest(&self, buffer: &mut Aligned) -> Result<((u64, Sha256), Worth), Error> {
         let blame = |halt| match halt {
             Halt::Cancelled => Error::Cancelled,
             Halt::Errno(errno) => self.session.site.blame(self.place, errno),
         };
-        let plain = self.open(OFlags::empty()).map_err(blame)?;
-        if self.medium == Medium::Memory {
-            return Ok((self.read(&plain, buffer).map_err(blame)?, false));
+        let plain = self.open().map_err(blame)?;
+        if self.medium != Medium::Memory {
+            rustix::fs::fdatasync(&plain).map_err(|errno| blame(errno.into()))?;
         }
-        // Also before a direct read: some file systems quietly serve it buffered.
-        rustix::fs::fdatasync(&plain).map_err(|errno| blame(errno.into()))?;
-        let _ = rustix::fs::fadvise(&plain, 0, None, Advice::DontNeed);
-        if let Ok(direct) = self.open(OFlags::DIRECT) {
-            match self.read(&direct, buffer) {
-                // Accepted at the opening and refused at the reading.
-                Err(Halt::Errno(Errno::INVAL | Errno::OPNOTSUPP)) => {}
-                done => return Ok((done.map_err(blame)?, true)),
-            }
-        }
-        Ok((self.read(&plain, buffer).map_err(blame)?, false))
+        let mut file = DeviceFile::new(plain, self.medium);
+        let found = self.read(&mut file, buffer).map_err(blame)?;
+        Ok((found, file.worth()))
     }
 
-    fn open(&self, flags: OFlags) -> Result<OwnedFd, Halt> {
-        Ok(self.session.site.open(self.place, OFlags::RDONLY | flags, Mode::empty())?)
+    fn open(&self) -> Result<OwnedFd, Halt> {
+        Ok(self.session.site.open(self.place, OFlags::RDONLY, Mode::empty())?)
     }
 
     /// From the start to the end.
-    fn read(&self, file: &OwnedFd, buffer: &mut Buffer) -> Result<(u64, Sha256), Halt> {
+    fn read(&self, file: &mut DeviceFile, buffer: &mut Aligned) -> Result<(u64, Sha256), Halt> {
         let mut hash = Hasher::new(&[]);
         let mut total = 0u64;
         loop {
             if self.watch.cancelled() {
                 return Err(Halt::Cancelled);
             }
-            let count = match rustix::io::pread(file, &mut *buffer.aligned(), total) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            };
-            hash.update(&buffer.aligned()[..count]);
+            let count = file.read_at(buffer.as_mut(), total)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer.as_slice()[..count]);
             total += count as u64;
             self.watch.on(Progress::Bytes(count as u64));
             // Where the file ends within a block, so does a direct read.
-            if count % ALIGN_BYTES != 0 && self.ends_at(file, total) {
+            if count % DeviceFile::ALIGN_BYTES != 0 && self.ends_at(file, total) {
                 break;
             }
         }
         Ok((total, hash.finish().sha256()))
     }
 
-    fn ends_at(&self, file: &OwnedFd, offset: u64) -> bool {
+    fn ends_at(&self, file: &DeviceFile, offset: u64) -> bool {
         rustix::fs::fstat(file).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(offset))
     }
 }

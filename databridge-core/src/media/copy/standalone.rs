@@ -12,7 +12,7 @@ use uuid::{Builder, Uuid};
 
 use crate::media::checksum::{self, Sha256};
 use crate::media::manifest::{Entry, Manifest};
-use crate::media::monitor::Monitor;
+use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::{RelPath, escape};
 
 use super::error::Error;
@@ -166,6 +166,7 @@ fn copied(entry: &Entry) -> Option<CopiedFile> {
 
 /// The manifest of the source as it stands.
 fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
+    monitor.on(Progress::Phase(Phase::Describe));
     if plan.shape == Shape::Tree {
         return Manifest::of_tree(&plan.source, plan.policy.jobs, monitor)
             .map_err(Error::of_manifest);

@@ -11,19 +11,19 @@ use serde::Serialize;
 
 use crate::base::steps;
 use crate::media::manifest::Entry;
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::Plan;
 use super::error::Error;
 use super::file::{Copier, Flush};
 use super::journal::Mark;
 use super::listing::{Expected, Listing};
-use super::medium::Medium;
 use super::names::Kind;
 use super::pace::Pace;
 use super::pool;
 use super::session::Session;
 use super::site::Standing;
+use crate::media::storage::Medium;
 
 /// Up to this many files and folders are flushed one by one; more by one
 /// `syncfs(2)`, which also waits for everybody else's writes.
@@ -67,13 +67,14 @@ pub fn transfer(plan: &Plan, monitor: &dyn Monitor) -> Result<Transferred, Error
     let total = |entries: &[&Entry]| entries.iter().map(|entry| size_of(entry)).sum::<u64>();
     let files: Vec<&Entry> =
         plan.manifest.entries().iter().filter(|e| matches!(e, Entry::File { .. })).collect();
+    monitor.on(Progress::Phase(Phase::Copy));
     monitor.on(Progress::Total { files: files.len() as u64, bytes: total(&files) });
     let (kept, missing) = match session.standing {
         Standing::Published => (files, Vec::new()),
         Standing::Partial => clean(&session, files)?,
     };
     for entry in &kept {
-        monitor.on(Progress::Bytes(size_of(entry)));
+        monitor.on(Progress::Kept(size_of(entry)));
         monitor.on(Progress::File(entry.path().as_str()));
     }
     if session.standing == Standing::Partial {

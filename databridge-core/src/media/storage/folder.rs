@@ -169,6 +169,11 @@ impl Folder {
         self.open_dir(path)?.sync()
     }
 
+    /// Opens the folder `dir` below (the empty path: this one), whatever its name.
+    pub(crate) fn open_below(&self, dir: &Path) -> Result<OwnedFd, Error> {
+        self.resolve("open", dir, FOLDER)
+    }
+
     /// Every name in this folder as the file system spells it, in no order.
     pub(crate) fn names(&self) -> Result<Vec<OsString>, Error> {
         names(self.fd.as_fd()).map_err(|error| Error::io("list", &self.path, error))

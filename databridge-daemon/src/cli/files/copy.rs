@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use databridge_core::media::copy;
+use databridge_core::media::monitor::Phase;
 
 use crate::cli::Outcome;
 use crate::cli::progress::Terminal;
@@ -55,7 +56,7 @@ impl Copy {
             resume: self.resume || !self.no_resume,
             manifest: None,
         };
-        let terminal = Terminal::new();
+        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack]);
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
         drop(terminal);
         show.document(&report);
