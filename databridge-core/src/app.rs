@@ -28,6 +28,7 @@ use crate::control::db::{Db, Migration};
 use crate::control::identity::{self, Session, Tokens};
 use crate::control::jobs::{self, Worker};
 use crate::control::ledger;
+use crate::control::limits::Limits;
 use crate::domains::{lineage, transfer};
 
 /// Every domain's steps of the schema.
@@ -39,6 +40,7 @@ pub struct App {
     store: Store,
     transfers: transfer::Service,
     lineage: lineage::Service,
+    limits: Limits,
     tokens: Tokens,
     keys: Arc<Keys>,
     signer: ledger::Signer,
@@ -82,6 +84,7 @@ impl App {
         );
         let app = Self {
             lineage: lineage::Service::new(store.clone()),
+            limits: Limits::new(store.clone(), config.limits.clone()),
             store,
             transfers,
             tokens: Tokens::new(keys.token_secret()),
@@ -116,6 +119,11 @@ impl App {
     /// The transfer domain, for what streams and so is no [`Call`].
     pub fn transfers(&self) -> &transfer::Service {
         &self.transfers
+    }
+
+    /// Counts requests, for whoever serves others.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Signs somebody in by password; `new_password` changes it on the way.

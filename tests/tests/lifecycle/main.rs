@@ -24,6 +24,7 @@ mod content;
 mod delivery;
 mod identity;
 mod ledger;
+mod limits;
 mod lineage;
 mod machine;
 mod matrix;
