@@ -45,8 +45,9 @@ impl Terminal {
     }
 
     /// The same, sharing a limit with other programs.
-    pub fn sharing(self, throttle: Option<Throttle>) -> Self {
-        Self { throttle, ..self }
+    pub fn sharing(mut self, throttle: Option<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
     }
 
     /// Writes something else to the terminal in between.
