@@ -115,12 +115,12 @@ pub fn write_manifest<'py>(
             "sha256sums" => {
                 let manifest = Manifest::of_tree(&root, jobs, watch)?;
                 put(&place, &manifest.to_sha256sums())?;
-                List::from(&manifest)
+                List::read(&place)?
             }
             "json" => {
                 let manifest = Manifest::of_tree(&root, jobs, watch)?;
                 put(&place, &value(&manifest).to_string())?;
-                List::from(&manifest)
+                List::read(&place)?
             }
             "bagit" => {
                 manifest::write_bagit(
@@ -136,7 +136,7 @@ pub fn write_manifest<'py>(
             }
         };
         Ok(json!({
-            "format": format,
+            "format": list.format,
             "entries": list.files().iter().map(entry).collect::<Vec<_>>(),
         }))
     })?;

@@ -59,6 +59,7 @@ impl Known {
     /// Adds a digest, unless one of this algorithm is there. `false` if its text is
     /// no such digest.
     pub fn add(&mut self, algorithm: Algorithm, text: &str) -> bool {
+        let text = text.trim();
         let text = if algorithm == Algorithm::C4 {
             if !is_c4(text) {
                 return false;
@@ -238,8 +239,13 @@ impl List {
         };
         let folder = Folder::open(folder)?;
         let mut entries = Vec::with_capacity(self.files.len());
+        let name = source.file_name().filter(|_| !source.is_dir());
         for file in &self.files {
             let path = file.path.clone();
+            // Of a single file nothing else is asked.
+            if name.is_some_and(|name| path.to_path().as_os_str() != name) {
+                continue;
+            }
             let sha256 = file.sha256.ok_or_else(|| Error::NoSha256 { path: path.clone() })?;
             let size_bytes = match file.size_bytes {
                 Some(size_bytes) => size_bytes,
@@ -333,3 +339,6 @@ pub fn root_of(list: &Path) -> PathBuf {
         _ => parent.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
