@@ -3,6 +3,7 @@
 mod checksum;
 mod copy;
 mod manifest;
+mod units;
 mod verify;
 
 pub use checksum::Checksum;
