@@ -37,7 +37,9 @@ pub use self::accept::Accept;
 pub use self::clamd::Client as ClamdClient;
 #[cfg(feature = "clamav")]
 pub use self::clamscan::Client as ClamscanClient;
-pub use self::content::Content;
+pub use self::content::{
+    Content, Limits as ArchiveLimits, Policy as ContentPolicy, Rule as ContentRule,
+};
 pub use self::engines::Engines;
 pub use self::error::Error;
 pub use self::memory::{Memory, Recalled, Source};
@@ -48,7 +50,7 @@ pub use self::rules::Rules;
 pub use self::scanner::{HEAD_BYTES, Look, Opened, Scanner, Subject};
 pub use self::settings::{Clamd, ClamdAddress, Clamscan, Engine, Policy, Settings};
 pub use self::tree::Files;
-pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Verdict};
+pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Said, Verdict};
 use super::monitor::Monitor;
 
 /// Scans files below `root`, in parallel, by engines opened for this one scan;

@@ -132,6 +132,9 @@ impl Page<'_> {
         if scan.policy.allow_executables {
             writeln!(f, "  Policy: programs and scripts may pass")?;
         }
+        for rule in &scan.policy.waived {
+            writeln!(f, "  Policy: findings of {} do not count", Said(rule))?;
+        }
         match scan.policy.signature_max_age_seconds {
             Some(seconds) => writeln!(f, "  Policy: signatures at most {seconds} seconds old"),
             None => writeln!(f, "  Policy: signatures of any age"),

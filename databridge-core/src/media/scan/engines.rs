@@ -2,7 +2,7 @@
 
 use super::tree::Begun;
 use super::{
-    Content, Engine, EngineInfo, Error, Finding, Opened, Policy, Reason, Scanner, Settings,
+    Content, Engine, EngineInfo, Error, Finding, Opened, Policy, Reason, Said, Scanner, Settings,
     Standing, Subject, Verdict,
 };
 use crate::base::clock::Timestamp;
@@ -33,8 +33,7 @@ impl Engines {
     /// [`Error::EngineGone`] where clamd is asked for and does not answer,
     /// [`Error::NotBuilt`] and [`Error::Rules`].
     pub fn open(settings: &Settings) -> Result<Self, Error> {
-        let mut scanners: Vec<Box<dyn Scanner>> =
-            vec![Box::new(Content { allow_executables: settings.policy.allow_executables })];
+        let mut scanners: Vec<Box<dyn Scanner>> = vec![Box::new(Content::new(settings))];
         scanners.extend(rules(settings)?);
         scanners.extend(antivirus(settings)?);
         Ok(Self::with(settings, scanners))
@@ -68,9 +67,10 @@ impl Engines {
     }
 
     pub(super) fn bench(&self) -> Result<Bench, Error> {
+        let waived = self.settings.content.waive.clone();
         Ok(Bench {
             engines: self.info()?,
-            policy: self.settings.policy.clone(),
+            policy: Policy { waived, ..self.settings.policy.clone() },
             now: Timestamp::now(),
         })
     }
@@ -91,13 +91,17 @@ impl Engines {
         looks
             .flat_map(|((scanner, info), begun)| {
                 let mut said = match begun {
-                    Some(look) => look.end(subject),
-                    None => scanner.scan(subject),
+                    Some(look) => look.end(subject).into_iter().map(Said::from).collect(),
+                    None => scanner.explain(subject),
                 };
                 if said.is_empty() {
-                    said.push(Verdict::error("the engine said nothing"));
+                    said.push(Verdict::error("the engine said nothing").into());
                 }
-                said.into_iter().map(|verdict| Finding { engine: info.name.clone(), verdict })
+                said.into_iter().map(|Said { verdict, why }| Finding {
+                    engine: info.name.clone(),
+                    verdict,
+                    why,
+                })
             })
             .collect()
     }
@@ -105,7 +109,7 @@ impl Engines {
 
 #[cfg(feature = "yara")]
 fn rules(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
-    Ok(Some(Box::new(super::Rules::compile(settings.rules_dir.as_deref())?)))
+    Ok(Some(Box::new(super::Rules::open(settings)?)))
 }
 
 #[cfg(not(feature = "yara"))]
@@ -184,10 +188,11 @@ impl Bench {
             true => Verdict::Clean,
             false => Verdict::not_scanned(Reason::NoAntivirus),
         };
-        let said = self
-            .engines
-            .iter()
-            .map(|engine| Finding { engine: engine.name.clone(), verdict: silent(engine) });
+        let said = self.engines.iter().map(|engine| Finding {
+            engine: engine.name.clone(),
+            verdict: silent(engine),
+            why: None,
+        });
         self.conclude(&said.collect::<Vec<_>>()).0
     }
 
@@ -220,7 +225,8 @@ impl Bench {
         let limits = settings.clamd.as_ref().and_then(|clamd| clamd.max_file_size_bytes);
         let basis = serde_json::json!({
             "engines": self.engines, "policy": self.policy, "limits": limits,
-            "clamscan": settings.clamscan, "whole": settings.rules_whole_bytes,
+            "clamscan": settings.clamscan, "content": settings.content,
+            "whole": settings.rules_whole_bytes, "read": settings.rules_read_bytes,
         });
         Sha256::of(basis.to_string().as_bytes())
     }
@@ -279,7 +285,11 @@ mod tests {
             Bench { engines: engines.into(), policy: policy.clone(), now: Timestamp::now() };
         let findings: Vec<_> = said
             .iter()
-            .map(|(engine, verdict)| Finding { engine: (*engine).into(), verdict: verdict.clone() })
+            .map(|(engine, verdict)| Finding {
+                engine: (*engine).into(),
+                verdict: verdict.clone(),
+                why: None,
+            })
             .collect();
         bench.conclude(&findings).0
     }

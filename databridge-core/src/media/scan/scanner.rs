@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::time::Duration;
 
-use super::{EngineInfo, Error, Verdict};
+use super::{EngineInfo, Error, Said, Verdict};
 use crate::media::monitor::Monitor;
 use crate::media::storage::RelPath;
 
@@ -81,8 +81,13 @@ pub trait Scanner: Send + Sync {
     /// an engine that is no antivirus never says [`Verdict::Clean`].
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict>;
 
+    /// The same with the reasons, of an engine that has any to give.
+    fn explain(&self, subject: &Subject<'_>) -> Vec<Said> {
+        self.scan(subject).into_iter().map(Said::from).collect()
+    }
+
     /// Begins while the file is being read, so that it looks at the same time
-    /// as we do, or at the very bytes that we read. `None`: [`Scanner::scan`]
+    /// as we do, or at the very bytes that we read. `None`: [`Scanner::explain`]
     /// is asked afterwards.
     fn begin<'a>(&'a self, _opened: &Opened<'a>) -> Option<Box<dyn Look + 'a>> {
         None

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::antivirus::{Clamd, ClamdAddress, Clamscan};
-use super::{Accept, Error};
+use super::{Accept, ContentPolicy, Error};
 
 /// Which engines look, where they are, and what their word is worth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +25,16 @@ pub struct Settings {
     /// A folder of the studio's own YARA rules (`*.yar`, `*.yara`), beside those
     /// that DataBridge ships.
     pub rules_dir: Option<PathBuf>,
-    /// Up to this size rules see a file whole; of a larger one they see its
-    /// beginning and its end, and that never counts as having read it.
+    /// Up to this size rules see a file whole, in memory.
     pub rules_whole_bytes: u64,
+    /// Up to this size they see all of a larger one, in windows that overlap; of
+    /// one beyond it they see the beginning and the end, and that never counts as
+    /// having read it.
+    pub rules_read_bytes: u64,
     /// What the engines' word is worth.
     pub policy: Policy,
+    /// What files may be.
+    pub content: ContentPolicy,
     /// How long one engine may take over one file.
     pub file_timeout_seconds: u64,
     /// Files looked at in parallel; 0 is two for each core, 16 at most: while one
@@ -45,7 +50,9 @@ impl Default for Settings {
             clamscan: Clamscan::default(),
             rules_dir: None,
             rules_whole_bytes: 64 << 20,
+            rules_read_bytes: 1 << 30,
             policy: Policy::default(),
+            content: ContentPolicy::default(),
             file_timeout_seconds: 300,
             threads: 0,
         }
@@ -56,6 +63,17 @@ impl Settings {
     /// How long one engine may take over one file.
     pub const fn file_timeout(&self) -> Duration {
         Duration::from_secs(self.file_timeout_seconds)
+    }
+
+    /// These settings for what belongs to a project and a category: the rules of
+    /// [`ContentPolicy`] that name them are applied.
+    #[must_use]
+    pub fn within(&self, project: &str, category: &str) -> Self {
+        let mut settings = self.clone();
+        if let Some(allow) = settings.content.narrow(project, category) {
+            settings.policy.allow_executables = allow;
+        }
+        settings
     }
 }
 
@@ -113,6 +131,10 @@ pub struct Policy {
     /// What passes although it is not clean, by type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<Accept>,
+    /// Rules whose findings count for nothing. A report has them from
+    /// [`ContentPolicy::waive`], whatever stands here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<String>,
 }
 
 impl Default for Policy {
@@ -122,6 +144,7 @@ impl Default for Policy {
             signature_max_age_seconds: Some(7 * 24 * 3600),
             allow_executables: false,
             accept: Vec::new(),
+            waived: Vec::new(),
         }
     }
 }

@@ -231,7 +231,7 @@ impl Scan<'_> {
         let mut findings = self.engines.look(&self.bench, begun, &subject);
         if !Stat::of(file)?.is_unchanged_since(&stat) {
             let verdict = Verdict::error("the file was written to while it was scanned");
-            findings.push(Finding { engine: "content".into(), verdict });
+            findings.push(Finding { engine: "content".into(), verdict, why: None });
         }
         let found = (stat.size_bytes, read.sha256);
         let change = task.expected.and_then(|expected| differs(expected, found));
@@ -313,7 +313,7 @@ fn unreadable(folder: &Folder, task: &Task<'_>, error: &dyn std::error::Error) -
         engine: "content".into(),
         size_bytes: None,
         sha256: None,
-        findings: vec![Finding { engine: "content".into(), verdict }],
+        findings: vec![Finding { engine: "content".into(), verdict, why: None }],
         accepted: None,
     };
     let change = task.expected.and_then(|_| change::instead(folder, task.path));

@@ -152,6 +152,24 @@ pub struct Finding {
     pub engine: String,
     /// What it said.
     pub verdict: Verdict,
+    /// Why, and where in the file, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// One thing that an engine has to say about a file, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What.
+    pub verdict: Verdict,
+    /// Why, and where in the file, for people.
+    pub why: Option<String>,
+}
+
+impl From<Verdict> for Said {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, why: None }
+    }
 }
 
 /// A file and everything that was said about it.

@@ -69,10 +69,11 @@ impl Job<'_> {
     async fn look(&self, t: &Transfer) -> Result<Report, AnyError> {
         let root = self.service.places.frozen(&t.code, t.revision);
         let manifest = self.manifest(t).await?;
-        let (policy, watch) = (self.service.policy.clone(), self.watch.clone());
+        let settings = self.service.policy.scan.within(&t.project, &t.category);
+        let watch = self.watch.clone();
         let (journal, learned) = self.journal(t).await?;
         let scan = off_thread(move || {
-            let engines = scan::Engines::open(&policy.scan)?;
+            let engines = scan::Engines::open(&settings)?;
             Ok(engines.tree_with(&root, Files::Manifest(&manifest), &journal, &watch)?)
         });
         // The journal is closed by the end of the scan.
