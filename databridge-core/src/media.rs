@@ -11,4 +11,5 @@ pub mod monitor;
 pub mod receipt;
 pub mod scan;
 pub mod storage;
+pub mod throttle;
 pub mod walk;

@@ -1,6 +1,7 @@
 //! The work behind the steps. Each job is one stage of one transfer; what it does
 //! can be done twice, and what it changes is committed together with its end.
 
+mod journal;
 mod prepare;
 mod scan;
 mod verify;
@@ -23,6 +24,7 @@ use crate::control::jobs::{Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
+use crate::media::monitor::Phase;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] =
@@ -31,6 +33,18 @@ const KINDS: &[&str] =
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
         KINDS
+    }
+
+    fn bulk(&self) -> &'static [&'static str] {
+        &[work::COPY, work::VERIFY]
+    }
+
+    fn passes(&self, kind: &str) -> &'static [Phase] {
+        match kind {
+            // One delivery in two jobs: its end is told over both.
+            work::COPY | work::VERIFY => &[Phase::Copy, Phase::ReadBack],
+            _ => &[],
+        }
     }
 
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a> {
@@ -206,6 +220,8 @@ impl Job<'_> {
         let mut tx = service.store.db().read().await?;
         let t = sql::by_id(&mut tx, self.lease.org, self.lease.subject_id).await?;
         drop(tx);
+        let over =
+            t.as_ref().is_some_and(|t| matches!(t.state, State::Delivered | State::Cancelled));
         if let Some(t) = t {
             if t.state == State::Delivered {
                 let (_, plan) = self.plan(&t).await?;
@@ -227,6 +243,9 @@ impl Job<'_> {
             off_thread(move || doomed.iter().try_for_each(|path| remove(path))).await?;
         }
         let mut unit = service.store.begin(&self.ctx()).await?;
+        if over {
+            sql::forget_scanned(unit.tx(), self.lease.subject_id).await?;
+        }
         unit.finish(self.lease).await?;
         unit.commit(()).await
     }

@@ -23,6 +23,7 @@ pub(super) fn look(settings: &Settings, name: &str, bytes: &[u8]) -> Vec<Said> {
         head: &bytes[..bytes.len().min(HEAD_BYTES)],
         whole: Some(bytes),
         timeout: Duration::from_secs(60),
+        monitor: &(),
     };
     Content::new(settings).explain(&subject)
 }

@@ -77,6 +77,7 @@ fn a_large_file_is_checked_by_reading_where_it_must() {
             head: &bytes[..HEAD_BYTES],
             whole: None,
             timeout: std::time::Duration::from_secs(60),
+            monitor: &(),
         };
         names(&Content::new(&Settings::default()).explain(&subject))
     };
