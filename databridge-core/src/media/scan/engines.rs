@@ -226,6 +226,7 @@ impl Bench {
         let basis = serde_json::json!({
             "engines": self.engines, "policy": self.policy, "limits": limits,
             "clamscan": settings.clamscan, "whole": settings.rules_whole_bytes,
+            "read": settings.rules_read_bytes,
         });
         Sha256::of(basis.to_string().as_bytes())
     }
