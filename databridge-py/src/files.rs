@@ -106,7 +106,7 @@ impl Choice {
             limit_bytes_per_second: self.limit_bytes_per_second,
             jobs: self.jobs,
         };
-        Ok(Options { policy, resume: self.resume, manifest: None })
+        Ok(Options { policy, resume: self.resume, ..Options::default() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a [`Call`] to the service that answers it.
 
+mod lineage;
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -97,7 +99,7 @@ impl App {
             Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_kernel(ctx, other).await,
+            other => self.answer_lineage(ctx, other).await,
         }
     }
 

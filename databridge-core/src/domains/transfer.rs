@@ -45,4 +45,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "priority",
         sql: include_str!("transfer/migrations/2031_priority.sql"),
     },
+    Migration {
+        version: 2032,
+        name: "parents",
+        sql: include_str!("transfer/migrations/2032_parents.sql"),
+    },
 ];

@@ -34,6 +34,9 @@ pub enum Transfer {
         /// low or normal; high and urgent by who executes transfers.
         #[arg(long, value_parser = priority)]
         priority: Option<Priority>,
+        /// What it is made from: a transfer's or a lot's code, as often as needed.
+        #[arg(long = "parent", value_name = "CODE")]
+        parents: Vec<String>,
     },
     /// Adds files, or the content of folders.
     Add {
@@ -208,8 +211,8 @@ fn because(r: Reasoned) -> Because {
 impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
-            Self::Create { title, project, category, chain, priority } => {
-                let create = Create { title, project, category, chain, priority };
+            Self::Create { title, project, category, chain, priority, parents } => {
+                let create = Create { title, project, category, chain, priority, parents };
                 let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);

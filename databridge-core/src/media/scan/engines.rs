@@ -225,8 +225,8 @@ impl Bench {
         let limits = settings.clamd.as_ref().and_then(|clamd| clamd.max_file_size_bytes);
         let basis = serde_json::json!({
             "engines": self.engines, "policy": self.policy, "limits": limits,
-            "clamscan": settings.clamscan, "whole": settings.rules_whole_bytes,
-            "read": settings.rules_read_bytes,
+            "clamscan": settings.clamscan, "content": settings.content,
+            "whole": settings.rules_whole_bytes, "read": settings.rules_read_bytes,
         });
         Sha256::of(basis.to_string().as_bytes())
     }

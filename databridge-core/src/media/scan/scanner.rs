@@ -87,7 +87,7 @@ pub trait Scanner: Send + Sync {
     }
 
     /// Begins while the file is being read, so that it looks at the same time
-    /// as we do, or at the very bytes that we read. `None`: [`Scanner::scan`]
+    /// as we do, or at the very bytes that we read. `None`: [`Scanner::explain`]
     /// is asked afterwards.
     fn begin<'a>(&'a self, _opened: &Opened<'a>) -> Option<Box<dyn Look + 'a>> {
         None

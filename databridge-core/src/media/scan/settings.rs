@@ -128,13 +128,13 @@ pub struct Policy {
     pub signature_max_age_seconds: Option<u64>,
     /// Programs and scripts may pass.
     pub allow_executables: bool,
+    /// What passes although it is not clean, by type.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<Accept>,
     /// Rules whose findings count for nothing. A report has them from
     /// [`ContentPolicy::waive`], whatever stands here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<String>,
-    /// What passes although it is not clean, by type.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<Accept>,
 }
 
 impl Default for Policy {
@@ -143,8 +143,8 @@ impl Default for Policy {
             rules_suffice: false,
             signature_max_age_seconds: Some(7 * 24 * 3600),
             allow_executables: false,
-            waived: Vec::new(),
             accept: Vec::new(),
+            waived: Vec::new(),
         }
     }
 }
