@@ -7,6 +7,7 @@ mod units;
 mod verify;
 
 pub use checksum::Checksum;
-pub use copy::{Copy, rate};
+pub use copy::Copy;
 pub use manifest::Manifest;
+pub(super) use units::rate;
 pub use verify::Verify;
