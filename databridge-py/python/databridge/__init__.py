@@ -36,6 +36,7 @@ from .files import (
     verify_receipt,
     write_manifest,
 )
+from .lineage import Lineage
 from .results import (
     Checksum,
     CopiedFile,
@@ -71,6 +72,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "IoError",
+    "Lineage",
     "Manifest",
     "ManifestEntry",
     "NotFound",

@@ -188,6 +188,8 @@ class Transfer:
     reason: str | None
     failure: dict[str, Any] | None
     destination: str | None
+    parents: tuple[str, ...]
+    """What it is made from."""
     actions: tuple[str, ...]
     """What the caller can do with it now."""
     created_at: datetime

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from . import _arguments as arguments
 from . import _databridge
 from ._arguments import OnProgress, Pathish
+from .lineage import Lineage
 from .results import Event, Transfer, TransferDetail, TransferFile, User, build
 
 _S = TypeVar("_S", bound="Session")
@@ -40,15 +41,32 @@ class Session(ABC):
         given = {name: value for name, value in fields.items() if value is not None}
         return self._far.call(op, json.dumps(given, default=_plain), idempotency_key)
 
+    @property
+    def lineage(self) -> Lineage:
+        """Lots and their genealogy, runs, gates, flows."""
+        return Lineage(self.call)
+
     def _transfer(self, op: str, **fields: Any) -> Transfer:
         return build(Transfer, self.call(op, **fields))
 
     # Transfers
 
-    def create(self, title: str, project: str, category: str, chain: str | None = None) -> Transfer:
-        """Makes a transfer with nothing in it."""
+    def create(
+        self,
+        title: str,
+        project: str,
+        category: str,
+        chain: str | None = None,
+        parents: Iterable[str] = (),
+    ) -> Transfer:
+        """Makes a transfer with nothing in it; `parents` are what it is made from."""
         return self._transfer(
-            "transfer_create", title=title, project=project, category=category, chain=chain
+            "transfer_create",
+            title=title,
+            project=project,
+            category=category,
+            chain=chain,
+            parents=[*parents],
         )
 
     def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
