@@ -229,6 +229,8 @@ class Transfer:
     paused: dict[str, Any] | None
     """Who paused it, when and why, where its work stands still."""
     destination: str | None
+    parents: tuple[str, ...]
+    """What it is made from."""
     actions: tuple[str, ...]
     """What the caller can do with it now."""
     created_at: datetime
