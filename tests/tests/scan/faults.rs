@@ -150,12 +150,13 @@ fn a_scan_that_waits_for_a_hung_daemon_can_be_cancelled() {
             hung.send(()).unwrap();
         });
         let error = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let cancel = &cancel;
+            scope.spawn(move || {
                 has_hung.recv().unwrap();
                 cancel.cancel();
             });
             // A file may take five minutes, and this test may not.
-            let both = Both(&pause, &cancel);
+            let both = Both(&pause, cancel);
             engines.tree(tree.path(), Files::Paths(&tree.files()), &both).unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::Cancelled);
