@@ -8,6 +8,7 @@ use databridge_core::media::copy::{
 use databridge_core::media::monitor::Phase;
 use databridge_core::media::throttle::Throttle;
 
+use super::checksum::algorithm;
 use crate::cli::Outcome;
 use crate::cli::error::io;
 use crate::cli::progress::Terminal;
@@ -64,6 +65,10 @@ pub struct Copy {
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
+    /// Digests besides SHA-256, made in the same read and reported by --json: sha512,
+    /// sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
+    #[arg(long = "algo", value_delimiter = ',')]
+    algorithms: Vec<String>,
     /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -107,16 +112,17 @@ impl Copy {
     }
 
     pub fn run(self, show: &Show) -> Outcome {
+        let algorithms = self.algorithms.iter().map(|name| algorithm(name));
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
+            algorithms: algorithms.collect::<Result<_, _>>()?,
             ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
-        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack])
-            .sharing(shared.transpose()?);
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
         drop(terminal);
         show.document(&report);
