@@ -28,6 +28,8 @@ const SPARSE_BYTES: u64 = 64 << 10;
 /// A shorter file is not worth a clone.
 const CLONE_BYTES: u64 = 64 << 10;
 
+/// What all buffers of a copy take up at most.
+pub const BUFFERS_BYTES: usize = 64 << 20;
 /// How long files are cut. Four workers hold 64 MiB of blocks.
 pub const LONG: Sizes = Sizes {
     block_bytes: 4 << 20,
@@ -39,7 +41,9 @@ pub const LONG: Sizes = Sizes {
 pub const SHORT: Sizes = Sizes { block_bytes: DIRECT_BYTES as usize, ..LONG };
 /// Workers on long files, whatever the policy says: so many keep within the
 /// memory that a copy may take.
-pub const LONG_JOBS_MAX: usize = (64 << 20) / (Scratch::BLOCKS_MAX * LONG.block_bytes);
+pub const LONG_JOBS_MAX: usize = BUFFERS_BYTES / (Scratch::BLOCKS_MAX * LONG.block_bytes);
+/// The same for short ones.
+pub const SHORT_JOBS_MAX: usize = BUFFERS_BYTES / SHORT.block_bytes;
 
 /// Which files are flushed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::media::storage::RelPath;
 use super::error::Error;
 use super::prepare::{create_parent, refuse_inside_source};
 use super::site::Site;
-use super::survey::{Survey, compare};
+use super::survey::{Survey, compare, complete};
 use super::transfer::{Filling, Found, fill, seconds};
 use super::{
     Attempt, Plan, Policy, Prepared, Published, ReadBack, Shape, Transferred, abort, finish,
@@ -191,14 +191,15 @@ fn run(
     algorithms: &[Algorithm],
     monitor: &dyn Monitor,
 ) -> Result<Done, Error> {
-    if let Some(survey) = &survey {
-        plan.manifest = survey.outline.clone();
-    }
+    let facts = survey.map(|survey| {
+        plan.manifest = survey.outline;
+        survey.facts
+    });
     let mut prepared = prepare(plan)?;
     let mut filling = Filling { algorithms, overlap: true, listed: None };
     if prepared.adopting {
         // Everything is written, so the source has to be read for its own sake.
-        if survey.is_some() {
+        if facts.is_some() {
             plan.manifest = describe(plan, monitor)?;
         }
         let (transferred, found) = fill(plan, &filling, monitor)?;
@@ -207,13 +208,11 @@ fn run(
         finish(plan)?;
         return Ok((prepared, transferred, read_back, published, found));
     }
-    filling.listed = survey.as_ref().map(|survey| survey.facts.as_slice());
+    filling.listed = facts.as_deref();
     let (transferred, found) = fill(plan, &filling, monitor)?;
     (prepared.kept_files, prepared.kept_bytes) = (transferred.kept_files, transferred.kept_bytes);
-    let mut facts = None;
-    if let Some(survey) = survey {
-        facts = Some(survey.facts.clone());
-        plan.manifest = survey.manifest(plan, &found)?;
+    if facts.is_some() {
+        plan.manifest = complete(plan, &found)?;
     }
     let read_back = verify(plan, monitor)?;
     if let Some(facts) = facts {

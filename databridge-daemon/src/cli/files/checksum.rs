@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use databridge_core::Error as AnyError;
 use databridge_core::media::checksum::{self, Algorithm, Cache, FileDigest, Options};
 use serde_json::json;
 
@@ -27,21 +28,18 @@ pub struct Checksum {
     cache: Option<PathBuf>,
 }
 
+/// An algorithm by its name.
+pub fn algorithm(name: &str) -> Result<Algorithm, AnyError> {
+    name.parse().map_err(|_| {
+        let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
+        usage(format!("{name:?} is no algorithm; there are {}", known.join(", ")), "choose of them")
+    })
+}
+
 impl Checksum {
     pub fn run(self, show: &Show) -> Outcome {
-        let algorithms: Vec<Algorithm> = self
-            .algorithms
-            .iter()
-            .map(|name| {
-                name.parse().map_err(|_| {
-                    let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
-                    usage(
-                        format!("{name:?} is no algorithm; there are {}", known.join(", ")),
-                        "choose of them",
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let algorithms = self.algorithms.iter().map(|name| algorithm(name));
+        let algorithms: Vec<Algorithm> = algorithms.collect::<Result<_, _>>()?;
         let cache = self.cache.as_deref().map(Cache::open).transpose()?;
         let terminal = Terminal::new();
         let mut out =

@@ -9,6 +9,7 @@ use databridge_core::media::manifest::{List, Manifest};
 use databridge_core::media::monitor::Phase;
 use databridge_core::media::throttle::Throttle;
 
+use super::checksum::algorithm;
 use super::units::rate;
 use crate::cli::Outcome;
 use crate::cli::error::io;
@@ -70,6 +71,10 @@ pub struct Copy {
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
+    /// Digests besides SHA-256, made in the same read and reported by --json: sha512,
+    /// sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
+    #[arg(long = "algo", value_delimiter = ',')]
+    algorithms: Vec<String>,
     /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -98,10 +103,12 @@ impl Copy {
 
     pub fn run(self, show: &Show) -> Outcome {
         let manifest = self.manifest.as_deref().map(|path| known(path, &self.src)).transpose()?;
+        let algorithms = self.algorithms.iter().map(|name| algorithm(name));
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
             manifest,
+            algorithms: algorithms.collect::<Result<_, _>>()?,
             ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
