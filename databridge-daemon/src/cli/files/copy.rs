@@ -1,13 +1,15 @@
 //! `databridge copy`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use databridge_core::media::copy::{
     self, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
 };
+use databridge_core::media::manifest::{List, Manifest};
 use databridge_core::media::monitor::Phase;
 use databridge_core::media::throttle::Throttle;
 
+use super::units::rate;
 use crate::cli::Outcome;
 use crate::cli::error::io;
 use crate::cli::progress::Terminal;
@@ -61,28 +63,16 @@ pub struct Copy {
     /// Share the limit with every copy on this host that names the same file.
     #[arg(long, value_name = "FILE", requires = "limit")]
     limit_file: Option<PathBuf>,
+    /// A list that says what the source is (SHA256SUMS, ASC MHL, JSON, with SHA-256 of
+    /// every file): a source that is something else is refused.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
     /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-}
-
-/// Bytes, with k, M, G or T for thousands.
-pub fn rate(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.trim_end_matches(['B', 'b']).char_indices().last() {
-        Some((i, 'k' | 'K')) => (&text[..i], 1e3),
-        Some((i, 'm' | 'M')) => (&text[..i], 1e6),
-        Some((i, 'g' | 'G')) => (&text[..i], 1e9),
-        Some((i, 't' | 'T')) => (&text[..i], 1e12),
-        _ => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(n) if n > 0.0 && n.is_finite() => Ok(((n * factor) as u64).max(1)),
-        _ => Err("write it as 200M or 1.5G".into()),
-    }
 }
 
 impl Copy {
@@ -107,9 +97,11 @@ impl Copy {
     }
 
     pub fn run(self, show: &Show) -> Outcome {
+        let manifest = self.manifest.as_deref().map(|path| known(path, &self.src)).transpose()?;
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
+            manifest,
             ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
@@ -138,16 +130,8 @@ impl Copy {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_read() {
-        assert_eq!(rate("200M"), Ok(200_000_000));
-        assert_eq!(rate("1.5G"), Ok(1_500_000_000));
-        assert_eq!(rate("512"), Ok(512));
-        assert!(rate("fast").is_err());
-        assert!(rate("-1").is_err());
-    }
+/// The manifest that a list makes, with the lengths that it does not know and the empty
+/// folders as the source has them: a list knows of no others.
+fn known(list: &Path, source: &Path) -> Result<Manifest, databridge_core::Error> {
+    Ok(List::read(list)?.to_manifest(source)?)
 }
