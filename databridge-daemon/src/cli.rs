@@ -6,10 +6,12 @@ mod doctor;
 mod error;
 mod files;
 mod ledger;
+mod lineage;
 mod people;
 mod progress;
 mod receipt;
 mod scan;
+mod traffic;
 mod transfer;
 mod view;
 
@@ -92,6 +94,9 @@ enum Command {
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// How much of a host's bandwidth its copies may use.
+    #[command(subcommand)]
+    Bandwidth(traffic::Bandwidth),
     /// People and their roles.
     #[command(subcommand)]
     User(people::User),
@@ -101,6 +106,21 @@ enum Command {
     /// Approval chains.
     #[command(subcommand)]
     Chain(people::Chain),
+    /// Lots: what things are made of.
+    #[command(subcommand)]
+    Lot(lineage::Lot),
+    /// Genealogy: what a lot was made from, and what was made from it.
+    #[command(subcommand)]
+    Trace(lineage::Trace),
+    /// Production runs.
+    #[command(subcommand)]
+    Run(lineage::Run),
+    /// Gates, and decisions at them.
+    #[command(subcommand)]
+    Gate(lineage::Gate),
+    /// Flows and their versions.
+    #[command(subcommand)]
+    Flow(lineage::Flow),
     /// The record of all that happened.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -153,9 +173,15 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Manifest(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Bandwidth(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),
         Command::Token(command) => command.run(&global, show),
         Command::Chain(command) => command.run(&open()?, show),
+        Command::Lot(command) => command.run(&open()?, show),
+        Command::Trace(command) => command.run(&open()?, show),
+        Command::Run(command) => command.run(&open()?, show),
+        Command::Gate(command) => command.run(&open()?, show),
+        Command::Flow(command) => command.run(&open()?, show),
         Command::Ledger(command) => command.run(&open()?, show),
         Command::Receipt(command) => command.run(&global, show),
         Command::Doctor => doctor::run(&global, show),

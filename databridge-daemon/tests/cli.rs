@@ -66,12 +66,18 @@ fn error_of(ran: &Ran) -> Value {
     said["error"].take()
 }
 
+/// A picture of one line, as OpenEXR has it.
+const FRAME: &[u8] = b"\x76\x2f\x31\x01\x02\0\0\0\
+    dataWindow\0box2i\0\x10\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\
+    compression\0compression\0\x01\0\0\0\0\0\
+    \x53\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0line";
+
 /// A folder with `src/plates/a.exr`, `src/notes.txt` and an empty `src/empty`.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("src/plates")).unwrap();
     fs::create_dir(folder.path().join("src/empty")).unwrap();
-    fs::write(folder.path().join("src/plates/a.exr"), b"\x76\x2f\x31\x01 frame").unwrap();
+    fs::write(folder.path().join("src/plates/a.exr"), FRAME).unwrap();
     fs::write(folder.path().join("src/notes.txt"), b"hold the last frames\n").unwrap();
     folder
 }
@@ -96,6 +102,36 @@ fn checksums_are_those_of_other_tools() {
     );
     fails(here, &["checksum", "missing"], 2, "missing");
     fails(here, &["checksum", "src", "--algo", "crc"], 2, "no algorithm");
+}
+
+#[test]
+fn a_copy_is_given_what_was_asked_for() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    fs::create_dir_all(at.join("shot/bin")).unwrap();
+    fs::write(at.join("shot/bin/run.sh"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(at.join("shot/bin/run.sh"), PermissionsExt::from_mode(0o4755)).unwrap();
+    let mode = |path: &str| at.join(path).metadata().unwrap().mode() & 0o7777;
+    ok(at, &["copy", "shot", "kept", "--keep-mode", "--keep-dir-mtime", "--xattrs", "--acls"]);
+    assert_eq!(mode("kept/bin/run.sh"), 0o755);
+    let mtime = |path: &str| at.join(path).metadata().unwrap().modified().unwrap();
+    assert_eq!(mtime("kept/bin"), mtime("shot/bin"));
+    let fixed = ["copy", "shot", "fixed", "--file-mode", "0640", "--dir-mode", "0750"];
+    let shared = ["--limit", "1G", "--limit-file", "bandwidth", "--json"];
+    let report: Value = serde_json::from_str(&ok(at, &[&fixed[..], &shared].concat())).unwrap();
+    assert_eq!(report["transferred"]["lost_attributes"]["count"], 0);
+    assert_eq!((mode("fixed/bin"), mode("fixed/bin/run.sh")), (0o750, 0o640));
+    assert!(at.join("bandwidth").metadata().unwrap().len() > 0, "the bucket is shared");
+    fails(at, &["copy", "shot", "x", "--file-mode", "4755"], 2, "no octal mode");
+    fails(at, &["copy", "shot", "x", "--chown", "nobody-is-called-so"], 2, "no such user");
+    fails(
+        at,
+        &["copy", "shot", "x", "--file-mode", "0600", "--readable-by", "others"],
+        5,
+        "others could not read it",
+    );
+    assert!(!at.join("x").exists());
 }
 
 #[test]
@@ -339,4 +375,52 @@ fn what_was_typed_outweighs_the_environment() {
     fails(here, &["--data", "store", "transfer", "add", "TRF-00001", "missing"], 2, "TRF-00001");
     run(here, &["--data", "other", "doctor"]);
     assert!(!here.join("other").exists(), "looking made a store");
+}
+
+#[test]
+fn lots_are_registered_decided_on_and_traced() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let lab = |args: &[&str]| ok(at, &[&["--data", "store"], args].concat());
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&ok(at, &[&["--data", "store", "--json"], args].concat())).unwrap()
+    };
+    for name in ["manager", "second"] {
+        lab(&["user", "create", name, "--role", "manager", "--no-password"]);
+    }
+    lab(&["--as", "manager", "flow", "install", "food"]);
+    lab(&["--as", "manager", "flow", "submit", "food", "1"]);
+    let own = ["--data", "store", "--as", "manager", "flow", "publish", "food", "1"];
+    fails(at, &own, 3, "may not approve it");
+    lab(&["--as", "second", "flow", "publish", "food", "1", "--notes", "as in the plant"]);
+    assert!(lab(&["flow", "list"]).contains("PUBLISHED"));
+    assert!(lab(&["gate", "list"]).contains("food@1:metal"));
+    let run = json(&["run", "create", "food"])["run_code"].as_str().unwrap().to_owned();
+    lab(&["run", "advance", &run]);
+    lab(&["lot", "register", "RAW", "--code", "R1", "--weight", "10.5", "--run", &run]);
+    fails(at, &["--data", "store", "lot", "register", "RAW", "--weight", "-1"], 2, "negative");
+    fails(at, &["--data", "store", "run", "advance", &run], 4, "food@1:receiving");
+    lab(&["lot", "move", "R1", "quarantine"]);
+    let decide = ["gate", "decide", "R1", "receiving", "pass"];
+    lab(&[&decide[..], &["--answer", "temperature=2.5", "--answer", "documents=yes"]].concat());
+    assert!(lab(&["run", "advance", &run]).contains("COMPLETED"));
+    fs::write(
+        at.join("lots.json"),
+        r#"[{"lot_code":"D1","lot_type":"DEB","parents":["R1"]},{"lot_code":"P1","lot_type":"PAL","parents":["D1"]}]"#,
+    )
+    .unwrap();
+    lab(&["lot", "import", "lots.json"]);
+    assert_eq!(json(&["trace", "descendants", "R1"])["total"], 2);
+    assert!(lab(&["trace", "path", "P1", "R1"]).contains("R1 → D1 → P1"));
+    assert!(lab(&["trace", "blast", "R1"]).contains("PAL"));
+    assert!(lab(&["trace", "common", "D1", "P1"]).contains("(nearest)"));
+    assert!(lab(&["trace", "graph", "D1"]).starts_with("flowchart TD"));
+    assert!(lab(&["trace", "graph", "D1", "--format", "dot"]).starts_with("digraph"));
+    assert!(lab(&["lot", "show", "R1"]).contains("made into D1"));
+    assert!(lab(&["lot", "history", "R1"]).contains("QUARANTINE → RELEASED"));
+    fails(at, &["--data", "store", "lot", "link", "R1", "P1"], 2, "was made from it");
+    lab(&["run", "hold", &run, "--note", "no more boxes"]);
+    lab(&["run", "resume", &run, "--note", "boxes came"]);
+    assert!(lab(&["run", "end", &run]).contains("SKIPPED"));
+    assert!(lab(&["flow", "access"]).contains("create lots"));
 }

@@ -9,4 +9,5 @@ mod verify;
 pub use checksum::Checksum;
 pub use copy::Copy;
 pub use manifest::Manifest;
+pub(super) use units::rate;
 pub use verify::Verify;

@@ -37,6 +37,7 @@ from .files import (
     verify_receipt,
     write_manifest,
 )
+from .lineage import Lineage
 from .results import (
     Checksum,
     CopiedFile,
@@ -73,6 +74,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "IoError",
+    "Lineage",
     "Manifest",
     "ManifestEntry",
     "NotFound",

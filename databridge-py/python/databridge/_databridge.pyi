@@ -32,13 +32,15 @@ def checksum_tree(
 def verified_copy(
     source: str,
     destination: str,
-    resume: bool,
-    limit_bytes_per_second: int | None,
-    jobs: int | None,
+    choice: str,
     progress: _Progress | None,
 ) -> tuple[dict[str, Any], str]: ...
 def scan(
-    paths: list[str], engine: str, clamd: str | None, progress: _Progress | None
+    paths: list[str],
+    engine: str,
+    clamd: str | None,
+    clamscan_database: str | None,
+    progress: _Progress | None,
 ) -> list[dict[str, Any]]: ...
 def verify(
     root: str,

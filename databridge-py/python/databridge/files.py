@@ -6,6 +6,7 @@ whatever it raises, stops the work.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -76,23 +77,56 @@ def verified_copy(
     resume: bool = True,
     limit_bytes_per_second: int | None = None,
     jobs: int | None = None,
+    file_mode: int | None = None,
+    dir_mode: int | None = None,
+    keep_mode: bool = False,
+    keep_mtime: bool = True,
+    keep_dir_mtime: bool = False,
+    xattrs: Sequence[str] = (),
+    acls: bool = False,
+    tolerate_attributes: bool = False,
+    owner: str | None = None,
+    readable_by: str | None = None,
     progress: OnProgress | None = None,
 ) -> CopyReport:
     """Copies a file or folder to `destination`, which must not exist yet.
 
     Everything is read back from the device and compared; the content appears there
     whole, or nothing does. With `resume` an interrupted copy is taken up again.
+
+    Files get `file_mode` (0o644) and folders `dir_mode` (0o755), or with `keep_mode`
+    the source's rwx bits; never set-ID or sticky bits. `xattrs` are namespaces,
+    `("user",)`; `acls` brings POSIX access lists along. What the destination does not
+    take is an error, or with `tolerate_attributes` listed in `lost_attributes`.
+    `owner` is `USER`, `USER:GROUP` or `:GROUP`; `readable_by` (`group:NAME`,
+    `user:NAME` or `others`) fails before anything is written unless they can read it.
     """
+    choice = {
+        "resume": resume,
+        "limit_bytes_per_second": limit_bytes_per_second,
+        "jobs": jobs,
+        "file_mode": file_mode,
+        "dir_mode": dir_mode,
+        "keep_mode": keep_mode,
+        "keep_mtime": keep_mtime,
+        "keep_dir_mtime": keep_dir_mtime,
+        "xattrs": list(xattrs),
+        "acls": acls,
+        "tolerate_attributes": tolerate_attributes,
+        "owner": owner,
+        "readable_by": readable_by,
+    }
     report, made = _databridge.verified_copy(
         arguments.path("source", source),
         arguments.path("destination", destination),
-        resume,
-        limit_bytes_per_second,
-        jobs,
+        json.dumps(choice),
         arguments.progress(progress),
     )
     files = tuple(build(CopiedFile, one) for one in report["files"])
-    return build(CopyReport, report, files=files, destination=Path(made))
+    lost = tuple(report["lost_attributes"])
+    return build(
+        CopyReport, report, files=files, destination=Path(made), lost_attributes=lost
+    )
 
 
 def _list_of(name: str) -> str:
@@ -174,17 +208,23 @@ def scan(
     engine: str = "rules",
     *,
     clamd: str | None = None,
+    clamscan_database: Pathish | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
 
-    `engine` is `rules` (which never says clean), `clamd` or `auto`; `clamd` is its
-    address, `/run/clamav/clamd.ctl` or `host:port`.
+    `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
+    first of clamd, clamscan and rules that is there; `clamd` is its address,
+    `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
+    clamscan where it does not keep them itself.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     names = [arguments.path("paths", one) for one in paths]
-    reports = _databridge.scan(names, engine, clamd, arguments.progress(progress))
+    database = None
+    if clamscan_database is not None:
+        database = arguments.path("clamscan_database", clamscan_database)
+    reports = _databridge.scan(names, engine, clamd, database, arguments.progress(progress))
     made = []
     for name, report in zip(names, reports):
         files = tuple(

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::chain::{Chain, Stage};
+use super::priority::{Pause, Priority};
 use super::state::{Action, State};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -25,6 +26,13 @@ pub struct Create {
     /// Its approval chain; the default one where none is named.
     #[serde(default)]
     pub chain: Option<String>,
+    /// How urgent it is; more than normal only by who executes transfers.
+    #[serde(default)]
+    pub priority: Option<Priority>,
+    /// What it is made from: codes of transfers or lots, up to 1,000, each once. Told
+    /// with its delivery, for whoever keeps genealogies.
+    #[serde(default)]
+    pub parents: Vec<String>,
 }
 
 /// One uploaded file, at its place in staging but not yet part of a transfer.
@@ -84,8 +92,15 @@ pub struct TransferView {
     pub reason: Option<String>,
     /// Why the last step failed: `{code, message, hint}`.
     pub failure: Option<serde_json::Value>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Who paused it, where it stands still.
+    pub paused: Option<Pause>,
     /// Where it is, or will be, in production.
     pub destination: Option<String>,
+    /// What it is made from.
+    #[serde(default)]
+    pub parents: Vec<String>,
     /// What the caller can do with it now.
     pub actions: Vec<Action>,
     /// When it was made.
@@ -202,7 +217,10 @@ pub(super) struct Transfer {
     pub manifest_digest: Option<Sha256>,
     pub reason: Option<String>,
     pub failure: Option<serde_json::Value>,
+    pub priority: Priority,
+    pub paused: Option<Pause>,
     pub destination: Option<String>,
+    pub parents: Vec<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub delivered_at: Option<Timestamp>,
@@ -241,6 +259,22 @@ pub(super) fn check_name(field: &'static str, value: &str) -> Result<(), Error> 
         Some(_) if value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => Ok(()),
         Some(_) => bad("only letters, digits, dot, underscore and hyphen"),
     }
+}
+
+/// What a transfer is made from: names, each once.
+pub(super) fn check_parents(parents: &[String]) -> Result<(), Error> {
+    const MOST: usize = 1000;
+    let bad = |value: String, reason: String| Error::BadField { field: "parents", value, reason };
+    if parents.len() > MOST {
+        return Err(bad(parents.len().to_string(), format!("at most {MOST}")));
+    }
+    for (i, parent) in parents.iter().enumerate() {
+        check_name("parents", parent)?;
+        if parents[..i].contains(parent) {
+            return Err(bad(parent.clone(), "it is named twice".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Free text for people, one line.

@@ -7,9 +7,7 @@ use crate::media::monitor::{Monitor, Progress};
 use crate::media::throttle::Throttle;
 
 use super::error::Error;
-
-/// How many files are handled at a time unless the caller says.
-const JOBS_DEFAULT_MAX: usize = 8;
+use super::lanes::Lanes;
 
 /// Passes progress on, and tells every worker to stop once one has failed.
 struct Watch<'a> {
@@ -27,21 +25,20 @@ impl Monitor for Watch<'_> {
     fn throttle(&self) -> Option<&Throttle> {
         self.monitor.throttle()
     }
-}
-
-/// How many files are handled at a time: as the caller says, else one a processor.
-pub fn jobs(wanted: Option<usize>) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    wanted.unwrap_or_else(|| cores.min(JOBS_DEFAULT_MAX)).max(1)
+    fn held(&self) -> bool {
+        self.monitor.held()
+    }
 }
 
 /// Does `work` on each item by up to `jobs` threads, each with its own scratch
 /// value from `scratch`. A thread takes up to `stride` neighbours at a time, so
-/// that two seldom work in one folder.
+/// that two seldom work in one folder, and a lane of the device for them, if these
+/// are counted.
 ///
 /// # Errors
 /// The first failure in time; what was under way is stopped through its monitor.
 pub fn each<T: Sync, S>(
+    lanes: Option<&Lanes>,
     jobs: usize,
     stride: usize,
     items: &[T],
@@ -64,7 +61,10 @@ pub fn each<T: Sync, S>(
             let done = if monitor.cancelled() {
                 Err(Error::Cancelled)
             } else {
-                work(item, &mut own, &watch)
+                match lanes {
+                    Some(lanes) => lanes.enter(&watch).and_then(|lane| work(item, &mut own, &lane)),
+                    None => work(item, &mut own, &watch),
+                }
             };
             if let Err(error) = done {
                 let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,6 +91,7 @@ mod tests {
         let seen = AtomicUsize::new(0);
         let items: Vec<usize> = (0..100).collect();
         let all = each(
+            None,
             4,
             3,
             &items,
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(seen.into_inner(), 100);
 
         let failed = each(
+            None,
             4,
             3,
             &items,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::base::steps;
 use crate::media::monitor::Monitor;
 
+use super::attributes;
 use super::error::Error;
 use super::journal::{Identity, Mark};
 use super::names::Kind;
@@ -51,7 +52,7 @@ pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
     }
     if plan.shape == Shape::Tree {
         let partial = site.own(Kind::Partial);
-        session.set_mode(&partial, plan.policy.dir_mode | 0o500)?;
+        attributes::settle_root(&session)?;
         session.flush_dir(&partial)?;
     }
     let from = session.publishable();

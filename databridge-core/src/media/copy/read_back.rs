@@ -16,6 +16,7 @@ use crate::media::storage::{Aligned, Medium, RelPath, Stat, Worth};
 use super::error::{Discrepancy, Error};
 use super::file::DIRECT_BYTES;
 use super::journal::{Mark, Verified};
+use super::lanes::Lanes;
 use super::listing::Listing;
 use super::names::Kind;
 use super::pool;
@@ -238,10 +239,11 @@ impl Reader<'_> {
         let work = |file: &&Content<'_>, buffer: &mut Aligned, watch: &dyn Monitor| {
             self.one(file, buffer, watch)
         };
-        let long_jobs = pool::jobs(wanted);
-        pool::each(long_jobs, 1, &long, monitor, || Aligned::new(LONG_BYTES), work)?;
+        let lanes = Lanes::of(self.session.site.parent(), wanted);
+        let jobs = lanes.width();
+        pool::each(Some(&*lanes), jobs, 1, &long, monitor, || Aligned::new(LONG_BYTES), work)?;
         let short_jobs = wanted.unwrap_or(SHORT_JOBS).max(1);
-        pool::each(short_jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
+        pool::each(None, short_jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
     }
 
     fn one(
@@ -253,7 +255,7 @@ impl Reader<'_> {
         let known = self.known(file);
         let (right, worth) = match known {
             Some(worth) => {
-                watch.on(Progress::Bytes(file.size_bytes));
+                watch.on(Progress::Kept(file.size_bytes));
                 (true, worth)
             }
             None if file.stat.size_bytes != file.size_bytes => (false, Worth::Memory),

@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::media::manifest::Entry;
 
+use super::attributes::Losses;
 use super::error::Error;
 use super::journal::{Journal, Record};
 use super::listing::Listing;
@@ -21,6 +22,7 @@ pub struct Session<'a> {
     pub journal: Journal,
     pub record: Record,
     pub standing: Standing,
+    pub losses: Losses,
 }
 
 impl<'a> Session<'a> {
@@ -43,7 +45,7 @@ impl<'a> Session<'a> {
             site.check_partial()?;
             Standing::Partial
         };
-        Ok(Self { plan, site, journal, record, standing })
+        Ok(Self { plan, site, journal, record, standing, losses: Losses::default() })
     }
 
     /// Where an entry is now, below the parent.

@@ -131,7 +131,7 @@ pub fn tree(
         destination: destination.to_owned(),
         shape,
         manifest: Manifest::default(),
-        policy: options.policy,
+        policy: options.policy.clone(),
     };
     refuse_inside_source(&plan)?;
     create_parent(&plan)?;

@@ -17,9 +17,11 @@ use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::Plan;
+use super::attributes::{self, Lost};
 use super::error::Error;
 use super::file::{Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, Wanted};
 use super::journal::{Done, Mark};
+use super::lanes::Lanes;
 use super::listing::{Expected, Listing};
 use super::names::Kind;
 use super::pace::Pace;
@@ -41,7 +43,7 @@ const CHECKPOINT_BYTES: u64 = 4 << 30;
 const STRIDE: usize = 32;
 
 /// What a transfer did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Transferred {
     /// Files written.
     pub files: u64,
@@ -53,6 +55,8 @@ pub struct Transferred {
     pub kept_bytes: u64,
     /// Of the files written, those that share the source's blocks.
     pub cloned_files: u64,
+    /// Attributes of what was written now that the destination did not take.
+    pub lost_attributes: Lost,
     /// How long it took, flushing included.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
@@ -163,6 +167,7 @@ pub(super) fn fill(
         kept_files: kept.len() as u64,
         kept_bytes: total(&kept),
         cloned_files,
+        lost_attributes: session.losses.told(),
         took: start.elapsed(),
     };
     Ok((transferred, found))
@@ -286,15 +291,17 @@ impl<'a> Worker<'a> {
         let entries = plan.manifest.entries();
         let is_long = |at: &usize| size_of(&entries[*at]) >= DIRECT_BYTES;
         let (long, short): (Vec<_>, Vec<_>) = missing.iter().copied().partition(is_long);
-        let jobs = pool::jobs(plan.policy.jobs);
+        let lanes = Lanes::of(self.session.site.parent(), plan.policy.jobs);
         let one = |sizes: Sizes| {
             let copier = &copier;
             move |&at: &usize, scratch: &mut Scratch, watch: &dyn Monitor| {
                 self.one(copier, at, sizes, scratch, watch)
             }
         };
-        pool::each(jobs.min(LONG_JOBS_MAX), 1, &long, monitor, Scratch::default, one(LONG))?;
-        pool::each(jobs, STRIDE, &short, monitor, Scratch::default, one(SHORT))
+        let jobs = lanes.width();
+        let lanes = Some(&*lanes);
+        pool::each(lanes, jobs.min(LONG_JOBS_MAX), 1, &long, monitor, Scratch::default, one(LONG))?;
+        pool::each(lanes, jobs, STRIDE, &short, monitor, Scratch::default, one(SHORT))
     }
 
     fn one(
@@ -320,6 +327,7 @@ impl<'a> Worker<'a> {
         if let Some(returned) = returned {
             journal.append(&Mark::ReadBack(returned))?;
             steps::reach("copy.window_read_back");
+            watch.on(Progress::Ahead(*size_bytes));
         }
         if !flushed {
             lock(&self.late).push(at);
@@ -357,10 +365,7 @@ fn flush(session: &Session<'_>, kept: &[usize], late: &[usize]) -> Result<(), Er
     let root = site.own(Kind::Partial);
     let entries = session.plan.manifest.entries();
     let dirs = Expected::of(&session.plan.manifest).dirs;
-    let mode = session.plan.policy.dir_mode | 0o500;
-    for dir in dirs.iter().rev() {
-        session.set_mode(&root.join(dir), mode)?;
-    }
+    attributes::settle_dirs(session)?;
     let unsure = kept.iter().filter(|&&at| {
         let done = session.record.done.get(entries[at].path());
         done.is_none_or(|done| !done.flushed)
