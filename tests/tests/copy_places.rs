@@ -230,7 +230,7 @@ fn of_many_copies_to_one_path_one_delivers_and_the_others_say_why_not() {
         let place = tempfile::tempdir().unwrap();
         let destination = place.path().join("TRF-00042");
         let start = Barrier::new(6);
-        let source = |n: usize| if n % 2 == 0 { one.path() } else { other.path() };
+        let source = |n: usize| [one.path(), other.path()][n % 2];
         let done: Vec<_> = std::thread::scope(|scope| {
             let (start, destination) = (&start, &destination);
             let copies: Vec<_> = (0..6)

@@ -124,9 +124,7 @@ def verified_copy(
     )
     files = tuple(build(CopiedFile, one) for one in report["files"])
     lost = tuple(report["lost_attributes"])
-    return build(
-        CopyReport, report, files=files, destination=Path(made), lost_attributes=lost
-    )
+    return build(CopyReport, report, files=files, destination=Path(made), lost_attributes=lost)
 
 
 def _list_of(name: str) -> str:
