@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::domains::transfer::{Places, Policy};
-use crate::media::storage::make_dirs;
-use crate::media::{copy, scan};
+use crate::media::storage::{Location, make_dirs};
+use crate::media::{cloud, copy, delivery, rsync, scan};
 
 const CLAMD: &str = "/run/clamav/clamd.ctl";
 
@@ -24,8 +24,9 @@ pub struct Config {
     pub database: Option<String>,
     /// Staging's root; `data/staging` where it is not set.
     pub staging: Option<PathBuf>,
-    /// Production's root; `data/production` where it is not set.
-    pub production: Option<PathBuf>,
+    /// Production's root, a folder or `s3://bucket/prefix`; `data/production` where it
+    /// is not set.
+    pub production: Option<Location>,
     /// Where the daemon listens.
     pub listen: String,
     /// Jobs done at a time by this process; 0 serves without working.
@@ -38,6 +39,8 @@ pub struct Config {
     pub scan: scan::Settings,
     /// How they are written into production.
     pub copy: CopyConfig,
+    /// The object store, where production is one.
+    pub s3: cloud::Settings,
 }
 
 /// How files are written into production.
@@ -52,6 +55,10 @@ pub struct CopyConfig {
     pub keep_mtime: bool,
     /// At most so many bytes a second.
     pub limit_bytes_per_second: Option<u64>,
+    /// What folders are filled by: `native`, or `rsync`.
+    pub method: delivery::Method,
+    /// How rsync is run.
+    pub rsync: rsync::Settings,
 }
 
 impl Default for CopyConfig {
@@ -61,6 +68,8 @@ impl Default for CopyConfig {
             file_mode: "0644".into(),
             keep_mtime: true,
             limit_bytes_per_second: None,
+            method: delivery::Method::default(),
+            rsync: rsync::Settings::default(),
         }
     }
 }
@@ -82,6 +91,7 @@ impl Default for Config {
                 ..scan::Settings::default()
             },
             copy: CopyConfig::default(),
+            s3: cloud::Settings::default(),
         }
     }
 }
@@ -153,12 +163,15 @@ impl Config {
             |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
         octal("copy.dir_mode", &self.copy.dir_mode)?;
         octal("copy.file_mode", &self.copy.file_mode)?;
+        if let Err(error) = self.s3.check() {
+            return setting("s3", &error.to_string());
+        }
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
         }
-        if places.staging.starts_with(&places.production)
-            || places.production.starts_with(&places.staging)
+        if let Some(production) = places.production.as_path()
+            && (places.staging.starts_with(production) || production.starts_with(&places.staging))
         {
             return setting("production", "staging and production must not be inside each other");
         }
@@ -177,7 +190,10 @@ impl Config {
         let places = self.places();
         make("data", &self.data, 0o700)?;
         make("staging", &places.staging, 0o755)?;
-        make("production", &places.production, 0o755)
+        match places.production.as_path() {
+            Some(path) => make("production", path, 0o755),
+            None => Ok(()),
+        }
     }
 
     /// The two roots, absolute.
@@ -189,7 +205,11 @@ impl Config {
         };
         Places {
             staging: root(&self.staging, "staging"),
-            production: root(&self.production, "production"),
+            production: match &self.production {
+                Some(Location::Path(path)) => Location::Path(absolute(path)),
+                Some(elsewhere) => elsewhere.clone(),
+                None => Location::Path(data.join("production")),
+            },
         }
     }
 
@@ -221,6 +241,11 @@ impl Config {
                 keep_mtime: self.copy.keep_mtime,
                 limit_bytes_per_second: self.copy.limit_bytes_per_second,
                 jobs: None,
+            },
+            methods: delivery::Methods {
+                folders: self.copy.method,
+                rsync: self.copy.rsync.clone(),
+                s3: self.s3.clone(),
             },
         }
     }
@@ -264,7 +289,7 @@ mod tests {
         assert!(Config::default().check().is_ok());
         let nested = Config {
             staging: Some("/mnt/production/staging".into()),
-            production: Some("/mnt/production".into()),
+            production: Some(Location::Path("/mnt/production".into())),
             ..Config::default()
         };
         assert!(nested.check().is_err());

@@ -68,6 +68,7 @@
 mod abort;
 mod error;
 mod file;
+mod foreign;
 mod journal;
 mod listing;
 mod medium;
@@ -91,7 +92,12 @@ use super::manifest::Manifest;
 
 pub use abort::{Aborted, abort, finish};
 pub use error::{Discrepancy, Error};
+pub(in crate::media) use foreign::{fill, filled};
 pub use medium::Worth;
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pace::Pace;
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pool::each;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
 pub use read_back::{ReadBack, verify};
@@ -174,4 +180,6 @@ pub enum RenameMethod {
     NoReplace,
     /// By a plain rename after a look, where the file system knows no better (NFS).
     Checked,
+    /// No rename: an object store created the manifest object, where there was none.
+    Conditional,
 }

@@ -38,3 +38,14 @@ impl Monitor for Cancel {
         self.is_cancelled()
     }
 }
+
+/// Passes on who asks to stop, and none of the progress.
+#[cfg(feature = "cloud")]
+pub(crate) struct Quiet<'a>(pub &'a dyn Monitor);
+
+#[cfg(feature = "cloud")]
+impl Monitor for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}

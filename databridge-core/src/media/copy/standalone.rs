@@ -155,7 +155,7 @@ fn run(
     Ok((prepared, transferred, read_back, published))
 }
 
-fn copied(entry: &Entry) -> Option<CopiedFile> {
+pub(super) fn copied(entry: &Entry) -> Option<CopiedFile> {
     match entry {
         Entry::File { path, size_bytes, sha256 } => {
             Some(CopiedFile { path: path.clone(), size_bytes: *size_bytes, sha256: *sha256 })
@@ -184,7 +184,7 @@ fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
 
 /// All stand-alone copies to one final path are lives of one attempt: each takes
 /// up what the last one left. (A version 8 UUID, RFC 9562: made of a SHA-256.)
-fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
+pub(super) fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
     let (_, name) = super::site::split(destination)?;
     let digest = Sha256::of(&[b"databridge copy\0", name.as_bytes()].concat());
     let mut bytes = [0; 16];
@@ -194,13 +194,13 @@ fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
 
 /// Keeps a second stand-alone copy to the same path out, as long as it lives.
 #[derive(Debug)]
-struct Lock<'a> {
+pub(super) struct Lock<'a> {
     site: &'a Site,
     file: File,
 }
 
 impl<'a> Lock<'a> {
-    fn take(site: &'a Site) -> Result<Self, Error> {
+    pub(super) fn take(site: &'a Site) -> Result<Self, Error> {
         let name = site.lock();
         let at = |errno| Error::at(site.path(&name), errno);
         loop {

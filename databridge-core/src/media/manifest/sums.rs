@@ -19,6 +19,22 @@ impl Sums {
         &self.0
     }
 
+    /// How what was found differs from this list, which says how it should be; sorted
+    /// by path. A list of files says nothing about lengths and folders.
+    pub fn diff(&self, found: &Manifest) -> Vec<Difference> {
+        let size = |path: &RelPath| {
+            found.entries().iter().find(|entry| entry.path() == path).map_or(0, Entry::size_bytes)
+        };
+        let files = self.0.iter().map(|(path, sha256)| Entry::File {
+            path: path.clone(),
+            size_bytes: size(path),
+            sha256: *sha256,
+        });
+        // Its names were found to stand side by side when it was read.
+        let expected = Manifest::from_entries(files.collect()).unwrap_or_default();
+        expected.diff(found).into_iter().filter(|d| !d.is_extra_dir()).collect()
+    }
+
     /// Reads the whole tree and tells every difference; see [`Manifest::check_tree`].
     pub fn check_tree(
         &self,

@@ -1,20 +1,23 @@
 //! `databridge checksum`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use databridge_core::media::checksum::{self, Algorithm, FileDigest};
+use databridge_core::media::cloud;
+use databridge_core::media::storage::Location;
 use serde_json::json;
 
-use crate::cli::Outcome;
+use crate::cli::doctor::load;
 use crate::cli::error::usage;
 use crate::cli::progress::Terminal;
 use crate::cli::view::Show;
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Checksum {
-    /// Files, or folders for every file in them.
+    /// Files, or folders for every file in them; also in an object store (s3://…).
     #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    paths: Vec<Location>,
     /// sha256, sha512, sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
     #[arg(long = "algo", default_value = "sha256", value_delimiter = ',')]
     algorithms: Vec<String>,
@@ -24,7 +27,7 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    pub fn run(self, show: &Show) -> Outcome {
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
         let algorithms: Vec<Algorithm> = self
             .algorithms
             .iter()
@@ -40,7 +43,21 @@ impl Checksum {
             .collect::<Result<_, _>>()?;
         let terminal = Terminal::new();
         let mut all = Vec::new();
-        for path in &self.paths {
+        for location in &self.paths {
+            let path = match location {
+                Location::Path(path) => path,
+                Location::Object(at) => {
+                    let s3 = load(global)?.s3;
+                    for (name, digest) in
+                        cloud::checksum(at, &s3, &algorithms, self.jobs, &terminal)?
+                    {
+                        let whole = at.name() == name.as_str();
+                        let at = if whole { at.clone() } else { at.child(name.as_str()) };
+                        all.push((at.to_string().into(), digest));
+                    }
+                    continue;
+                }
+            };
             if path.is_dir() {
                 for (name, digest) in checksum::tree(path, &algorithms, self.jobs, &terminal)? {
                     all.push((path.join(name.to_path()), digest));

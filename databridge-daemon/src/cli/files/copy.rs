@@ -1,19 +1,25 @@
 //! `databridge copy`
 
-use std::path::PathBuf;
+use databridge_core::Error;
+use databridge_core::media::monitor::Monitor;
+use databridge_core::media::storage::Location;
+use databridge_core::media::{cloud, copy, rsync};
 
-use databridge_core::media::copy;
-
-use crate::cli::Outcome;
+use crate::cli::doctor::load;
+use crate::cli::error::usage;
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Copy {
-    /// A file or a folder.
-    src: PathBuf,
-    /// The final path itself; it must not exist yet.
-    dst: PathBuf,
+    /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
+    src: String,
+    /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    dst: Location,
+    /// What the files are brought by. Reading back and publishing are ours either way.
+    #[arg(long, value_enum, default_value_t = By::Native)]
+    method: By,
     /// Go on from what an interrupted copy left (the default).
     #[arg(long, overrides_with = "no_resume")]
     resume: bool,
@@ -26,6 +32,15 @@ pub struct Copy {
     /// Files handled at a time.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+}
+
+/// A method by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Our own engine.
+    Native,
+    /// rsync, also from another host by ssh.
+    Rsync,
 }
 
 /// Bytes, with k, M, G or T for thousands.
@@ -45,7 +60,7 @@ fn rate(text: &str) -> Result<u64, String> {
 }
 
 impl Copy {
-    pub fn run(self, show: &Show) -> Outcome {
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
         let options = copy::Options {
             policy: copy::Policy {
                 limit_bytes_per_second: self.limit,
@@ -56,9 +71,12 @@ impl Copy {
             manifest: None,
         };
         let terminal = Terminal::new();
-        let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
+        let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
-        show.document(&report);
+        match against {
+            None => show.document(&report),
+            Some(against) => show.document(&cloud::Download { report: report.clone(), against }),
+        }
         let worth = serde_json::to_value(report.read_back.worth).unwrap_or_default();
         show.line(format!(
             "{}: {} files, {}, read back ({})",
@@ -67,7 +85,55 @@ impl Copy {
             size(report.bytes),
             worth.as_str().unwrap_or_default(),
         ));
+        if against == Some("two_reads") {
+            show.line("no manifest object there: checked against a second read of the source only");
+        }
         Ok(0)
+    }
+
+    /// The report, and for a download what its checksums rest on.
+    fn copy(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<(copy::Report, Option<&'static str>), Error> {
+        if self.method == By::Rsync {
+            return Ok((self.by_rsync(global, options, monitor)?, None));
+        }
+        Ok(match (Location::parse(&self.src)?, &self.dst) {
+            (Location::Path(src), Location::Path(dst)) => {
+                (copy::tree(&src, dst, options, monitor)?, None)
+            }
+            (Location::Path(src), Location::Object(dst)) => {
+                (cloud::upload(&src, dst, options, &load(global)?.s3, monitor)?, None)
+            }
+            (Location::Object(src), Location::Path(dst)) => {
+                let done = cloud::download(&src, dst, options, &load(global)?.s3, monitor)?;
+                (done.report, Some(done.against))
+            }
+            (Location::Object(_), Location::Object(_)) => {
+                return Err(usage(
+                    "both are in an object store",
+                    "copy to a folder here first, then from there",
+                ));
+            }
+        })
+    }
+
+    fn by_rsync(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<copy::Report, Error> {
+        let Location::Path(dst) = &self.dst else {
+            return Err(usage("rsync writes to no object store", "leave --method away"));
+        };
+        let settings = load(global)?.copy.rsync;
+        let source = rsync::Source::parse(&self.src)?;
+        let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
+        Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
     }
 }
 
