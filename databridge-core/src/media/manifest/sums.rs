@@ -23,7 +23,8 @@ impl Sums {
     /// by path. A list of files says nothing about lengths and folders.
     pub fn diff(&self, found: &Manifest) -> Vec<Difference> {
         let size = |path: &RelPath| {
-            found.entries().iter().find(|entry| entry.path() == path).map_or(0, Entry::size_bytes)
+            let at = found.entries().binary_search_by(|entry| entry.path().cmp(path));
+            at.ok().and_then(|at| found.entries().get(at)).map_or(0, Entry::size_bytes)
         };
         let files = self.0.iter().map(|(path, sha256)| Entry::File {
             path: path.clone(),
