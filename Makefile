@@ -20,6 +20,10 @@ test: tools
 test-long: tools
 	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_POWER_RUNS=100 tests/run.sh
 
+# DataBridge beside what a user would pick instead. ARGS go to benches/versus/versus.py.
+bench:
+	benches/versus/run.sh $(ARGS)
+
 # Format, lints, licences: what needs no server.
 check:
 	tests/check.sh

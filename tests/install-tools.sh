@@ -20,13 +20,16 @@ if [ "${1:-test}" = test ]; then
   need rsync rsync
   need sshd openssh-server
   need ssh openssh-client
+  need mkfs.ext4 e2fsprogs
+  need mkfs.xfs xfsprogs
+  need mkfs.btrfs btrfs-progs
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ]; then
     echo "installing ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get -o DPkg::Lock::Timeout=300 update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   else
     echo "please install: apt-get install ${missing[*]}" >&2
     exit 5

@@ -14,4 +14,5 @@ pub mod receipt;
 pub mod rsync;
 pub mod scan;
 pub mod storage;
+pub mod throttle;
 pub mod walk;

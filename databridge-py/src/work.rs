@@ -49,7 +49,7 @@ impl Monitor for Watch {
                 self.counts[FILES].store(0, Ordering::Relaxed);
                 self.counts[BYTES].store(0, Ordering::Relaxed);
             }
-            Progress::Bytes(count) => {
+            Progress::Bytes(count) | Progress::Kept(count) => {
                 self.counts[BYTES].fetch_add(count, Ordering::Relaxed);
             }
             Progress::File(_) => {

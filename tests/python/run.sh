@@ -37,8 +37,9 @@ rm -rf "$venv"
 # From the folder of the tests, so that what is imported is what was installed.
 cd "$root/tests/python"
 config=$root/databridge-py/pyproject.toml
-"$venv/bin/ruff" check --config "$config" . "$root/databridge-py/python"
-"$venv/bin/ruff" format --check --config "$config" . "$root/databridge-py/python"
+"$venv/bin/ruff" check --config "$config" . "$root/databridge-py/python" "$root/benches"
+"$venv/bin/ruff" format --check --config "$config" . "$root/databridge-py/python" "$root/benches"
 "$venv/bin/python" -m mypy.stubtest --mypy-config-file "$config" databridge
 "$venv/bin/python" -m mypy --config-file "$config" examples ./*.py
+"$venv/bin/python" -m mypy --config-file "$config" --explicit-package-bases --ignore-missing-imports "$root"/benches/versus/*.py
 "$venv/bin/python" -m pytest -c "$config" --rootdir . -p no:cacheprovider -q "$@"

@@ -101,6 +101,14 @@ fn launch(folder: &Path, port: u16) -> Option<Daemon> {
     daemon.find_line(PATIENCE, |line| line.contains("server is running")).ok().map(|_| daemon)
 }
 
+/// Puts a file there by hand, as an object of a stranger's.
+pub fn put(path: &Path, bytes: &[u8]) {
+    let missing: Vec<_> = path.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+    missing.into_iter().chain([path]).for_each(give_away);
+}
+
 /// What of a tree has objects: its files.
 pub fn objects(listing: &Listing) -> Listing {
     let files = listing.iter().filter(|(_, node)| matches!(node, Node::File { .. }));

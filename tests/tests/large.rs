@@ -27,7 +27,7 @@ fn is_long(test: &str) -> bool {
 fn add(place: &Place, source: &Path) -> String {
     let config = Config {
         staging: Some(place.staging.clone()),
-        production: Some(place.production.clone()),
+        production: Some(place.production.clone().into()),
         ..Config::at(&place.data)
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -39,6 +39,7 @@ fn add(place: &Place, source: &Path) -> String {
             project: "film".into(),
             category: "plates".into(),
             chain: None,
+            priority: None,
         };
         let made = app.call(&ctx, Call::TransferCreate(create), None).await.unwrap();
         let code = made["code"].as_str().unwrap().to_owned();

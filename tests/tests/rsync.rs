@@ -24,7 +24,8 @@ use uuid::Uuid;
 /// A tree with the names that arguments and lists stumble over.
 fn odd_media(root: &Path) -> Listing {
     write_media(root, 31);
-    for name in ["-rf", "--delete", "a b  c", "host:x", "*", "$(id)", "#x", ";y", "'", "back`tick"] {
+    for name in ["-rf", "--delete", "a b  c", "host:x", "*", "$(id)", "#x", ";y", "'", "back`tick"]
+    {
         std::fs::write(root.join(name), name).unwrap();
     }
     databridge_tests::tree::digest_tree(root)
@@ -51,10 +52,19 @@ fn a_tree_is_brought_here_and_verified_by_us() {
     assert_same(&listing, &to);
     assert_eq!(names(to.parent().unwrap()), ["to"]);
     assert_eq!(done.read_back.bytes, done.bytes);
-    assert_eq!((done.transferred.files, done.transferred.bytes), (done.files.len() as u64, done.bytes));
+    assert_eq!(
+        (done.transferred.files, done.transferred.bytes),
+        (done.files.len() as u64, done.bytes)
+    );
     // An independent word.
-    let differs = run(Command::new("rsync").args(["-nrc", "--delete", "-i"]).arg(from.join("")).arg(to.join("")));
-    assert!(!differs.contains("<f") && !differs.contains(">f") && !differs.contains("*deleting"), "{differs}");
+    let differs = run(Command::new("rsync")
+        .args(["-nrc", "--delete", "-i"])
+        .arg(from.join(""))
+        .arg(to.join("")));
+    assert!(
+        !differs.contains("<f") && !differs.contains(">f") && !differs.contains("*deleting"),
+        "{differs}"
+    );
     let again = copy(&source, &to, &Options::default(), &Settings::default(), &()).unwrap_err();
     assert_eq!(again.code(), "copy.destination_exists");
 }
@@ -82,7 +92,15 @@ fn a_tree_is_pulled_from_another_host() {
     let stranger = Settings { ssh: stranger, ..Settings::default() };
     let error = describe(&source, &stranger, None, &()).unwrap_err();
     assert_eq!(error.code(), "rsync.connection", "{error}");
-    let error = tree(&source, manifest, &folder.path().join("no"), &Options { resume: false, ..Options::default() }, &stranger, &()).unwrap_err();
+    let error = tree(
+        &source,
+        manifest,
+        &folder.path().join("no"),
+        &Options { resume: false, ..Options::default() },
+        &stranger,
+        &(),
+    )
+    .unwrap_err();
     assert_eq!(error.code(), "rsync.connection", "{error}");
     assert!(!folder.path().join("no").exists());
     assert_eq!(names(folder.path()), ["a 'strange' folder", "to"]);
@@ -110,7 +128,8 @@ fn a_cancel_kills_it_and_the_next_life_keeps_what_it_brought() {
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     std::fs::create_dir(&from).unwrap();
     for number in 0..6 {
-        std::fs::write(from.join(format!("{number}.bin")), Random::new(number).bytes(1 << 20)).unwrap();
+        std::fs::write(from.join(format!("{number}.bin")), Random::new(number).bytes(1 << 20))
+            .unwrap();
     }
     let listing = databridge_tests::tree::digest_tree(&from);
     let source = Source::Path(from);
@@ -218,8 +237,19 @@ fn a_daemon_delivers_by_it() {
     let mut life = Life::new(Place::below(folder.path()), source, ByRsync(Traps::default()));
     life.live();
     databridge_tests::delivery::check(&mut life);
-    let history = life.call("admin", "GET", &format!("/transfers/{}/history", life.code), serde_json::json!({}));
-    let copied = history.as_array().unwrap().iter().find(|e| e["kind"] == "transfer.copied").unwrap().clone();
+    let history = life.call(
+        "admin",
+        "GET",
+        &format!("/transfers/{}/history", life.code),
+        serde_json::json!({}),
+    );
+    let copied = history
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["kind"] == "transfer.copied")
+        .unwrap()
+        .clone();
     assert_eq!(copied["data"]["method"], "rsync", "{copied}");
 }
 

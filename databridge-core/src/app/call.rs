@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::base::clock::Timestamp;
 use crate::control::identity::{NewUser, RoleChange};
 use crate::control::jobs;
-use crate::domains::transfer::{Create, Filter, NewChain};
+use crate::domains::transfer::{Create, Filter, NewChain, Priority};
 
 /// Query strings carry numbers as text.
 fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -135,6 +135,27 @@ pub enum Call {
     Start(Code),
     /// Takes a failed step up again.
     Retry(Code),
+    /// Says how urgent a transfer is.
+    TransferPriority {
+        /// The transfer.
+        code: String,
+        /// `low`, `normal`, `high` or `urgent`.
+        priority: Priority,
+    },
+    /// Lets the work on a transfer stand still.
+    TransferPause {
+        /// The transfer.
+        code: String,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Lets it go on.
+    TransferResume(Code),
+    /// The limits of bandwidth that were set at run time.
+    BandwidthList {},
+    /// Limits the copies of a host, or of all.
+    BandwidthSet(jobs::SetBandwidth),
     /// Approval chains, every version.
     ChainList {},
     /// Defines a chain or its next version.
@@ -256,6 +277,7 @@ impl Call {
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
+                | Self::BandwidthList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}

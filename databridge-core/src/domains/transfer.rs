@@ -7,6 +7,7 @@ mod drafting;
 mod error;
 mod jobs;
 mod places;
+mod priority;
 mod proof;
 mod query;
 mod review;
@@ -19,6 +20,7 @@ mod types;
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use places::Places;
+pub use priority::{Pause, Priority};
 pub use service::{Policy, Service};
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
@@ -27,8 +29,15 @@ pub use types::{
 use crate::control::db::Migration;
 
 /// The domain's steps of the schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2001,
-    name: "transfer",
-    sql: include_str!("transfer/migrations/2001_transfer.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2001,
+        name: "transfer",
+        sql: include_str!("transfer/migrations/2001_transfer.sql"),
+    },
+    Migration {
+        version: 2031,
+        name: "priority",
+        sql: include_str!("transfer/migrations/2031_priority.sql"),
+    },
+];

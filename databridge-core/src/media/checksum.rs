@@ -1,16 +1,25 @@
 //! Digests of files: SHA-256 always and authoritative, others in the same read.
 
 mod algorithm;
+mod cache;
+mod content;
 mod digests;
 mod error;
 mod file;
 mod hasher;
+mod pipeline;
 mod sha256;
+mod tree;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use cache::Cache;
+pub(crate) use content::Scratch;
 pub use digests::Digests;
 pub use error::Error;
-pub use file::{FileDigest, file, tree};
-pub(crate) use file::{below, buffer, of_entries, pool, read};
+pub use file::{FileDigest, file};
+pub(crate) use file::{below, buffer, pool, read};
 pub use hasher::Hasher;
+pub(crate) use pipeline::{Desk, Feed, jobs, run};
 pub use sha256::Sha256;
+pub use tree::{Found, Options, each, tree};
+pub(crate) use tree::{announce, below as of_place};

@@ -66,21 +66,28 @@
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].
 
 mod abort;
+mod access;
+mod attributes;
 mod error;
 mod file;
 mod foreign;
 mod journal;
+mod lanes;
 mod listing;
-mod medium;
 mod names;
 mod pace;
+mod policy;
 mod pool;
 mod prepare;
 mod publish;
 mod read_back;
 mod session;
 mod site;
+mod source;
 mod standalone;
+mod stream;
+mod survey;
+mod target;
 mod transfer;
 
 use std::path::PathBuf;
@@ -90,18 +97,23 @@ use uuid::Uuid;
 
 use super::manifest::Manifest;
 
+pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
+pub use access::Reader;
+pub use attributes::Lost;
 pub use error::{Discrepancy, Error};
-pub(in crate::media) use foreign::{fill, filled};
-pub use medium::Worth;
+pub(in crate::media) use foreign::{fill, filled, refuse_attributes};
 #[cfg(feature = "cloud")]
 pub(in crate::media) use pace::Pace;
+pub use policy::{
+    Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
+};
 #[cfg(feature = "cloud")]
 pub(in crate::media) use pool::each;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
-pub use read_back::{ReadBack, verify};
-pub use standalone::{CopiedFile, Options, Report, tree};
+pub use read_back::{ReadBack, Worths, verify};
+pub use standalone::{CopiedFile, Options, Rates, Report, tree};
 pub use transfer::{Transferred, transfer};
 
 /// What is copied where, by whom and how.
@@ -140,36 +152,6 @@ pub struct Attempt {
     pub id: Uuid,
     /// The fencing epoch: greater with each lease, and never used by two workers.
     pub epoch: u64,
-}
-
-/// How a copy is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// Permission bits of folders; only `rwx` counts, and the owner may always
-    /// read and enter. A set-group-ID bit that a folder inherits stays.
-    pub dir_mode: u32,
-    /// Permission bits of files; only `rwx` counts, and the owner may always read.
-    pub file_mode: u32,
-    /// Whether files keep their modification time.
-    pub keep_mtime: bool,
-    /// At most this much is copied in a second; `None` is as fast as it goes. The
-    /// read-back is not slowed.
-    pub limit_bytes_per_second: Option<u64>,
-    /// Files handled at a time; `None` is one a processor, at most eight.
-    pub jobs: Option<usize>,
-}
-
-impl Default for Policy {
-    /// Folders 0755, files 0644, times kept, no limits.
-    fn default() -> Self {
-        Self {
-            dir_mode: 0o755,
-            file_mode: 0o644,
-            keep_mtime: true,
-            limit_bytes_per_second: None,
-            jobs: None,
-        }
-    }
 }
 
 /// How the copy got its final name.

@@ -1,16 +1,28 @@
 //! What a delivery consists of, and the one digest that stands for all of it.
 
+mod ascmhl;
+mod bagit;
 mod check;
 mod error;
+mod list;
+mod mhl1;
+mod state;
 mod sums;
+mod verify;
+mod xml;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use ascmhl::{Written, write as write_ascmhl};
+pub use bagit::{PAYLOAD, write as write_bagit};
 pub use check::{Difference, What};
 pub use error::Error;
+pub use list::{Format, Known, List, root_of};
+pub use state::State;
 pub use sums::{Sums, parse_sha256sums};
+pub use verify::{Options, Report};
 
 use super::checksum::{self, Sha256};
 use super::monitor::Monitor;
@@ -85,17 +97,19 @@ impl Manifest {
     /// Walks and hashes a tree, `jobs` files at a time (`None`: one for each core).
     /// Errors: as [`checksum::tree`].
     pub fn of_tree(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Self, Error> {
-        let entries = walk::tree(root).map_err(checksum::Error::from)?;
-        let is_dir = |entry: &walk::Entry| entry.kind == walk::Kind::EmptyDir;
-        let (dirs, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_dir);
-        let files = checksum::of_entries(root, files, &[], jobs, monitor)?;
-        let files = files.into_iter().map(|(path, digest)| Entry::File {
-            path,
-            size_bytes: digest.size_bytes,
-            sha256: digest.digests.sha256(),
-        });
-        let dirs = dirs.into_iter().map(|entry| Entry::EmptyDir { path: entry.path });
-        Self::from_entries(files.chain(dirs).collect())
+        let mut entries = Vec::new();
+        let options = checksum::Options { jobs, ..checksum::Options::default() };
+        checksum::each(root, options, monitor, |found| {
+            entries.extend(found.map(|found| Entry::File {
+                path: found.path,
+                size_bytes: found.digest.size_bytes,
+                sha256: found.digest.digests.sha256(),
+            }));
+            Ok(())
+        })?;
+        let dirs = walk::empty_dirs(root).map_err(checksum::Error::from)?;
+        entries.extend(dirs.into_iter().map(|path| Entry::EmptyDir { path }));
+        Self::from_entries(entries)
     }
 
     /// The entries, sorted by path.

@@ -1,11 +1,22 @@
-//! How a long operation reports and is stopped.
+//! How a long operation reports, is slowed, is held and is stopped.
 
+mod gate;
+mod meter;
+
+pub use gate::Gate;
+pub use meter::{Meter, Snapshot};
+
+use serde::{Deserialize, Serialize};
+
+use super::throttle::Throttle;
 use crate::base::cancel::Cancel;
 
 /// What a long operation says while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {
+    /// What is done from now on; [`Progress::Total`] follows.
+    Phase(Phase),
     /// How much there is to do in all.
     Total {
         /// Files.
@@ -15,25 +26,64 @@ pub enum Progress<'a> {
     },
     /// More bytes are done (not a running sum).
     Bytes(u64),
+    /// More bytes need no work: an earlier life did them.
+    Kept(u64),
     /// This file, named relative to its root, is done.
     File(&'a str),
 }
 
-/// Listens to a long operation and may stop it. Called from worker threads.
+/// One pass over the bytes of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// The source is read to learn what it is.
+    Describe,
+    /// The source is read and written to the destination.
+    Copy,
+    /// The destination is read back and compared.
+    ReadBack,
+}
+
+/// Listens to a long operation and may slow, hold and stop it. Called from worker
+/// threads.
 pub trait Monitor: Sync {
     /// Something was done.
     fn on(&self, _progress: Progress<'_>) {}
+    /// Whether [`Progress::Total`] is worth a look at every file before the first is
+    /// read. Who says no may be told no total.
+    fn wants_total(&self) -> bool {
+        true
+    }
     /// Asked at least every few megabytes; `true` ends the operation with its
-    /// module's `Cancelled` error.
+    /// module's `Cancelled` error. An answer may be long in coming: an operation
+    /// that is held waits for it (see [`Gate`]), with all that it has open.
     fn cancelled(&self) -> bool {
         false
+    }
+    /// Whether an answer to [`Monitor::cancelled`] would be waited for: who has
+    /// something that others need lets go of it meanwhile.
+    fn held(&self) -> bool {
+        false
+    }
+    /// What a copy shares with the others of its host: it waits for its turn there
+    /// too.
+    fn throttle(&self) -> Option<&Throttle> {
+        None
     }
 }
 
 /// Nobody listens and nobody stops.
-impl Monitor for () {}
+impl Monitor for () {
+    fn wants_total(&self) -> bool {
+        false
+    }
+}
 
 impl Monitor for Cancel {
+    fn wants_total(&self) -> bool {
+        false
+    }
     fn cancelled(&self) -> bool {
         self.is_cancelled()
     }
@@ -47,5 +97,11 @@ pub(crate) struct Quiet<'a>(pub &'a dyn Monitor);
 impl Monitor for Quiet<'_> {
     fn cancelled(&self) -> bool {
         self.0.cancelled()
+    }
+    fn held(&self) -> bool {
+        self.0.held()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.0.throttle()
     }
 }

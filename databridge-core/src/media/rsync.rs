@@ -55,6 +55,7 @@ pub fn transfer(
     settings: &Settings,
     monitor: &dyn Monitor,
 ) -> Result<Transferred, copy::Error> {
+    copy::refuse_attributes(&plan.policy)?;
     let source = Source::Path(plan.source.clone());
     copy::fill(plan, monitor, |partial, watch| fill(&source, plan, partial, settings, watch))
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod listing;
+mod sorted;
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{Error, Reason, Refused};
 pub(crate) use listing::{Item, list};
+pub(crate) use sorted::{Names, Place, count, empty_dirs, sorted};
 
 use super::storage::{self, Folder, RelPath};
 

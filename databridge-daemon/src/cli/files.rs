@@ -6,6 +6,6 @@ mod manifest;
 mod verify;
 
 pub use checksum::Checksum;
-pub use copy::Copy;
+pub use copy::{Copy, rate};
 pub use manifest::Manifest;
 pub use verify::Verify;

@@ -1,38 +1,116 @@
 //! How a long operation shows itself, and how Ctrl-C ends it.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use databridge_core::base::cancel::Cancel;
-use databridge_core::media::monitor::{Monitor, Progress};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use databridge_core::media::monitor::{Meter, Monitor, Phase, Progress, Snapshot};
+use databridge_core::media::throttle::Throttle;
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::view::size;
 
 /// Draws on a terminal, is quiet in a pipe, and stops at Ctrl-C.
 #[derive(Clone)]
 pub struct Terminal {
     bar: ProgressBar,
+    meter: Arc<Meter>,
+    drawn: Arc<Mutex<Option<Instant>>>,
+    throttle: Option<Throttle>,
     cancel: Cancel,
 }
 
+/// The bar is drawn so often.
+const DRAW: Duration = Duration::from_millis(200);
+
 impl Terminal {
-    /// For one operation.
+    /// For one operation of one pass.
     pub fn new() -> Self {
+        Self::over(&[])
+    }
+
+    /// For one operation that goes through these phases.
+    pub fn over(passes: &[Phase]) -> Self {
         let target = match std::io::stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {prefix} {wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, cancel: on_interrupt() }
+        let meter = Arc::new(Meter::over(passes));
+        Self { bar, meter, drawn: Arc::default(), throttle: None, cancel: on_interrupt() }
+    }
+
+    /// The same, sharing a limit with other programs.
+    pub fn sharing(mut self, throttle: Option<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
+    }
+
+    /// Writes something else to the terminal in between.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
     }
 
     /// Raised by Ctrl-C.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
     }
+
+    /// Shows a line about work that is done elsewhere, or takes it away.
+    pub fn say(&self, line: Option<String>) {
+        self.bar.set_style(ProgressStyle::default_spinner());
+        match line {
+            Some(line) => self.bar.set_message(line),
+            None => self.bar.set_message(""),
+        }
+        self.bar.tick();
+    }
+
+    fn draw(&self) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.is_some_and(|at| at.elapsed() < DRAW) {
+            return;
+        }
+        let now = Instant::now();
+        *drawn = Some(now);
+        let shown = self.meter.snapshot(now);
+        self.bar.set_length(shown.total_work_bytes);
+        self.bar.set_position(shown.work_bytes);
+        self.bar.set_prefix(figures(&shown));
+        self.bar.set_message(shown.file.unwrap_or_default());
+    }
+}
+
+/// `copy 3/240 files, 1.2 GB of 8.0 GB, 410 MB/s, 17 s left`: of this phase, and
+/// the time until the last phase ends.
+pub fn figures(shown: &Snapshot) -> String {
+    let phase = match shown.phase {
+        Some(Phase::Describe) => "read ",
+        Some(Phase::Copy) => "copy ",
+        Some(Phase::ReadBack) => "read back ",
+        _ => "",
+    };
+    let mut text = format!(
+        "{phase}{}/{} files, {} of {}",
+        shown.files,
+        shown.total_files,
+        size(shown.bytes),
+        size(shown.total_bytes)
+    );
+    if let Some(rate) = shown.bytes_per_second {
+        text.push_str(&format!(", {}/s", size(rate)));
+    }
+    if let Some(eta) = shown.eta_seconds {
+        text.push_str(&format!(", {} left", HumanDuration(Duration::from_secs(eta))));
+    }
+    text
 }
 
 impl Drop for Terminal {
@@ -43,15 +121,17 @@ impl Drop for Terminal {
 
 impl Monitor for Terminal {
     fn on(&self, progress: Progress<'_>) {
-        match progress {
-            Progress::Total { bytes, .. } => self.bar.set_length(bytes),
-            Progress::Bytes(n) => self.bar.inc(n),
-            Progress::File(name) => self.bar.set_message(name.to_owned()),
-            _ => {}
-        }
+        self.meter.on(progress);
+        self.draw();
+    }
+    fn wants_total(&self) -> bool {
+        !self.bar.is_hidden()
     }
     fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.throttle.as_ref()
     }
 }
 
@@ -78,4 +158,27 @@ fn wait_for_interrupts(raised: &Cancel) {
             raised.cancel();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rate_and_no_end_are_told_before_they_are_known() {
+        let mut shown = Snapshot {
+            phase: Some(Phase::ReadBack),
+            files: 3,
+            total_files: 240,
+            bytes: 1_200_000,
+            total_bytes: 8_000_000,
+            ..Snapshot::default()
+        };
+        assert_eq!(figures(&shown), "read back 3/240 files, 1.2 MB of 8.0 MB");
+        (shown.bytes_per_second, shown.eta_seconds) = (Some(400_000), Some(17));
+        assert_eq!(
+            figures(&shown),
+            "read back 3/240 files, 1.2 MB of 8.0 MB, 400.0 kB/s, 17 seconds left"
+        );
+    }
 }

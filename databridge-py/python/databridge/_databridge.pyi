@@ -28,9 +28,7 @@ def checksum_tree(
 def verified_copy(
     source: str,
     destination: str,
-    resume: bool,
-    limit_bytes_per_second: int | None,
-    jobs: int | None,
+    choice: str,
     progress: _Progress | None,
 ) -> tuple[dict[str, Any], str]: ...
 def scan(

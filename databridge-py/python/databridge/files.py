@@ -6,6 +6,7 @@ whatever it raises, stops the work.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -67,23 +68,56 @@ def verified_copy(
     resume: bool = True,
     limit_bytes_per_second: int | None = None,
     jobs: int | None = None,
+    file_mode: int | None = None,
+    dir_mode: int | None = None,
+    keep_mode: bool = False,
+    keep_mtime: bool = True,
+    keep_dir_mtime: bool = False,
+    xattrs: Sequence[str] = (),
+    acls: bool = False,
+    tolerate_attributes: bool = False,
+    owner: str | None = None,
+    readable_by: str | None = None,
     progress: OnProgress | None = None,
 ) -> CopyReport:
     """Copies a file or folder to `destination`, which must not exist yet.
 
     Everything is read back from the device and compared; the content appears there
     whole, or nothing does. With `resume` an interrupted copy is taken up again.
+
+    Files get `file_mode` (0o644) and folders `dir_mode` (0o755), or with `keep_mode`
+    the source's rwx bits; never set-ID or sticky bits. `xattrs` are namespaces,
+    `("user",)`; `acls` brings POSIX access lists along. What the destination does not
+    take is an error, or with `tolerate_attributes` listed in `lost_attributes`.
+    `owner` is `USER`, `USER:GROUP` or `:GROUP`; `readable_by` (`group:NAME`,
+    `user:NAME` or `others`) fails before anything is written unless they can read it.
     """
+    choice = {
+        "resume": resume,
+        "limit_bytes_per_second": limit_bytes_per_second,
+        "jobs": jobs,
+        "file_mode": file_mode,
+        "dir_mode": dir_mode,
+        "keep_mode": keep_mode,
+        "keep_mtime": keep_mtime,
+        "keep_dir_mtime": keep_dir_mtime,
+        "xattrs": list(xattrs),
+        "acls": acls,
+        "tolerate_attributes": tolerate_attributes,
+        "owner": owner,
+        "readable_by": readable_by,
+    }
     report, made = _databridge.verified_copy(
         arguments.path("source", source),
         arguments.path("destination", destination),
-        resume,
-        limit_bytes_per_second,
-        jobs,
+        json.dumps(choice),
         arguments.progress(progress),
     )
     files = tuple(build(CopiedFile, one) for one in report["files"])
-    return build(CopyReport, report, files=files, destination=Path(made))
+    lost = tuple(report["lost_attributes"])
+    return build(
+        CopyReport, report, files=files, destination=Path(made), lost_attributes=lost
+    )
 
 
 def verify(

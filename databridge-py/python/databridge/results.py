@@ -84,6 +84,8 @@ class CopyReport:
     rename: str
     """`no_replace`, or `checked` where the file system knows no better."""
     seconds: float
+    lost_attributes: tuple[str, ...]
+    """What the destination did not take, as `path: attribute`."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,10 @@ class Transfer:
     total_bytes: int
     reason: str | None
     failure: dict[str, Any] | None
+    priority: str
+    """`low`, `normal`, `high` or `urgent`."""
+    paused: dict[str, Any] | None
+    """Who paused it, when and why, where its work stands still."""
     destination: str | None
     actions: tuple[str, ...]
     """What the caller can do with it now."""

@@ -45,11 +45,48 @@ class Session(ABC):
 
     # Transfers
 
-    def create(self, title: str, project: str, category: str, chain: str | None = None) -> Transfer:
-        """Makes a transfer with nothing in it."""
+    def create(
+        self,
+        title: str,
+        project: str,
+        category: str,
+        chain: str | None = None,
+        priority: str | None = None,
+    ) -> Transfer:
+        """Makes a transfer with nothing in it.
+
+        `priority` is `low` or `normal`; `high` and `urgent` by who executes transfers.
+        """
         return self._transfer(
-            "transfer_create", title=title, project=project, category=category, chain=chain
+            "transfer_create",
+            title=title,
+            project=project,
+            category=category,
+            chain=chain,
+            priority=priority,
         )
+
+    def prioritise(self, code: str, priority: str) -> Transfer:
+        """Says how urgent it is: low, normal, high or urgent."""
+        return self._transfer("transfer_priority", code=code, priority=priority)
+
+    def pause(self, code: str, reason: str | None = None) -> Transfer:
+        """Lets the work on it stand still, in its place."""
+        return self._transfer("transfer_pause", code=code, reason=reason)
+
+    def resume(self, code: str) -> Transfer:
+        """Lets it go on."""
+        return self._transfer("transfer_resume", code=code)
+
+    def limit_bandwidth(
+        self, bytes_per_second: int | None, host: str | None = None
+    ) -> tuple[dict[str, Any], ...]:
+        """Limits all copies of a host together, or of every host; `None`: no limit.
+
+        Answers every limit that is set. Copies that run follow within a second.
+        """
+        limits = self.call("bandwidth_set", bytes_per_second=bytes_per_second, host=host)
+        return tuple(limits)
 
     def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
         """Adds a file, or a folder's content (not the folder itself)."""

@@ -135,6 +135,7 @@ pub fn deliver(
         project: "demo".into(),
         category: "plates".into(),
         chain: None,
+        priority: None,
     };
     let created = team.call("artist", &Call::TransferCreate(create))?;
     team.code = created["code"].as_str().unwrap_or_default().to_owned();

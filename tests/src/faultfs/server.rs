@@ -14,7 +14,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::FileType as Type;
+use rustix::fs::{FileType as Type, OFlags};
 use rustix::io::Errno;
 
 use super::World;
@@ -307,14 +307,20 @@ impl Filesystem for Server {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let read = self.run(|world| {
             world.admit(Op::Read, ino.0)?;
             world.flip(ino.0);
-            world.disk.read(ino.0, offset, size as usize)
+            let size = match world.faults.short_reads {
+                Some(most) if flags.0.cast_unsigned() & OFlags::DIRECT.bits() != 0 => {
+                    most.min(size as usize)
+                }
+                _ => size as usize,
+            };
+            world.disk.read(ino.0, offset, size)
         });
         match read {
             Ok(bytes) => reply.data(&bytes),

@@ -61,7 +61,11 @@ impl Lab {
     /// Payload, manifest object and proof stand, and nothing else does; as programs
     /// of others see them.
     fn assert_delivered(&mut self) {
-        assert!(self.life.accident.left.is_empty(), "not every trap sprang: {:?}", self.life.accident.left);
+        assert!(
+            self.life.accident.left.is_empty(),
+            "not every trap sprang: {:?}",
+            self.life.accident.left
+        );
         // Until it is tidied up, the claim stands there, too.
         self.life.jobs();
         let (code, shelf) = (self.life.code.clone(), self.shelf());
@@ -113,10 +117,16 @@ fn a_transfer_is_delivered_to_an_object_store() {
 
 #[test]
 fn it_is_delivered_whatever_step_its_daemon_is_killed_in() {
-    let mut lab = Lab::new(&["cloud.claimed:1", "cloud.prepared:1", "cloud.file_written:7", "cloud.read_back:1"]);
+    let mut lab = Lab::new(&[
+        "cloud.claimed:1",
+        "cloud.prepared:1",
+        "cloud.file_written:7",
+        "cloud.read_back:1",
+    ]);
     lab.life.live();
     lab.assert_delivered();
-    let mut lab = Lab::new(&["proof.written:1", "proof.renamed:1", "cloud.decided:1", "cloud.published:1"]);
+    let mut lab =
+        Lab::new(&["proof.written:1", "proof.renamed:1", "cloud.decided:1", "cloud.published:1"]);
     lab.life.live();
     lab.assert_delivered();
     let mut lab = Lab::new(&["copy.before_commit:1", "verify.published:1", "cloud.finished:1"]);
@@ -170,8 +180,7 @@ fn what_stands_at_the_final_prefix_is_not_touched() {
     let mut lab = Lab::new(&[]);
     lab.life.up_to_scanned();
     let stranger = lab.shelf().join(&lab.life.code).join("stranger.txt");
-    std::fs::create_dir_all(stranger.parent().unwrap()).unwrap();
-    std::fs::write(&stranger, b"theirs").unwrap();
+    databridge_tests::s3::put(&stranger, b"theirs");
     lab.life.start();
     lab.life.expect("prepare_failed");
     assert_eq!(lab.life.show()["failure"]["code"], "copy.destination_exists");

@@ -28,3 +28,4 @@ mod machine;
 mod matrix;
 mod names;
 mod scanning;
+mod traffic;

@@ -20,8 +20,10 @@ pub struct Migration {
 }
 
 /// The kernel's own steps.
-pub(super) const KERNEL: &[Migration] =
-    &[Migration { version: 1001, name: "kernel", sql: include_str!("migrations/1001_kernel.sql") }];
+pub(super) const KERNEL: &[Migration] = &[
+    Migration { version: 1001, name: "kernel", sql: include_str!("migrations/1001_kernel.sql") },
+    Migration { version: 1031, name: "traffic", sql: include_str!("migrations/1031_traffic.sql") },
+];
 
 pub(super) fn migrator(dialect: Dialect, domains: &[&[Migration]]) -> Migrator {
     Migrator::with_migrations(

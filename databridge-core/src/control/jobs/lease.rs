@@ -1,14 +1,16 @@
 //! The right to do one job for a while.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::base::cancel::Cancel;
 use crate::base::id::{JobId, OrgId};
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Gate, Meter, Monitor, Phase, Progress};
+use crate::media::throttle::Throttle;
 
 /// What a worker holds.
 #[derive(Debug, Clone)]
@@ -29,56 +31,78 @@ pub struct Lease {
     pub attempts: i64,
 }
 
-/// What a job tells while it works, and how it learns that it must stop.
+/// What a job tells while it works, and how it is slowed, held and stopped.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
     stop: Cancel,
-    counts: Arc<Counts>,
+    gate: Gate,
+    throttle: Throttle,
+    meter: Arc<Meter>,
+    held: Arc<Mutex<Option<Hold>>>,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    files: AtomicU64,
-    bytes: AtomicU64,
-    total_files: AtomicU64,
-    total_bytes: AtomicU64,
+/// Why a job in hand stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// Somebody paused it.
+    Paused,
+    /// It waits for its time window.
+    Window,
 }
 
 impl Watch {
-    /// Asks the job to stop.
+    /// Of a job of this kind, that shares `throttle` with the others of its host.
+    pub(super) fn of(passes: &[Phase], throttle: Throttle) -> Self {
+        Self { throttle, meter: Arc::new(Meter::over(passes)), ..Self::default() }
+    }
+
+    /// Asks the job to stop, also where it is held.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// `{files, bytes, total_files, total_bytes}`.
+    /// Holds the job in its place or lets it go on; it stands still at its next
+    /// look, well within a second.
+    pub(super) fn hold(&self, hold: Option<Hold>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+        match hold {
+            Some(_) => self.gate.close(),
+            None => self.gate.open(),
+        }
+    }
+
+    /// A [`Snapshot`](crate::media::monitor::Snapshot), and `held` where the job
+    /// stands still by somebody's wish.
     pub fn progress(&self) -> Value {
-        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        serde_json::json!({
-            "files": read(&self.counts.files),
-            "bytes": read(&self.counts.bytes),
-            "total_files": read(&self.counts.total_files),
-            "total_bytes": read(&self.counts.total_bytes),
-        })
+        let held = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_some() {
+            self.meter.rest();
+        }
+        let mut progress =
+            serde_json::to_value(self.meter.snapshot(Instant::now())).unwrap_or_default();
+        if let (Some(hold), Some(fields)) = (held, progress.as_object_mut()) {
+            fields.insert("held".into(), serde_json::json!(hold));
+        }
+        progress
     }
 }
 
 impl Monitor for Watch {
     fn on(&self, progress: Progress<'_>) {
-        match progress {
-            Progress::Total { files, bytes } => {
-                self.counts.total_files.store(files, Ordering::Relaxed);
-                self.counts.total_bytes.store(bytes, Ordering::Relaxed);
-            }
-            Progress::Bytes(n) => {
-                self.counts.bytes.fetch_add(n, Ordering::Relaxed);
-            }
-            Progress::File(_) => {
-                self.counts.files.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.meter.on(progress);
     }
 
     fn cancelled(&self) -> bool {
+        self.gate.pass(|| self.stop.is_cancelled());
         self.stop.is_cancelled()
+    }
+
+    fn held(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    fn throttle(&self) -> Option<&Throttle> {
+        Some(&self.throttle)
     }
 }

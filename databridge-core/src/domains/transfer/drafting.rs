@@ -37,6 +37,7 @@ impl Service {
         check_name("project", &create.project)?;
         check_name("category", &create.category)?;
         ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
+        super::priority::check_wish(ctx, &create.project, create.priority)?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
         let name = create.chain.as_deref().unwrap_or(chain::DEFAULT);
@@ -61,6 +62,7 @@ impl Service {
                 "state": State::Draft, "revision": 1, "title": create.title,
                 "project": create.project, "category": create.category,
                 "chain": chain.name, "chain_version": chain.version,
+                "priority": create.priority.unwrap_or_default(),
             }),
         );
         let t = self.load(&mut unit, &code).await?;

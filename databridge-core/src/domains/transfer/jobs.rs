@@ -25,6 +25,7 @@ use crate::media::copy;
 use crate::media::delivery::Delivery;
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
+use crate::media::monitor::Phase;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] =
@@ -33,6 +34,18 @@ const KINDS: &[&str] =
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
         KINDS
+    }
+
+    fn bulk(&self) -> &'static [&'static str] {
+        &[work::COPY, work::VERIFY]
+    }
+
+    fn passes(&self, kind: &str) -> &'static [Phase] {
+        match kind {
+            // One delivery in two jobs: its end is told over both.
+            work::COPY | work::VERIFY => &[Phase::Copy, Phase::ReadBack],
+            _ => &[],
+        }
     }
 
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a> {

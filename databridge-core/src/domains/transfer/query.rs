@@ -163,13 +163,14 @@ impl Service {
         })
     }
 
-    /// Whether the transfer waits for a person or is at its end, and its state.
+    /// Whether the transfer waits for a person (also one who paused it) or is at its
+    /// end, and its state.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn settled(&self, ctx: &Ctx, code: &str) -> Result<(bool, String), AnyError> {
         let mut tx = self.store.db().read().await?;
         let t = self.find(ctx, &mut tx, code).await?;
-        Ok((t.state.rests(), t.state_name()))
+        Ok((t.state.rests() || t.paused.is_some(), t.state_name()))
     }
 }

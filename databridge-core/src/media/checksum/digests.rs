@@ -33,6 +33,18 @@ impl Digests {
         }
     }
 
+    /// SHA-256 and these; `None` if one of them is not here.
+    pub(super) fn only(&self, algorithms: &[Algorithm]) -> Option<Self> {
+        let others = algorithms.iter().filter(|a| **a != Algorithm::Sha256);
+        let others: Option<_> = others.map(|a| Some((*a, self.others.get(a)?.clone()))).collect();
+        Some(Self { sha256: self.sha256, others: others? })
+    }
+
+    /// Takes in what another reading of the same content found.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.others.extend(other.others.clone());
+    }
+
     /// All of them, SHA-256 first.
     pub fn iter(&self) -> impl Iterator<Item = (Algorithm, String)> {
         let others = self.others.iter().map(|(algorithm, text)| (*algorithm, text.clone()));

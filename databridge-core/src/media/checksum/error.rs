@@ -28,6 +28,18 @@ pub enum Error {
         /// The system's answer.
         source: rayon::ThreadPoolBuildError,
     },
+    /// One thread could not be started.
+    #[error("cannot start a thread")]
+    Thread {
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// What is at the cache's path is no cache, and is not overwritten.
+    #[error("{}: not a checksum cache", show(path))]
+    NotACache {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file or tree cannot be read.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -45,7 +57,8 @@ impl Fault for Error {
         match self {
             Self::SourceChanged { .. } => ErrorKind::Conflict,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Threads { .. } => ErrorKind::Io,
+            Self::Threads { .. } | Self::Thread { .. } => ErrorKind::Io,
+            Self::NotACache { .. } => ErrorKind::Invalid,
             Self::Storage(error) => error.kind(),
             Self::Walk(error) => error.kind(),
         }
@@ -55,7 +68,8 @@ impl Fault for Error {
         match self {
             Self::SourceChanged { .. } => "checksum.source_changed",
             Self::Cancelled => "checksum.cancelled",
-            Self::Threads { .. } => "checksum.threads",
+            Self::Threads { .. } | Self::Thread { .. } => "checksum.threads",
+            Self::NotACache { .. } => "checksum.not_a_cache",
             Self::Storage(error) => error.code(),
             Self::Walk(error) => error.code(),
         }
@@ -66,7 +80,8 @@ impl Fault for Error {
             Self::SourceChanged { .. } => {
                 Some("Wait until whatever writes it has finished, then try again.".into())
             }
-            Self::Threads { .. } => Some("Ask for fewer jobs.".into()),
+            Self::Threads { .. } | Self::Thread { .. } => Some("Ask for fewer jobs.".into()),
+            Self::NotACache { .. } => Some("Name another file, or remove this one.".into()),
             Self::Storage(error) => error.hint(),
             Self::Walk(error) => error.hint(),
             Self::Cancelled => None,

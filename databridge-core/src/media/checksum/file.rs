@@ -1,18 +1,16 @@
-//! Reading files to hash them, one or a tree of them.
+//! Reading one file to hash it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::num::NonZero;
 use std::path::Path;
 
-use rayon::prelude::*;
 use rustix::fs::{Advice, Mode, OFlags, fadvise};
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, Digests, Error, Hasher};
+use super::content::{self, Scratch};
+use super::{Algorithm, Digests, Error, Hasher, pipeline};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{self, Folder, Kind, RelPath, Stat};
-use crate::media::walk;
 
 /// Each thread reads in pieces of this size: hashing is at its fastest from 64 KiB
 /// on, and memory stays bounded by the number of threads.
@@ -47,46 +45,11 @@ pub fn file(
         return Err(storage::Error::NotAFile { path: path.to_owned() }.into());
     }
     monitor.on(Progress::Total { files: 1, bytes: stat.size_bytes });
-    let digest = hash(&file, path, algorithms, &mut buffer(), monitor)?;
+    let whole = || path.to_owned();
+    let found = content::hash(file, stat, None, algorithms, &mut Scratch::new(), &whole, monitor)?;
+    let digest = FileDigest { size_bytes: found.stat.size_bytes, digests: found.digests };
     monitor.on(Progress::File(&path.to_string_lossy()));
     Ok(digest)
-}
-
-/// Hashes every file below `root`, `jobs` at a time (`None`: one for each core),
-/// each in a single read; sorted by path, empty folders left out.
-///
-/// Errors: as [`walk::tree`] and [`file()`]; the first one ends the rest.
-pub fn tree(
-    root: &Path,
-    algorithms: &[Algorithm],
-    jobs: Option<usize>,
-    monitor: &dyn Monitor,
-) -> Result<Vec<(RelPath, FileDigest)>, Error> {
-    of_entries(root, walk::tree(root)?, algorithms, jobs, monitor)
-}
-
-/// Hashes the files among what a walk of `root` found.
-pub(crate) fn of_entries(
-    root: &Path,
-    mut entries: Vec<walk::Entry>,
-    algorithms: &[Algorithm],
-    jobs: Option<usize>,
-    monitor: &dyn Monitor,
-) -> Result<Vec<(RelPath, FileDigest)>, Error> {
-    entries.retain(|entry| entry.kind == walk::Kind::File);
-    let bytes = entries.iter().map(|entry| entry.size_bytes).sum();
-    monitor.on(Progress::Total { files: entries.len() as u64, bytes });
-    let folder = Folder::open(root)?;
-    pool(jobs)?.install(|| {
-        entries
-            .into_par_iter()
-            .map_init(buffer, |buffer, walk::Entry { path, .. }| {
-                let digest = below(&folder, &path, algorithms, buffer, monitor)?;
-                monitor.on(Progress::File(path.as_str()));
-                Ok((path, digest))
-            })
-            .collect()
-    })
 }
 
 /// Hashes one file below an open folder.
@@ -98,7 +61,12 @@ pub(crate) fn below(
     monitor: &dyn Monitor,
 ) -> Result<FileDigest, Error> {
     let file = folder.open_file(path)?;
-    hash(&file, &folder.path().join(path), algorithms, buffer, monitor)
+    let mut hasher = Hasher::new(algorithms);
+    let stat = read(&file, &folder.path().join(path), buffer, monitor, |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok(FileDigest { size_bytes: stat.size_bytes, digests: hasher.finish() })
 }
 
 pub(crate) fn buffer() -> Vec<u8> {
@@ -108,28 +76,12 @@ pub(crate) fn buffer() -> Vec<u8> {
 /// Threads of its own for one operation: an embedding host's pool is not ours to
 /// fill, and none is left behind.
 pub(crate) fn pool(jobs: Option<usize>) -> Result<rayon::ThreadPool, Error> {
-    let jobs =
-        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1);
+    let jobs = pipeline::jobs(jobs);
     rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .thread_name(|n| format!("databridge-{n}"))
         .build()
         .map_err(|source| Error::Threads { jobs, source })
-}
-
-fn hash(
-    file: &File,
-    path: &Path,
-    algorithms: &[Algorithm],
-    buffer: &mut [u8],
-    monitor: &dyn Monitor,
-) -> Result<FileDigest, Error> {
-    let mut hasher = Hasher::new(algorithms);
-    let stat = read(file, path, buffer, monitor, |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
-    Ok(FileDigest { size_bytes: stat.size_bytes, digests: hasher.finish() })
 }
 
 /// Reads an open file to its end, handing each piece to `take`, and makes sure that
@@ -184,7 +136,7 @@ mod tests {
     use super::*;
     use crate::base::cancel::Cancel;
     use crate::base::error::Fault;
-    use crate::media::checksum::Sha256;
+    use crate::media::checksum::{Sha256, tree};
 
     /// Writes to a file once when its first bytes were read.
     struct Meddler<F: Fn() + Sync>(F, Mutex<bool>);
@@ -292,6 +244,7 @@ mod tests {
                     Progress::Total { files, bytes } => (sum.0, sum.1) = (files, bytes),
                     Progress::Bytes(count) => sum.2 += count,
                     Progress::File(_) => sum.3 += 1,
+                    _ => {}
                 }
             }
         }

@@ -17,11 +17,11 @@ use crate::base::clock::Timestamp;
 use crate::base::steps;
 use crate::media::copy::{
     Aborted, Discrepancy, Error, Pace, Prepared, Published, ReadBack, RenameMethod, Transferred,
-    Worth, each,
+    Worth, Worths, each,
 };
 use crate::media::delivery::{Delivery, Plan, Proof};
 use crate::media::manifest::{Entry, Manifest};
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::{Folder, Location, ObjectLocation};
 
 /// Objects on their way at a time, unless the policy says.
@@ -70,8 +70,8 @@ impl CloudDelivery {
         &self.register.names
     }
 
-    fn jobs(&self) -> Option<usize> {
-        Some(self.plan.policy.jobs.unwrap_or(JOBS))
+    fn jobs(&self) -> usize {
+        self.plan.policy.jobs.unwrap_or(JOBS).max(1)
     }
 
     fn url(&self) -> std::path::PathBuf {
@@ -212,7 +212,9 @@ impl CloudDelivery {
     ) -> Result<(), Error> {
         let odd: Vec<_> = listing.iter().filter(|(path, _)| !keep(path)).collect();
         each(
+            None,
             self.jobs(),
+            1,
             &odd,
             monitor,
             || (),
@@ -236,7 +238,9 @@ impl CloudDelivery {
         let files = contents(&self.plan.manifest);
         let damaged = Mutex::new(Vec::new());
         each(
+            None,
             self.jobs(),
+            1,
             &files,
             monitor,
             || (),
@@ -366,6 +370,7 @@ impl Delivery for CloudDelivery {
 
     fn transfer(&self, monitor: &dyn Monitor) -> Result<Transferred, Error> {
         let start = Instant::now();
+        monitor.on(Progress::Phase(Phase::Copy));
         let files = contents(&self.plan.manifest);
         let bytes = files.iter().map(|content| content.size_bytes).sum();
         monitor.on(Progress::Total { files: files.len() as u64, bytes });
@@ -378,7 +383,9 @@ impl Delivery for CloudDelivery {
         let writer = Writer::new(&self.register, source, &pace);
         let done = Mutex::new(Transferred::default());
         each(
+            None,
             self.jobs(),
+            1,
             &files,
             monitor,
             || (),
@@ -405,6 +412,7 @@ impl Delivery for CloudDelivery {
 
     fn verify(&self, monitor: &dyn Monitor) -> Result<ReadBack, Error> {
         let start = Instant::now();
+        monitor.on(Progress::Phase(Phase::ReadBack));
         let held = self.register.confirm(monitor)?;
         let files = contents(&self.plan.manifest);
         let bytes = files.iter().map(|content| content.size_bytes).sum();
@@ -437,7 +445,9 @@ impl Delivery for CloudDelivery {
         Ok(ReadBack {
             files: files.len() as u64,
             bytes,
+            overlapped_bytes: 0,
             worth: Worth::Server,
+            worths: Worths { server: files.len() as u64, ..Worths::default() },
             took: start.elapsed(),
         })
     }

@@ -19,12 +19,12 @@ use super::store::{Fact, Store, When};
 use super::write::{Content, Writer, give_up_uploads};
 use crate::media::checksum::{self, Algorithm, FileDigest, Sha256};
 use crate::media::copy::{
-    self, Attempt, CopiedFile, Error, Options, Pace, Prepared, Published, ReadBack, RenameMethod,
-    Report, Shape, Transferred, Worth, each,
+    self, Attempt, CopiedFile, Error, Options, Pace, Prepared, Published, Rates, ReadBack,
+    RenameMethod, Report, Shape, Transferred, Worth, Worths, each,
 };
 use crate::media::delivery::{Delivery, Plan};
 use crate::media::manifest::{Entry, Manifest};
-use crate::media::monitor::{Monitor, Progress};
+use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::{Folder, Location, ObjectLocation, RelPath};
 
 /// Objects read at a time, unless the caller says.
@@ -106,11 +106,14 @@ fn digests(
     jobs: Option<usize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(RelPath, FileDigest)>, Error> {
+    monitor.on(Progress::Phase(Phase::Describe));
     let bytes = found.iter().map(|(_, _, fact)| fact.size_bytes).sum();
     monitor.on(Progress::Total { files: found.len() as u64, bytes });
     let all = Mutex::new(Vec::new());
     each(
-        Some(jobs.unwrap_or(JOBS)),
+        None,
+        jobs.unwrap_or(JOBS).max(1),
+        1,
         found,
         monitor,
         || (),
@@ -218,7 +221,7 @@ pub fn download(
     let store = Store::open(at, settings)?;
     let names = Names::of(at);
     let pace = Pace::new(options.policy.limit_bytes_per_second);
-    let jobs = Some(options.policy.jobs.unwrap_or(JOBS));
+    let jobs = options.policy.jobs.unwrap_or(JOBS).max(1);
     let fill = |plan: &copy::Plan, partial: &Path, monitor: &dyn Monitor| {
         let folder = Folder::open(partial).map_err(Error::of_source)?;
         let entries = plan.manifest.entries();
@@ -226,7 +229,9 @@ pub fn download(
         monitor.on(Progress::Total { files: plan.manifest.file_count(), bytes });
         let done = Mutex::new(Transferred::default());
         each(
+            None,
             jobs,
+            1,
             entries,
             monitor,
             || (),
@@ -319,6 +324,7 @@ pub fn upload(
     monitor: &dyn Monitor,
 ) -> Result<Report, Error> {
     let start = Instant::now();
+    copy::refuse_attributes(&options.policy)?;
     let source = source.canonicalize().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::SourceMissing { path: source.to_owned() },
         _ => Error::at(source, error),
@@ -349,7 +355,7 @@ pub fn upload(
         destination: Location::Object(at.clone()),
         manifest,
         attempt,
-        policy: options.policy,
+        policy: options.policy.clone(),
     };
     let (prepared, transferred, read_back, published) = match shape {
         Shape::Tree => {
@@ -368,6 +374,7 @@ pub fn upload(
         manifest_digest: plan.manifest.digest(),
         bytes: plan.manifest.total_bytes(),
         files: plan.manifest.entries().iter().filter_map(copied).collect(),
+        bytes_per_second: Rates::of(&transferred, &read_back),
         prepared,
         transferred,
         read_back,
@@ -441,17 +448,27 @@ fn object(
         return Err(Error::ReadBackMismatch { path: file.to_string(), others: 0 });
     }
     let prepared = Prepared { adopting: false, taken_over: None, kept_files: 0, kept_bytes: 0 };
-    let read_back =
-        ReadBack { files: 1, bytes: size_bytes, worth: Worth::Server, took: start.elapsed() };
+    let read_back = ReadBack {
+        files: 1,
+        bytes: size_bytes,
+        overlapped_bytes: 0,
+        worth: Worth::Server,
+        worths: Worths { server: 1, ..Worths::default() },
+        took: start.elapsed(),
+    };
     let published = Published { adopted: false, rename: RenameMethod::Conditional };
     Ok((prepared, transferred, read_back, published))
 }
 
 fn copied(entry: &Entry) -> Option<CopiedFile> {
     match entry {
-        Entry::File { path, size_bytes, sha256 } => {
-            Some(CopiedFile { path: path.clone(), size_bytes: *size_bytes, sha256: *sha256 })
-        }
+        Entry::File { path, size_bytes, sha256 } => Some(CopiedFile {
+            path: path.clone(),
+            size_bytes: *size_bytes,
+            sha256: *sha256,
+            digests: None,
+            cloned: false,
+        }),
         Entry::EmptyDir { .. } => None,
     }
 }
@@ -462,6 +479,7 @@ fn describe_source(
     options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Manifest, Error> {
+    monitor.on(Progress::Phase(Phase::Describe));
     if shape == Shape::Tree {
         return Manifest::of_tree(source, options.policy.jobs, monitor).map_err(Error::of_manifest);
     }

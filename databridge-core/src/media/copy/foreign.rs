@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::fs::{Mode, OFlags};
 
 use crate::media::manifest::Manifest;
-use crate::media::monitor::Monitor;
+use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::error::Error;
 use super::journal::Mark;
@@ -17,8 +17,8 @@ use super::session::Session;
 use super::site::{Site, Standing};
 use super::standalone::{Lock, attempt_id, copied};
 use super::{
-    Attempt, Options, Plan, Prepared, Published, ReadBack, Report, Shape, Transferred, abort,
-    finish, prepare, publish, verify,
+    Attempt, Options, Plan, Policy, Prepared, Published, Rates, ReadBack, Report, Shape,
+    Transferred, abort, attributes, finish, prepare, publish, verify,
 };
 
 /// As [`super::transfer`], but `work` brings the files into the partial folder that
@@ -37,7 +37,8 @@ pub fn fill(
     work: impl FnOnce(&Path, &dyn Monitor) -> Result<Transferred, Error>,
 ) -> Result<Transferred, Error> {
     let start = Instant::now();
-    let session = Session::open(plan)?;
+    monitor.on(Progress::Phase(Phase::Copy));
+    let session = Session::open(plan, false)?;
     if session.standing == Standing::Published {
         let (kept_files, kept_bytes) = (plan.manifest.file_count(), plan.manifest.total_bytes());
         return Ok(Transferred {
@@ -77,6 +78,7 @@ pub fn filled(
     work: Fill<'_>,
 ) -> Result<Report, Error> {
     let start = Instant::now();
+    refuse_attributes(&options.policy)?;
     let id = attempt_id(destination)?;
     let mut plan = Plan {
         attempt: Attempt { id, epoch: 0 },
@@ -84,7 +86,7 @@ pub fn filled(
         destination: destination.to_owned(),
         shape,
         manifest,
-        policy: options.policy,
+        policy: options.policy.clone(),
     };
     create_parent(&plan)?;
     let site = Site::new(&plan)?;
@@ -105,7 +107,8 @@ pub fn filled(
         shape,
         manifest_digest: plan.manifest.digest(),
         bytes: plan.manifest.total_bytes(),
-        files: plan.manifest.entries().iter().filter_map(copied).collect(),
+        files: copied(&plan.manifest, Vec::new()),
+        bytes_per_second: Rates::of(&transferred, &read_back),
         prepared,
         transferred,
         read_back,
@@ -125,6 +128,22 @@ fn phases(plan: &Plan, monitor: &dyn Monitor, work: Fill<'_>) -> Result<Phases, 
     Ok((prepared, transferred, read_back, published))
 }
 
+/// What only our own engine carries along is not left out in silence.
+///
+/// # Errors
+/// [`Error::NotCarried`].
+pub fn refuse_attributes(policy: &Policy) -> Result<(), Error> {
+    let wanted = [
+        (policy.keep_mode, "modes of the source"),
+        (policy.keep_dir_mtime, "times of folders"),
+        (policy.xattrs.any(), "extended attributes"),
+    ];
+    match wanted.into_iter().find(|(wanted, _)| *wanted) {
+        Some((_, what)) => Err(Error::NotCarried { what }),
+        None => Ok(()),
+    }
+}
+
 /// Ends the other program's work also when the partial folder is not ours any more.
 struct Held<'a> {
     session: &'a Session<'a>,
@@ -134,6 +153,12 @@ struct Held<'a> {
 impl Monitor for Held<'_> {
     fn on(&self, progress: crate::media::monitor::Progress<'_>) {
         self.monitor.on(progress);
+    }
+    fn throttle(&self) -> Option<&crate::media::throttle::Throttle> {
+        self.monitor.throttle()
+    }
+    fn held(&self) -> bool {
+        self.monitor.held()
     }
     fn cancelled(&self) -> bool {
         self.monitor.cancelled() || self.session.site.check_partial().is_err()
@@ -179,13 +204,17 @@ fn settle(session: &Session<'_>) -> Result<(), Error> {
         let path = root.join(path);
         let at = |errno: rustix::io::Errno| site.blame(&path, errno);
         let file = site.open(&path, OFlags::RDONLY, Mode::empty()).map_err(at)?;
-        let mode = Mode::from_raw_mode((policy.file_mode & 0o777) | 0o400);
-        rustix::fs::fchmod(&file, mode).map_err(at)?;
+        attributes::give(policy, site, &file, &path, policy.file_mode & 0o777 | 0o400)?;
         rustix::fs::fsync(&file).map_err(at)?;
     }
     for dir in dirs.iter().rev() {
-        session.set_mode(&root.join(dir), policy.dir_mode | 0o500)?;
-        session.flush_dir(&root.join(dir))?;
+        let path = root.join(dir);
+        let at = |errno: rustix::io::Errno| site.blame(&path, errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let open = site.open(&path, flags, Mode::empty()).map_err(at)?;
+        let mode = attributes::dir_bits(policy.dir_mode, &open, at)?;
+        attributes::give(policy, site, &open, &path, mode)?;
+        session.flush_dir(&path)?;
     }
     session.flush_dir(&root)?;
     session.journal.append(&Mark::Flushed)?;

@@ -1,45 +1,24 @@
 //! Not faster than asked, and not longer than wanted.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::media::monitor::Monitor;
+use crate::media::throttle::Throttle;
 
 use super::error::Error;
 
 /// The longest nap between two looks at the cancel flag.
 const NAP: Duration = Duration::from_millis(100);
 
-/// A token bucket shared by all workers of one copy: it fills at `rate` and
-/// holds a quarter of a second's worth.
+/// The limit of one copy, shared by its workers; what it shares with others it has
+/// from its [monitor](Monitor::throttle).
 #[derive(Debug)]
-pub struct Pace {
-    bucket: Option<(f64, Mutex<Bucket>)>,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    bytes: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    /// Takes `bytes`, on credit if need be, and says how long that must be waited for.
-    fn take(&mut self, bytes: f64, rate: f64, now: Instant) -> Duration {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * rate;
-        self.bytes = (self.bytes + earned).min(rate / 4.0) - bytes;
-        self.at = now;
-        Duration::try_from_secs_f64(-self.bytes / rate).unwrap_or_default()
-    }
-}
+pub struct Pace(Throttle);
 
 impl Pace {
     /// `None` or zero: as fast as it goes.
     pub fn new(bytes_per_second: Option<u64>) -> Self {
-        let bucket = bytes_per_second
-            .filter(|&rate| rate > 0)
-            .map(|rate| (rate as f64, Mutex::new(Bucket { bytes: 0.0, at: Instant::now() })));
-        Self { bucket }
+        Self(Throttle::new(bytes_per_second))
     }
 
     /// Accounts for `bytes` and waits for their turn.
@@ -47,24 +26,20 @@ impl Pace {
     /// # Errors
     /// [`Error::Cancelled`] as soon as somebody asks, also in the wait.
     pub fn spend(&self, bytes: u64, monitor: &dyn Monitor) -> Result<(), Error> {
-        let mut wait = match &self.bucket {
-            None => Duration::ZERO,
-            Some((rate, bucket)) => bucket.lock().unwrap_or_else(PoisonError::into_inner).take(
-                bytes as f64,
-                *rate,
-                Instant::now(),
-            ),
-        };
+        let limits = [Some(&self.0), monitor.throttle()].map(|limit| {
+            let limit = limit?;
+            Some((limit, limit.take(bytes)?))
+        });
         loop {
             if monitor.cancelled() {
                 return Err(Error::Cancelled);
             }
+            let waits = limits.iter().flatten().map(|(limit, ticket)| limit.wait(*ticket));
+            let wait = waits.max().unwrap_or_default();
             if wait.is_zero() {
                 return Ok(());
             }
-            let nap = wait.min(NAP);
-            std::thread::sleep(nap);
-            wait -= nap;
+            std::thread::sleep(wait.min(NAP));
         }
     }
 }
@@ -73,25 +48,22 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[test]
-    fn credit_is_paid_back_at_the_rate() {
-        let start = Instant::now();
-        let mut bucket = Bucket { bytes: 0.0, at: start };
-        assert_eq!(bucket.take(1000.0, 1000.0, start), Duration::from_secs(1));
-        assert_eq!(bucket.take(0.0, 1000.0, start + Duration::from_secs(1)), Duration::ZERO);
-        let rested = start + Duration::from_secs(60);
-        assert_eq!(bucket.take(500.0, 1000.0, rested), Duration::from_millis(250));
+    struct Stop(Throttle);
+
+    impl Monitor for Stop {
+        fn cancelled(&self) -> bool {
+            true
+        }
+        fn throttle(&self) -> Option<&Throttle> {
+            Some(&self.0)
+        }
     }
 
     #[test]
     fn a_wait_ends_when_it_is_cancelled() {
-        struct Stop;
-        impl Monitor for Stop {
-            fn cancelled(&self) -> bool {
-                true
-            }
-        }
-        let pace = Pace::new(Some(1));
-        assert!(matches!(pace.spend(u64::MAX, &Stop), Err(Error::Cancelled)));
+        let free = Throttle::new(None);
+        assert!(matches!(Pace::new(Some(1)).spend(u64::MAX, &Stop(free)), Err(Error::Cancelled)));
+        let tight = Throttle::new(Some(1));
+        assert!(matches!(Pace::new(None).spend(u64::MAX, &Stop(tight)), Err(Error::Cancelled)));
     }
 }

@@ -58,9 +58,12 @@ impl Run<'_> {
         command
             // Names travel as data: no shell there reads them, and none is an option.
             .args(["--protect-args", "--files-from=-", "--from0"])
-            .args(["--times", "--no-perms", "--chmod=Du=rwx,Fu=rw"])
+            .args(["--no-perms", "--chmod=Du=rwx,Fu=rw"])
             .args(["--partial-dir=.databridge-rsync-partial", "--no-motd"])
             .args(["--info=progress2", "--no-human-readable", "--outbuf=L", "--timeout=120"]);
+        if self.policy.keep_mtime {
+            command.args(["--times", "--omit-dir-times"]);
+        }
         if self.resume {
             command.arg("--checksum");
         }

@@ -1,8 +1,8 @@
 //! `databridge checksum`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use databridge_core::media::checksum::{self, Algorithm, FileDigest};
+use databridge_core::media::checksum::{self, Algorithm, Cache, FileDigest, Options};
 use databridge_core::media::cloud;
 use databridge_core::media::storage::Location;
 use serde_json::json;
@@ -24,6 +24,10 @@ pub struct Checksum {
     /// Files read at a time.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Digests of files that have not changed since are taken from here, and new ones
+    /// put in (local disks only; never trusted by any verification).
+    #[arg(long, value_name = "FILE")]
+    cache: Option<PathBuf>,
 }
 
 impl Checksum {
@@ -41,46 +45,100 @@ impl Checksum {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let cache = self.cache.as_deref().map(Cache::open).transpose()?;
         let terminal = Terminal::new();
-        let mut all = Vec::new();
-        for location in &self.paths {
-            let path = match location {
-                Location::Path(path) => path,
-                Location::Object(at) => {
-                    let s3 = load(global)?.s3;
-                    for (name, digest) in
-                        cloud::checksum(at, &s3, &algorithms, self.jobs, &terminal)?
-                    {
-                        let whole = at.name() == name.as_str();
-                        let at = if whole { at.clone() } else { at.child(name.as_str()) };
-                        all.push((at.to_string().into(), digest));
+        let mut out =
+            Lines { show, terminal: &terminal, algorithms: &algorithms, text: String::new() };
+        let options = Options { algorithms: &algorithms, jobs: self.jobs, cache: cache.as_ref() };
+        let mut files = 0;
+        let mut all = || -> Result<(), databridge_core::Error> {
+            for location in &self.paths {
+                let path = match location {
+                    Location::Path(path) => path,
+                    Location::Object(at) => {
+                        let s3 = load(global)?.s3;
+                        for (name, digest) in
+                            cloud::checksum(at, &s3, &algorithms, self.jobs, &terminal)?
+                        {
+                            let whole = at.name() == name.as_str();
+                            let at = if whole { at.clone() } else { at.child(name.as_str()) };
+                            files += 1;
+                            out.add(Path::new(&at.to_string()), &digest);
+                        }
+                        continue;
                     }
-                    continue;
+                };
+                if path.is_dir() {
+                    checksum::each(path, options, &terminal, |found| {
+                        match found {
+                            Some(found) => {
+                                files += 1;
+                                out.add(&path.join(found.path.to_path()), &found.digest);
+                            }
+                            None => out.flush(),
+                        }
+                        Ok(())
+                    })?;
+                } else {
+                    files += 1;
+                    out.add(path, &checksum::file(path, &algorithms, &terminal)?);
                 }
-            };
-            if path.is_dir() {
-                for (name, digest) in checksum::tree(path, &algorithms, self.jobs, &terminal)? {
-                    all.push((path.join(name.to_path()), digest));
-                }
-            } else {
-                all.push((path.clone(), checksum::file(path, &algorithms, &terminal)?));
             }
+            Ok(())
+        };
+        let done = all();
+        out.flush();
+        // Also after a failure: what was read need not be read again.
+        if let Some(cache) = &cache {
+            cache.save()?;
+            drop(terminal);
+            eprintln!("{} of {files} files came from the cache", cache.used());
         }
-        drop(terminal);
-        for (path, digest) in &all {
-            self::digest(show, path, digest, &algorithms);
-        }
-        Ok(0)
+        done.map(|()| 0)
     }
 }
 
-fn digest(show: &Show, path: &Path, digest: &FileDigest, algorithms: &[Algorithm]) {
-    show.document(&json!({
-        "path": path.to_string_lossy(), "size_bytes": digest.size_bytes, "digests": digest.digests,
-    }));
-    for algorithm in algorithms {
-        let text = digest.digests.get(*algorithm).unwrap_or_default();
-        let prefix = if algorithms.len() > 1 { format!("{algorithm}:") } else { String::new() };
-        show.line(format!("{prefix}{text}  {}", path.display()));
+/// Lines for standard output, written together while more are coming.
+struct Lines<'a> {
+    show: &'a Show,
+    terminal: &'a Terminal,
+    algorithms: &'a [Algorithm],
+    text: String,
+}
+
+impl Lines<'_> {
+    /// As many bytes wait at most.
+    const FULL: usize = 32 * 1024;
+
+    fn add(&mut self, path: &Path, digest: &FileDigest) {
+        if self.show.json {
+            let document = json!({
+                "path": path.to_string_lossy(), "size_bytes": digest.size_bytes,
+                "digests": digest.digests,
+            });
+            self.text.push_str(&document.to_string());
+            self.text.push('\n');
+        } else {
+            for algorithm in self.algorithms {
+                if self.algorithms.len() > 1 {
+                    self.text.push_str(algorithm.as_str());
+                    self.text.push(':');
+                }
+                self.text.push_str(&digest.digests.get(*algorithm).unwrap_or_default());
+                self.text.push_str("  ");
+                self.text.push_str(&path.to_string_lossy());
+                self.text.push('\n');
+            }
+        }
+        if self.text.len() >= Self::FULL {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.text.is_empty() {
+            self.terminal.suspend(|| self.show.raw(self.text.as_bytes()));
+            self.text.clear();
+        }
     }
 }

@@ -1,12 +1,17 @@
 //! `databridge copy`
 
+use std::path::PathBuf;
+
 use databridge_core::Error;
+use databridge_core::media::copy::{Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
 use databridge_core::media::monitor::Monitor;
+use databridge_core::media::monitor::Phase;
 use databridge_core::media::storage::Location;
+use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
 use crate::cli::doctor::load;
-use crate::cli::error::usage;
+use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
 use crate::cli::{Global, Outcome};
@@ -26,10 +31,46 @@ pub struct Copy {
     /// Begin anew, and leave nothing behind on failure.
     #[arg(long)]
     no_resume: bool,
+    /// Permissions of files, octal.
+    #[arg(long, value_name = "MODE", default_value = "0644", conflicts_with = "keep_mode")]
+    file_mode: String,
+    /// Permissions of folders, octal.
+    #[arg(long, value_name = "MODE", default_value = "0755", conflicts_with = "keep_mode")]
+    dir_mode: String,
+    /// Files and folders keep the read, write and execute bits of the source; never
+    /// set-ID or sticky bits.
+    #[arg(long)]
+    keep_mode: bool,
+    /// Files get the time of the copy instead of the source's.
+    #[arg(long)]
+    no_keep_mtime: bool,
+    /// Folders keep their modification time too.
+    #[arg(long)]
+    keep_dir_mtime: bool,
+    /// Extended attributes come along: of the namespaces user (the default) and trusted.
+    #[arg(long, value_name = "NAMESPACES", num_args = 0..=1, default_missing_value = "user",
+          require_equals = true)]
+    xattrs: Option<String>,
+    /// POSIX access control lists come along.
+    #[arg(long)]
+    acls: bool,
+    /// Report attributes that the destination does not take, instead of failing.
+    #[arg(long)]
+    tolerate_attributes: bool,
+    /// Give everything to this user and group: USER, USER:GROUP or :GROUP.
+    #[arg(long, value_name = "OWNER")]
+    chown: Option<String>,
+    /// Fail before anything is written unless they will be able to read it:
+    /// group:NAME, user:NAME or others.
+    #[arg(long, value_name = "WHO")]
+    readable_by: Option<String>,
+    /// Share the limit with every copy on this host that names the same file.
+    #[arg(long, value_name = "FILE", requires = "limit")]
+    limit_file: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
-    /// Files handled at a time.
+    /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -44,7 +85,7 @@ enum By {
 }
 
 /// Bytes, with k, M, G or T for thousands.
-fn rate(text: &str) -> Result<u64, String> {
+pub fn rate(text: &str) -> Result<u64, String> {
     let (number, factor) = match text.trim_end_matches(['B', 'b']).char_indices().last() {
         Some((i, 'k' | 'K')) => (&text[..i], 1e3),
         Some((i, 'm' | 'M')) => (&text[..i], 1e6),
@@ -60,17 +101,37 @@ fn rate(text: &str) -> Result<u64, String> {
 }
 
 impl Copy {
+    fn policy(&self) -> Result<Policy, copy::Error> {
+        let namespaces = self.xattrs.as_deref().map(parse_namespaces).transpose()?;
+        Ok(Policy {
+            dir_mode: parse_mode("dir-mode", &self.dir_mode)?,
+            file_mode: parse_mode("file-mode", &self.file_mode)?,
+            keep_mode: self.keep_mode,
+            keep_mtime: !self.no_keep_mtime,
+            keep_dir_mtime: self.keep_dir_mtime,
+            xattrs: Xattrs {
+                namespaces: namespaces.unwrap_or_default(),
+                acls: self.acls,
+                tolerate: self.tolerate_attributes,
+            },
+            owner: self.chown.as_deref().map(Owner::parse).transpose()?.unwrap_or_default(),
+            reader: self.readable_by.as_deref().map(Reader::parse).transpose()?,
+            limit_bytes_per_second: self.limit.filter(|_| self.limit_file.is_none()),
+            jobs: self.jobs,
+        })
+    }
+
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
         let options = copy::Options {
-            policy: copy::Policy {
-                limit_bytes_per_second: self.limit,
-                jobs: self.jobs,
-                ..copy::Policy::default()
-            },
+            policy: self.policy()?,
             resume: self.resume || !self.no_resume,
-            manifest: None,
+            ..copy::Options::default()
         };
-        let terminal = Terminal::new();
+        let shared = self.limit_file.as_deref().map(|path| {
+            Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
+        });
+        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack])
+            .sharing(shared.transpose()?);
         let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
         match against {
@@ -87,6 +148,13 @@ impl Copy {
         ));
         if against == Some("two_reads") {
             show.line("no manifest object there: checked against a second read of the source only");
+        }
+        let lost = &report.transferred.lost_attributes;
+        for name in &lost.named {
+            show.line(format!("  attribute not taken: {name}"));
+        }
+        if lost.count > lost.named.len() as u64 {
+            show.line(format!("  and {} more", lost.count - lost.named.len() as u64));
         }
         Ok(0)
     }

@@ -34,7 +34,7 @@ impl Job<'_> {
             destination: service.places.payload(&t.project, &t.category, &t.code),
             manifest: manifest.clone(),
             attempt: Attempt { id: t.id, epoch: u64::try_from(epoch).unwrap_or(0) },
-            policy: service.policy.copy,
+            policy: service.policy.copy.clone(),
         };
         Ok((manifest, delivery::open(plan, &service.policy.methods)?))
     }

@@ -1,0 +1,217 @@
+//! The content of one open file, hashed as fast as the machine goes.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, pread};
+
+use super::{Algorithm, Digests, Error, Hasher};
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::{self, Aligned, DeviceFile, Medium, Stat, Worth};
+
+/// Read at a time by who also hashes: it stays in the processor's cache.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// From this size on a second thread reads ahead of the one that hashes.
+pub(super) const LARGE_BYTES: u64 = 4 << 20;
+/// What that one reads at a time, and how many of them it may be ahead.
+const AHEAD_BYTES: usize = 1 << 20;
+const AHEAD: usize = 4;
+
+/// Where a file's bytes are to come from.
+enum Source {
+    /// From wherever the system has them.
+    Any(File),
+    /// From the device.
+    Device(DeviceFile),
+}
+
+impl Source {
+    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Device(file) => file.read(offset, u64::MAX, buffer),
+            Self::Any(file) => loop {
+                match pread(&*file, &mut *buffer, offset) {
+                    Err(Errno::INTR) => {}
+                    done => return done,
+                }
+            },
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Any(file) => file.as_fd(),
+            Self::Device(file) => file.as_fd(),
+        }
+    }
+}
+
+/// What reading a file found.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// Facts, the same before and after.
+    pub stat: Stat,
+    /// Digests of all of it.
+    pub digests: Digests,
+    /// What the reading was worth, where the device was asked.
+    pub worth: Option<Worth>,
+}
+
+/// Memory of one thread that reads.
+pub(crate) struct Scratch {
+    small: Aligned,
+    large: Vec<Aligned>,
+}
+
+impl Scratch {
+    /// For files of any size.
+    pub fn new() -> Self {
+        Self { small: Aligned::new(BUFFER_BYTES), large: Vec::new() }
+    }
+}
+
+/// Reads a file to its end and makes sure that nobody wrote meanwhile. `device`
+/// says on what it stands, if its bytes must come from there. `path` is for messages.
+///
+/// # Errors
+/// [`Error::SourceChanged`], [`Error::Cancelled`], what the system says.
+pub(crate) fn hash(
+    file: File,
+    before: Stat,
+    device: Option<Medium>,
+    algorithms: &[Algorithm],
+    scratch: &mut Scratch,
+    path: &dyn Fn() -> PathBuf,
+    monitor: &dyn Monitor,
+) -> Result<Content, Error> {
+    let is_large = before.size_bytes >= LARGE_BYTES;
+    let mut source = match device {
+        Some(medium) => {
+            let file = DeviceFile::new(file, medium);
+            file.forget();
+            Source::Device(file)
+        }
+        None => {
+            if is_large {
+                // Only advice: a file system that knows none reads as well.
+                let _ = fadvise(&file, 0, None, Advice::Sequential);
+            }
+            Source::Any(file)
+        }
+    };
+    let mut hasher = Hasher::new(algorithms);
+    let fail = |halt| match halt {
+        Halt::Cancelled => Error::Cancelled,
+        Halt::Changed => Error::SourceChanged { path: path() },
+        Halt::Thread(source) => Error::Thread { source },
+        Halt::Errno(errno) => storage::Error::io("read", path(), errno).into(),
+    };
+    if is_large {
+        ahead(&mut source, before.size_bytes, &mut hasher, &mut scratch.large, monitor)
+    } else {
+        inline(&mut source, before.size_bytes, &mut hasher, &mut scratch.small, monitor)
+    }
+    .map_err(fail)?;
+    let stat = Stat::of(&source).map_err(|error| storage::Error::io("examine", path(), error))?;
+    if !stat.is_unchanged_since(&before) {
+        return Err(fail(Halt::Changed));
+    }
+    let worth = match &source {
+        Source::Device(file) => Some(file.worth()),
+        Source::Any(_) => None,
+    };
+    Ok(Content { stat, digests: hasher.finish(), worth })
+}
+
+/// Why a read ended early.
+enum Halt {
+    Cancelled,
+    Changed,
+    Thread(std::io::Error),
+    Errno(Errno),
+}
+
+/// Reads the piece at `offset` of a file of `size_bytes`.
+fn piece(
+    source: &mut Source,
+    buffer: &mut Aligned,
+    offset: u64,
+    size_bytes: u64,
+    monitor: &dyn Monitor,
+) -> Result<usize, Halt> {
+    if monitor.cancelled() {
+        return Err(Halt::Cancelled);
+    }
+    match source.read_at(buffer, offset).map_err(Halt::Errno)? {
+        0 => Err(Halt::Changed),
+        count if offset + count as u64 > size_bytes => Err(Halt::Changed),
+        count => Ok(count),
+    }
+}
+
+fn inline(
+    source: &mut Source,
+    size_bytes: u64,
+    hasher: &mut Hasher,
+    buffer: &mut Aligned,
+    monitor: &dyn Monitor,
+) -> Result<(), Halt> {
+    let mut offset = 0;
+    while offset < size_bytes {
+        let count = piece(source, buffer, offset, size_bytes, monitor)?;
+        hasher.update(&buffer[..count]);
+        monitor.on(Progress::Bytes(count as u64));
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+/// Hashes here what a second thread reads.
+fn ahead(
+    source: &mut Source,
+    size_bytes: u64,
+    hasher: &mut Hasher,
+    buffers: &mut Vec<Aligned>,
+    monitor: &dyn Monitor,
+) -> Result<(), Halt> {
+    buffers.resize_with(AHEAD, || Aligned::new(AHEAD_BYTES));
+    let (fill, empty) = mpsc::channel::<Aligned>();
+    let (give, full) = mpsc::channel::<Result<(Aligned, usize), Halt>>();
+    for buffer in buffers.drain(..) {
+        // Its receiver is right here.
+        let _ = fill.send(buffer);
+    }
+    std::thread::scope(|scope| {
+        let read = move || {
+            let mut offset = 0;
+            while offset < size_bytes {
+                let Ok(mut buffer) = empty.recv() else { break };
+                let read = piece(source, &mut buffer, offset, size_bytes, monitor);
+                offset += *read.as_ref().unwrap_or(&0) as u64;
+                let is_last = read.is_err();
+                if give.send(read.map(|count| (buffer, count))).is_err() || is_last {
+                    break;
+                }
+            }
+            empty.try_iter().collect::<Vec<_>>()
+        };
+        let reader = std::thread::Builder::new().name("databridge-read".into());
+        let reader = reader.spawn_scoped(scope, read).map_err(Halt::Thread)?;
+        for piece in full {
+            let (buffer, count) = piece?;
+            hasher.update(&buffer[..count]);
+            monitor.on(Progress::Bytes(count as u64));
+            if let Err(back) = fill.send(buffer) {
+                buffers.push(back.0);
+            }
+        }
+        // For the next file.
+        buffers.extend(reader.join().into_iter().flatten());
+        Ok(())
+    })
+}
