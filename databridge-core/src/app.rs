@@ -24,17 +24,23 @@ use crate::base::error::Error;
 use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::ctx::Ctx;
-use crate::control::db::Db;
+use crate::control::db::{Db, Migration};
 use crate::control::identity::{self, Session, Tokens};
 use crate::control::jobs::{self, Worker};
 use crate::control::ledger;
-use crate::domains::transfer;
+use crate::control::limits::Limits;
+use crate::domains::{lineage, transfer};
+
+/// Every domain's steps of the schema.
+pub const MIGRATIONS: &[&[Migration]] = &[transfer::MIGRATIONS, lineage::MIGRATIONS];
 
 /// DataBridge over an open store. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     store: Store,
     transfers: transfer::Service,
+    lineage: lineage::Service,
+    limits: Limits,
     tokens: Tokens,
     keys: Arc<Keys>,
     signer: ledger::Signer,
@@ -66,7 +72,7 @@ impl App {
     pub async fn open(config: Config) -> Result<Opened, Error> {
         config.make_folders()?;
         let keys = Keys::open(&config.data.join("keys"))?;
-        let store = Store::new(Db::open(&config.target(), &[transfer::MIGRATIONS]).await?);
+        let store = Store::new(Db::open(&config.target(), MIGRATIONS).await?);
         let (org, one_time_password) = identity::first_start(&store).await?;
         let signer = keys.signer()?;
         let transfers = transfer::Service::new(
@@ -78,6 +84,8 @@ impl App {
             config::host_name(),
         );
         let app = Self {
+            lineage: lineage::Service::new(store.clone()),
+            limits: Limits::new(store.clone(), config.limits.clone()),
             store,
             transfers,
             tokens: Tokens::new(keys.token_secret()),
@@ -113,6 +121,11 @@ impl App {
     /// The transfer domain, for what streams and so is no [`Call`].
     pub fn transfers(&self) -> &transfer::Service {
         &self.transfers
+    }
+
+    /// Counts requests, for whoever serves others.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Signs somebody in by password; `new_password` changes it on the way.
@@ -157,7 +170,11 @@ impl App {
 
     /// Every role that some domain knows.
     pub fn roles() -> Vec<&'static str> {
-        transfer::state::MATRIX.iter().map(|(role, _)| *role).collect()
+        let transfer = transfer::state::MATRIX.iter().map(|(role, _)| *role);
+        let lineage = lineage::state::MATRIX.iter().map(|(role, _)| *role);
+        // `admin` is the store's, and every domain's.
+        let new = lineage.filter(|role| transfer.clone().all(|known| known != *role));
+        transfer.clone().chain(new).collect()
     }
 
     /// Reads the whole ledger and holds it against the checkpoints kept beside the

@@ -7,3 +7,4 @@ pub mod db;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod limits;

@@ -6,6 +6,7 @@ mod doctor;
 mod error;
 mod files;
 mod ledger;
+mod lineage;
 mod people;
 mod progress;
 mod receipt;
@@ -106,6 +107,21 @@ enum Command {
     /// Approval chains.
     #[command(subcommand)]
     Chain(people::Chain),
+    /// Lots: what things are made of.
+    #[command(subcommand)]
+    Lot(lineage::Lot),
+    /// Genealogy: what a lot was made from, and what was made from it.
+    #[command(subcommand)]
+    Trace(lineage::Trace),
+    /// Production runs.
+    #[command(subcommand)]
+    Run(lineage::Run),
+    /// Gates, and decisions at them.
+    #[command(subcommand)]
+    Gate(lineage::Gate),
+    /// Flows and their versions.
+    #[command(subcommand)]
+    Flow(lineage::Flow),
     /// The record of all that happened.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -162,6 +178,11 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::User(command) => command.run(&open()?, show),
         Command::Token(command) => command.run(&global, show),
         Command::Chain(command) => command.run(&open()?, show),
+        Command::Lot(command) => command.run(&open()?, show),
+        Command::Trace(command) => command.run(&open()?, show),
+        Command::Run(command) => command.run(&open()?, show),
+        Command::Gate(command) => command.run(&open()?, show),
+        Command::Flow(command) => command.run(&open()?, show),
         Command::Ledger(command) => command.run(&open()?, show),
         Command::Receipt(command) => command.run(&global, show),
         Command::Doctor => doctor::run(&global, show),

@@ -1,24 +1,28 @@
 //! REST: every [`Route`](databridge_core::app::routes::Route) of the library served as
 //! it stands in the table, and beside it what is no call: signing in, uploads, health.
 
+mod limits;
 mod problem;
 mod uploads;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use databridge_core::app::App;
 use databridge_core::app::routes::{self, Method, PREFIX, ROUTES, Route};
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::identity;
+use databridge_core::control::limits::Class;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use limits::Asked;
 use problem::Problem;
 
 type Fields = HashMap<String, String>;
@@ -40,11 +44,16 @@ pub fn router(app: App) -> Router {
 
 fn handler(route: Route) -> MethodRouter<App> {
     let answer = move |State(app): State<App>,
+                       ConnectInfo(peer): ConnectInfo<SocketAddr>,
                        Path(path): Path<Fields>,
                        Query(query): Query<Fields>,
                        headers: HeaderMap,
                        body: Bytes| async move {
-        call(&app, route.op, path, query, &headers, &body).await
+        let asked = Asked::of(&route, peer);
+        limits::admit(&app, asked, &headers, async |ctx| {
+            call(&app, &ctx, route.op, path, query, &headers, &body).await
+        })
+        .await
     };
     match route.method {
         Method::Get => get(answer),
@@ -55,16 +64,16 @@ fn handler(route: Route) -> MethodRouter<App> {
 
 async fn call(
     app: &App,
+    ctx: &Ctx,
     op: &str,
     path: Fields,
     query: Fields,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Json<Value>, Problem> {
-    let ctx = authenticate(app, headers).await?;
     let call = routes::call(op, fields(path, query, body)?).map_err(|e| Problem::input(&e))?;
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-    Ok(Json(app.call(&ctx, call, key).await?))
+    Ok(Json(app.call(ctx, call, key).await?))
 }
 
 /// Path, query and body as the fields of one call.
@@ -103,13 +112,25 @@ struct Login {
     new_password: Option<String>,
 }
 
-async fn login(State(app): State<App>, body: Bytes) -> Result<Response, Problem> {
-    let login: Login = serde_json::from_slice(&body).map_err(|e| Problem::input(&e))?;
-    let session = app.login(&login.username, login.password, login.new_password).await?;
-    // A token must not stay in any cache on the way (RFC 6749, 5.1).
-    Ok((StatusCode::OK, [("cache-control", "no-store")], Json(session)).into_response())
+async fn login(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Response {
+    let asked = Asked { class: Class::Login, part: "auth", peer };
+    limits::count(&app, asked, async || {
+        let login: Login = serde_json::from_slice(&body).map_err(|e| Problem::input(&e))?;
+        let session = app.login(&login.username, login.password, login.new_password).await?;
+        // A token must not stay in any cache on the way (RFC 6749, 5.1).
+        Ok((StatusCode::OK, [("cache-control", "no-store")], Json(session)))
+    })
+    .await
 }
 
-async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+async fn health(State(app): State<App>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    let asked = Asked { class: Class::Read, part: "health", peer };
+    limits::count(&app, asked, async || {
+        Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
+    })
+    .await
 }

@@ -66,12 +66,18 @@ fn error_of(ran: &Ran) -> Value {
     said["error"].take()
 }
 
+/// A picture of one line, as OpenEXR has it.
+const FRAME: &[u8] = b"\x76\x2f\x31\x01\x02\0\0\0\
+    dataWindow\0box2i\0\x10\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\
+    compression\0compression\0\x01\0\0\0\0\0\
+    \x53\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0line";
+
 /// A folder with `src/plates/a.exr`, `src/notes.txt` and an empty `src/empty`.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("src/plates")).unwrap();
     fs::create_dir(folder.path().join("src/empty")).unwrap();
-    fs::write(folder.path().join("src/plates/a.exr"), b"\x76\x2f\x31\x01 frame").unwrap();
+    fs::write(folder.path().join("src/plates/a.exr"), FRAME).unwrap();
     fs::write(folder.path().join("src/notes.txt"), b"hold the last frames\n").unwrap();
     folder
 }

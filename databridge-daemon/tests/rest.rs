@@ -46,8 +46,12 @@ fn daemon(data: &Path) -> Command {
 }
 
 fn start() -> Daemon {
+    start_with(&[])
+}
+
+fn start_with(settings: &[(&str, &str)]) -> Daemon {
     let data = TempDir::new().unwrap();
-    let mut child = daemon(data.path()).spawn().unwrap();
+    let mut child = daemon(data.path()).envs(settings.iter().copied()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next =
         |prefix: &str| lines.next().unwrap().unwrap().strip_prefix(prefix).unwrap().to_owned();
@@ -334,4 +338,117 @@ fn one_daemon_has_a_data_folder_and_ends_when_asked() {
     let pid = daemon.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
+
+/// Asks until it is refused, at most as often as two windows let through: the minute
+/// may end while we ask. Answers the refusal.
+fn ask_until_limited(limit: usize, ask: impl Fn() -> Answer) -> Answer {
+    for _ in 0..=2 * limit {
+        let answer = ask();
+        assert_eq!(answer.headers["x-ratelimit-limit"], limit.to_string().as_str());
+        if answer.status == 429 {
+            return answer;
+        }
+    }
+    panic!("{limit} a minute is no limit");
+}
+
+fn header(answer: &Answer, name: &str) -> i64 {
+    answer.headers[name].to_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let viewer = daemon.person(&admin, "viewer", "viewer");
+    let other = daemon.person(&admin, "other", "viewer");
+    let first = daemon.get("/lots", &viewer);
+    assert_eq!(first.status, 200);
+    assert!((1..=200).contains(&header(&first, "x-ratelimit-remaining")));
+    assert!((1..=60).contains(&header(&first, "x-ratelimit-reset")));
+    let limited = ask_until_limited(200, || daemon.get("/lots", &viewer));
+    daemon.refuses(&limited, 429, "limits.exceeded");
+    assert_eq!(header(&limited, "x-ratelimit-remaining"), 0);
+    assert!((1..=60).contains(&header(&limited, "retry-after")));
+    assert_eq!(header(&limited, "retry-after"), header(&limited, "x-ratelimit-reset"));
+    // Neither another part of the interface nor anybody else is held up by that.
+    assert_eq!(daemon.get("/traceability/access", &viewer).status, 200);
+    assert_eq!(daemon.get("/lots", &other).status, 200);
+    // What acts has a limit of its own; also what is refused counts.
+    let write = || daemon.post("/lots", &viewer, json!({ "lot_type": "RAW" }));
+    assert_eq!(write().status, 403);
+    daemon.refuses(&ask_until_limited(100, write), 429, "limits.exceeded");
+    let guess = || daemon.get("/lots", "guessed");
+    daemon.refuses(&ask_until_limited(200, guess), 429, "limits.exceeded");
+}
+
+#[test]
+fn passwords_are_not_guessed_faster_than_ten_a_minute() {
+    let daemon = start();
+    let wrong = json!({ "username": "admin", "password": "a guess" });
+    let limited = ask_until_limited(10, || daemon.post("/auth/login", "", wrong.clone()));
+    daemon.refuses(&limited, 429, "limits.exceeded");
+    let unlimited = start_with(&[("DATABRIDGE_LIMITS__LOGIN_PER_MINUTE", "0")]);
+    for _ in 0..12 {
+        let answer = unlimited.post("/auth/login", "", wrong.clone());
+        unlimited.refuses(&answer, 401, "identity.wrong_credentials");
+        assert!(answer.headers.get("x-ratelimit-limit").is_none());
+    }
+}
+
+#[test]
+fn a_line_is_traced_over_rest() {
+    let daemon = start();
+    let admin = daemon.admin();
+    let operator = daemon.person(&admin, "operator", "operator");
+    let manager = daemon.person(&admin, "manager", "manager");
+    let auditor = daemon.person(&admin, "auditor", "auditor");
+    let viewer = daemon.person(&admin, "viewer", "viewer");
+    let ok = |answer: Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    };
+    ok(daemon.post("/flows/profiles/food/install", &manager, json!({})));
+    let version = "/flows/food/versions/1/status";
+    ok(daemon.post(version, &manager, json!({ "action": "request review" })));
+    let own = daemon.post(version, &manager, json!({ "action": "publish" }));
+    daemon.refuses(&own, 403, "lineage.separation_of_duties");
+    ok(daemon.post(version, &admin, json!({ "action": "publish", "notes": "as in the plant" })));
+    let run = ok(daemon.post("/runs", &operator, json!({ "flow": "food" })))["run_code"].clone();
+    let run = run.as_str().unwrap();
+    let path = format!("/runs/{run}/advance");
+    ok(daemon.post(&path, &operator, json!({ "to": 0 })));
+    let raw = json!({ "lot_code": "RAW-1", "lot_type": "RAW", "weight_kg": 100.0, "run": run });
+    ok(daemon.post("/lots", &operator, raw));
+    let forbidden = daemon.post("/lots", &auditor, json!({ "lot_type": "RAW" }));
+    daemon.refuses(&forbidden, 403, "identity.forbidden");
+    assert_eq!(forbidden.headers["x-required-roles"], "admin, manager, operator");
+    let blocked = daemon.post(&path, &operator, json!({ "to": 1 }));
+    daemon.refuses(&blocked, 409, "lineage.blocked");
+    ok(daemon.post("/lots/RAW-1/status", &operator, json!({ "status": "QUARANTINE" })));
+    let decision = json!({
+        "lot_code": "RAW-1", "gate": "receiving", "decision": "PASS",
+        "answers": { "temperature": 2.5, "documents": true },
+    });
+    ok(daemon.post("/qc-gates/decisions", &auditor, decision));
+    ok(daemon.post(&path, &operator, json!({ "to": 1 })));
+    let bone = json!({
+        "lot_code": "DEB-1", "lot_type": "DEB", "weight_kg": 80.0, "run": run, "parents": ["RAW-1"],
+    });
+    ok(daemon.post("/lots", &operator, bone));
+    let up = ok(daemon.get("/traceability/DEB-1/ancestors?limit=10&max_depth=5", &viewer));
+    assert_eq!(
+        (up["items"][0]["lot_code"].as_str(), up["total"].as_i64()),
+        (Some("RAW-1"), Some(1))
+    );
+    let drawn = ok(daemon.get("/traceability/RAW-1/graph?format=mermaid&direction=down", &viewer));
+    assert!(drawn["text"].as_str().unwrap().contains(" --> "), "{drawn}");
+    let history = ok(daemon.get("/lots/RAW-1/history?after=-1", &viewer));
+    assert!(history.as_array().unwrap().iter().any(|e| e["kind"] == "qc.decided"), "{history}");
+    daemon.refuses(&daemon.get("/runs", &viewer), 403, "identity.forbidden");
+    let lots = ok(daemon.get("/lots?status=RELEASED&limit=1", &viewer));
+    assert_eq!(lots["items"][0]["lot_code"], "RAW-1");
+    daemon.refuses(&daemon.get("/lots?status=EATEN", &viewer), 400, "http.bad_request");
+    assert_eq!(ok(daemon.get(&format!("/runs/{run}"), &auditor))["current_step_index"], 1);
 }

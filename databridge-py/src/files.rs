@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use databridge_core::media;
 use databridge_core::media::checksum::{Algorithm, FileDigest};
 use databridge_core::media::copy::{self, Options, Policy};
-use databridge_core::media::scan::{Clamd, Engines, Files, Settings};
+use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
 use databridge_core::media::walk;
 use pyo3::prelude::*;
 use serde::Deserialize;
@@ -106,7 +106,7 @@ impl Choice {
             limit_bytes_per_second: self.limit_bytes_per_second,
             jobs: self.jobs,
         };
-        Ok(Options { policy, resume: self.resume, manifest: None })
+        Ok(Options { policy, resume: self.resume, ..Options::default() })
     }
 }
 
@@ -138,17 +138,19 @@ pub fn verified_copy<'py>(
 
 /// Every path's report.
 #[pyfunction]
-#[pyo3(signature = (paths, engine, clamd, progress))]
+#[pyo3(signature = (paths, engine, clamd, clamscan_database, progress))]
 pub fn scan<'py>(
     py: Python<'py>,
     paths: Vec<PathBuf>,
     engine: String,
     clamd: Option<String>,
+    clamscan_database: Option<PathBuf>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let done = work::run(py, progress, move |watch| {
+        let clamscan = Clamscan { database: clamscan_database, ..Clamscan::default() };
         let clamd = clamd.map(|address| address.parse().map(Clamd::at)).transpose()?;
-        let settings = Settings { engine: engine.parse()?, clamd, ..Settings::default() };
+        let settings = Settings { engine: engine.parse()?, clamd, clamscan, ..Settings::default() };
         let engines = Engines::open(&settings)?;
         let mut reports = Vec::new();
         for path in paths {

@@ -40,6 +40,7 @@ fn add(place: &Place, source: &Path) -> String {
             category: "plates".into(),
             chain: None,
             priority: None,
+            parents: Vec::new(),
         };
         let made = app.call(&ctx, Call::TransferCreate(create), None).await.unwrap();
         let code = made["code"].as_str().unwrap().to_owned();

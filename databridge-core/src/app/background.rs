@@ -28,6 +28,10 @@ impl App {
             let (app, stop) = (self.clone(), stop.clone());
             async move { app.keep_ledger(&stop).await }
         });
+        tasks.spawn({
+            let (app, stop) = (self.clone(), stop.clone());
+            async move { app.keep_lineage(&stop).await }
+        });
         let (app, stop) = (self.clone(), stop.clone());
         tasks.spawn(async move { app.keep_uploads(&stop).await });
         while tasks.join_next().await.is_some() {}
@@ -48,6 +52,26 @@ impl App {
             }
             tokio::time::sleep(TICK).await;
         }
+    }
+
+    /// Lets the domains learn, from sealed events, what the others did.
+    async fn keep_lineage(&self, stop: &Cancel) {
+        let mut changes = self.store.changes();
+        while !stop.is_cancelled() {
+            if let Err(error) = self.follow().await {
+                warn!(error = error.chain(), "deliveries could not be followed");
+            }
+            let _ = tokio::time::timeout(TICK, changes.changed()).await;
+        }
+    }
+
+    /// Catches up with what happened since it last looked.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn follow(&self) -> Result<(), Error> {
+        while self.lineage.follow_deliveries(self.org).await? > 0 {}
+        Ok(())
     }
 
     async fn keep_ledger(&self, stop: &Cancel) {

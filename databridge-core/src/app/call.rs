@@ -1,10 +1,15 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
+mod lineage;
+
+pub use lineage::*;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::control::identity::{NewUser, RoleChange};
 use crate::control::jobs;
+use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
 use crate::domains::transfer::{Create, Filter, NewChain, Priority};
 
 /// Query strings carry numbers as text.
@@ -122,6 +127,10 @@ pub enum Call {
     OverrideApproval(Because),
     /// Starts the scan.
     Scan(Code),
+    /// How far the scan is, and what it came to.
+    ScanReport(Code),
+    /// The engines of the host that answers, and how old their signatures are.
+    ScanEngines {},
     /// Decides on what a scan left open.
     Decide {
         /// The transfer.
@@ -160,6 +169,88 @@ pub enum Call {
     ChainList {},
     /// Defines a chain or its next version.
     ChainDefine(NewChain),
+    /// Registers a lot.
+    LotRegister(NewLot),
+    /// Registers up to 1,000 lots, all or none.
+    LotRegisterAll {
+        /// In order: a later one may name an earlier one as its parent.
+        lots: Vec<NewLot>,
+    },
+    /// Lots, newest first.
+    LotList(LotList),
+    /// Everything about a lot.
+    LotShow(LotCode),
+    /// What happened to a lot.
+    LotHistory(LotHistory),
+    /// Links a lot to another parent.
+    LotLink(LotLink),
+    /// Moves a lot by hand.
+    LotMove(LotMove),
+    /// What a lot was made from.
+    TraceAncestors(Trace),
+    /// What was made from a lot.
+    TraceDescendants(Trace),
+    /// What is touched if a lot is recalled.
+    TraceBlast(Trace),
+    /// What two lots both come from.
+    TraceCommon(TraceCommon),
+    /// The shortest way between two lots.
+    TracePath(TracePath),
+    /// The lots around one, with edges; drawn, where that is asked for.
+    TraceGraph(TraceGraph),
+    /// Creates a production run.
+    RunCreate(NewRun),
+    /// Runs, newest first.
+    RunList(RunList),
+    /// A run with its steps and decisions.
+    RunShow(RunCode),
+    /// What happened to a run.
+    RunHistory(RunHistory),
+    /// The next step begins.
+    RunAdvance(RunAdvance),
+    /// The next step begins, and the one that is left was not done.
+    RunSkip(RunSkip),
+    /// Ends a run.
+    RunEnd(RunCode),
+    /// Pauses, resumes, aborts or archives a run.
+    RunMove(RunMove),
+    /// Decides on a lot at a gate.
+    QcDecide(NewDecision),
+    /// Gates of published flow versions.
+    GateList {
+        /// Of this flow.
+        #[serde(default)]
+        flow: Option<String>,
+    },
+    /// Decisions at gates, newest first.
+    QcList(QcList),
+    /// Begins a flow, or the next draft of one.
+    FlowDraft(NewFlow),
+    /// Every version of every flow.
+    FlowList {},
+    /// A version with what it says.
+    FlowShow(FlowVersion),
+    /// Writes a draft anew.
+    FlowEdit(FlowEdit),
+    /// Asks for review, publishes or deprecates a version.
+    FlowMove(FlowMove),
+    /// What a reviewer has to say.
+    FlowNote(FlowNote),
+    /// What changed between two versions.
+    FlowDiff(FlowDiff),
+    /// Defines a scenario, or its next version.
+    ScenarioDefine(Scenario),
+    /// Scenarios, every version.
+    ScenarioList {},
+    /// Lot types, flow and lanes of each line of business.
+    ProfileList {},
+    /// Writes a profile's scenario and the next draft of its flow.
+    ProfileInstall {
+        /// `food` or `vfx`.
+        name: String,
+    },
+    /// What the caller may do with lots, runs, gates and flows.
+    LineageAccess {},
     /// Everybody.
     UserList {},
     /// Makes somebody known.
@@ -270,8 +361,30 @@ impl Call {
                 | Self::TransferFiles(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
+                | Self::ScanReport(_)
+                | Self::ScanEngines {}
                 | Self::ApprovalsWaiting {}
                 | Self::ChainList {}
+                | Self::LotList(_)
+                | Self::LotShow(_)
+                | Self::LotHistory(_)
+                | Self::TraceAncestors(_)
+                | Self::TraceDescendants(_)
+                | Self::TraceBlast(_)
+                | Self::TraceCommon(_)
+                | Self::TracePath(_)
+                | Self::TraceGraph(_)
+                | Self::RunList(_)
+                | Self::RunShow(_)
+                | Self::RunHistory(_)
+                | Self::GateList { .. }
+                | Self::QcList(_)
+                | Self::FlowList {}
+                | Self::FlowShow(_)
+                | Self::FlowDiff(_)
+                | Self::ScenarioList {}
+                | Self::ProfileList {}
+                | Self::LineageAccess {}
                 | Self::UserList {}
                 | Self::Me {}
                 | Self::KeyList { .. }

@@ -13,6 +13,7 @@ pub use copies::CopyConfig;
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::control::jobs::Traffic;
+use crate::control::limits;
 use crate::domains::transfer::{Places, Policy};
 use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
@@ -42,6 +43,8 @@ pub struct Config {
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// How much anybody may ask of the daemon.
+    pub limits: limits::Settings,
     /// How files are scanned.
     pub scan: scan::Settings,
     /// How they are written into production.
@@ -61,6 +64,7 @@ impl Default for Config {
             workers: 2,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            limits: limits::Settings::default(),
             scan: scan::Settings {
                 // Where Debian's clamd listens; `auto` uses it where it answers.
                 clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),

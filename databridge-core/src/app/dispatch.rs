@@ -1,5 +1,7 @@
 //! From a [`Call`] to the service that answers it.
 
+mod lineage;
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -78,6 +80,8 @@ impl App {
             Call::Reject(b) => json(t.reject(ctx, &b.code, &b.reason).await?),
             Call::OverrideApproval(b) => json(t.override_approval(ctx, &b.code, &b.reason).await?),
             Call::Scan(c) => json(t.scan(ctx, &c.code).await?),
+            Call::ScanReport(c) => json(t.scan_report(ctx, &c.code).await?),
+            Call::ScanEngines {} => json(t.engines(ctx).await?),
             Call::Decide { code, decision, reason } => json(match decision {
                 Decision::Accept => t.accept(ctx, &code, &reason).await?,
                 Decision::SendBack => t.send_back(ctx, &code, &reason).await?,
@@ -95,7 +99,7 @@ impl App {
             Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_kernel(ctx, other).await,
+            other => self.answer_lineage(ctx, other).await,
         }
     }
 

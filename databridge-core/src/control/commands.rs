@@ -154,6 +154,13 @@ impl Unit {
         self.events.push(Event::new(&self.ctx, subject.clone(), kind, self.now, data));
     }
 
+    /// Records a fact that DataBridge itself makes true, following on what the caller
+    /// did.
+    pub fn record_as_system(&mut self, subject: &Subject, kind: &str, data: serde_json::Value) {
+        let system = Ctx::system(self.ctx.org);
+        self.events.push(Event::new(&system, subject.clone(), kind, self.now, data));
+    }
+
     /// Commits the change, its events and its jobs; keeps `outcome` under the
     /// idempotency key, if there is one.
     ///

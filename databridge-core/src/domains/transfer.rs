@@ -36,8 +36,18 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("transfer/migrations/2001_transfer.sql"),
     },
     Migration {
+        version: 2010,
+        name: "scanned files",
+        sql: include_str!("transfer/migrations/2010_scanned_files.sql"),
+    },
+    Migration {
         version: 2031,
         name: "priority",
         sql: include_str!("transfer/migrations/2031_priority.sql"),
+    },
+    Migration {
+        version: 2032,
+        name: "parents",
+        sql: include_str!("transfer/migrations/2032_parents.sql"),
     },
 ];

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -128,7 +129,9 @@ async fn run(args: Args) -> Result<(), Error> {
     });
     let shutdown = wait_for_end()?;
     let asked = Arc::new(Notify::new());
-    let served = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown({
+    // Whoever is not signed in is told apart by their address.
+    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown({
         let asked = asked.clone();
         async move {
             shutdown.await;

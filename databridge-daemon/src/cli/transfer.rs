@@ -34,6 +34,9 @@ pub enum Transfer {
         /// low or normal; high and urgent by who executes transfers.
         #[arg(long, value_parser = priority)]
         priority: Option<Priority>,
+        /// What it is made from: a transfer's or a lot's code, as often as needed.
+        #[arg(long = "parent", value_name = "CODE")]
+        parents: Vec<String>,
     },
     /// Adds files, or the content of folders.
     Add {
@@ -208,8 +211,8 @@ fn because(r: Reasoned) -> Because {
 impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
-            Self::Create { title, project, category, chain, priority } => {
-                let create = Create { title, project, category, chain, priority };
+            Self::Create { title, project, category, chain, priority, parents } => {
+                let create = Create { title, project, category, chain, priority, parents };
                 let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
@@ -423,6 +426,15 @@ pub fn progress(t: &Value) -> Option<String> {
     Some(format!("{held}{}", figures(&shown)))
 }
 
+/// What of a scan's policy lets pass what is not clean: every page says so.
+fn scan_policy(scan: &Value) -> String {
+    let suffice = scan["policy"]["rules_suffice"] == true;
+    let accepted = scan["accepted"].as_object().into_iter().flatten();
+    let suffice = suffice.then(|| "rules suffice to call a file clean".to_owned());
+    let accepted = accepted.map(|(why, files)| format!("{files} not clean accepted: {why}"));
+    suffice.into_iter().chain(accepted).collect::<Vec<_>>().join("; ")
+}
+
 fn detail(show: &Show, t: &Value) {
     show.document(t);
     show.line(format!("{}  {}", text(&t["code"]), text(&t["title"])));
@@ -445,6 +457,7 @@ fn detail(show: &Show, t: &Value) {
         ("failure", text(&t["failure"]["message"]).to_owned()),
         ("hint", text(&t["failure"]["hint"]).to_owned()),
         ("scan", text(&t["scan"]["verdict"]["kind"]).to_owned()),
+        ("scan policy", scan_policy(&t["scan"])),
     ] {
         if !value.is_empty() {
             show.line(format!("  {name:<12} {value}"));

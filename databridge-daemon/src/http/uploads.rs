@@ -1,13 +1,17 @@
 //! Files as they stream in: hashed on the way, durable before the answer.
 
 use std::io::Read;
+use std::net::SocketAddr;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::HeaderMap;
+use axum::response::Response;
 use databridge_core::app::App;
 use databridge_core::base::cancel::Cancel;
+use databridge_core::control::ctx::Ctx;
+use databridge_core::control::limits::Class;
 use databridge_core::domains::transfer::{Error, Upload, UploadedFile};
 use databridge_core::media::checksum::Sha256;
 use databridge_core::media::storage::RelPath;
@@ -16,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::authenticate;
+use super::limits::{self, Asked};
 use super::problem::Problem;
 
 #[derive(Deserialize)]
@@ -31,14 +35,20 @@ pub(super) struct Kind {
 /// (RFC 9530) is checked.
 pub(super) async fn put(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path((code, path)): Path<(String, String)>,
     Query(kind): Query<Kind>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Response {
     let mut body = Some(body);
-    let answer = take_in(&app, &code, &path, kind, &headers, &mut body).await;
-    if let (Err(_), Some(unread)) = (&answer, body) {
+    let asked = Asked { class: Class::Upload, part: "transfers", peer };
+    let unread = &mut body;
+    let answer = limits::admit(&app, asked, &headers, async |ctx| {
+        take_in(&app, &ctx, &code, &path, kind, &headers, unread).await
+    })
+    .await;
+    if let (false, Some(unread)) = (answer.status().is_success(), body) {
         drain(unread).await;
     }
     answer
@@ -60,18 +70,18 @@ async fn drain(body: Body) {
 
 async fn take_in(
     app: &App,
+    ctx: &Ctx,
     code: &str,
     path: &str,
     kind: Kind,
     headers: &HeaderMap,
     body: &mut Option<Body>,
 ) -> Result<Json<Value>, Problem> {
-    let ctx = authenticate(app, headers).await?;
     let path = RelPath::parse(path).map_err(databridge_core::Error::from)?;
     let upload = match kind.kind.as_deref() {
         Some("empty_dir") => Upload::EmptyDir(path),
         None | Some("file") => {
-            app.transfers().may_upload(&ctx, code).await?;
+            app.transfers().may_upload(ctx, code).await?;
             refuse_too_large(app, headers)?;
             let body = body.take().unwrap_or_default();
             Upload::File(receive(app, path, headers, body).await?)
@@ -80,7 +90,7 @@ async fn take_in(
             return Err(Problem::input(&format!("kind {other:?} is not file or empty_dir")));
         }
     };
-    let view = app.transfers().add(&ctx, code, vec![upload]).await?;
+    let view = app.transfers().add(ctx, code, vec![upload]).await?;
     Ok(Json(serde_json::to_value(view).map_err(|e| Problem::input(&e))?))
 }
 

@@ -32,7 +32,11 @@ def verified_copy(
     progress: _Progress | None,
 ) -> tuple[dict[str, Any], str]: ...
 def scan(
-    paths: list[str], engine: str, clamd: str | None, progress: _Progress | None
+    paths: list[str],
+    engine: str,
+    clamd: str | None,
+    clamscan_database: str | None,
+    progress: _Progress | None,
 ) -> list[dict[str, Any]]: ...
 def verify(
     root: str, manifest: str, jobs: int | None, progress: _Progress | None

@@ -151,17 +151,23 @@ def scan(
     engine: str = "rules",
     *,
     clamd: str | None = None,
+    clamscan_database: Pathish | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
 
-    `engine` is `rules` (which never says clean), `clamd` or `auto`; `clamd` is its
-    address, `/run/clamav/clamd.ctl` or `host:port`.
+    `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
+    first of clamd, clamscan and rules that is there; `clamd` is its address,
+    `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
+    clamscan where it does not keep them itself.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     names = [arguments.path("paths", one) for one in paths]
-    reports = _databridge.scan(names, engine, clamd, arguments.progress(progress))
+    database = None
+    if clamscan_database is not None:
+        database = arguments.path("clamscan_database", clamscan_database)
+    reports = _databridge.scan(names, engine, clamd, database, arguments.progress(progress))
     made = []
     for name, report in zip(names, reports):
         files = tuple(

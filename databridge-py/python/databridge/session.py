@@ -178,6 +178,16 @@ class Session(ABC):
         found: dict[str, Any] = self.call("transfer_receipt", code=code)
         return found
 
+    def scan_report(self, code: str) -> dict[str, Any]:
+        """How far the scan of a transfer is (`job`), and what it came to (`report`)."""
+        found: dict[str, Any] = self.call("scan_report", code=code)
+        return found
+
+    def scan_engines(self) -> list[dict[str, Any]]:
+        """The store's scan engines, and how old their signatures are."""
+        found: list[dict[str, Any]] = self.call("scan_engines")
+        return found
+
     def receipt_key(self) -> str:
         """The public key that verifies the store's receipts, in PEM."""
         pem: str = self.call("receipt_key")["pem"]

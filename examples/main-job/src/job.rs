@@ -136,6 +136,7 @@ pub fn deliver(
         category: "plates".into(),
         chain: None,
         priority: None,
+        parents: Vec::new(),
     };
     let created = team.call("artist", &Call::TransferCreate(create))?;
     team.code = created["code"].as_str().unwrap_or_default().to_owned();

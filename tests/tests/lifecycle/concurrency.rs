@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use databridge_core::app::MIGRATIONS;
 use databridge_core::base::cancel::Cancel;
 use databridge_core::base::clock::Timestamp;
 use databridge_core::base::error::{Error, ErrorKind};
 use databridge_core::control::commands::Store;
 use databridge_core::control::db::Db;
 use databridge_core::control::jobs::{Handler, HandlerFuture, Lease, Watch};
-use databridge_core::domains::transfer::{MIGRATIONS, Service};
+use databridge_core::domains::transfer::Service;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -216,7 +217,7 @@ async fn a_clock_that_goes_back_leaves_no_job_waiting_for_years() {
     let now = Timestamp::now();
     let ahead = now + Duration::from_secs(10 * 365 * 24 * 3600);
     let target = lab.app.config().target();
-    let db = Db::open_with_clock(&target, &[MIGRATIONS], clock).await.unwrap();
+    let db = Db::open_with_clock(&target, MIGRATIONS, clock).await.unwrap();
     let store = Store::new(db);
     let code = lab.approved(FILES).await;
     lab.settle(&code).await;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use databridge_core::app::{App, Config, routes};
+use databridge_core::app::{App, Config, MIGRATIONS, routes};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::base::error::Error;
 use databridge_core::control::commands::Store;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::db::Db;
 use databridge_core::control::jobs::{Handler, Settings, Worker};
-use databridge_core::domains::transfer::MIGRATIONS;
+use databridge_core::media::scan::Engine;
 use databridge_tests::postgres::{self, Database};
 use databridge_tests::process::{find_program, run};
 use serde_json::{Value, json};
@@ -68,9 +68,11 @@ impl Lab {
         let rules = dir.path().join("rules");
         std::fs::create_dir(&rules).unwrap();
         config.scan.rules_dir = Some(rules);
+        // Whatever antivirus this machine may have.
+        config.scan.engine = Engine::Rules;
         set(&mut config);
         let opened = App::open(config).await.unwrap();
-        let db = Db::open(&opened.app.config().target(), &[MIGRATIONS]).await.unwrap();
+        let db = Db::open(&opened.app.config().target(), MIGRATIONS).await.unwrap();
         let store = Store::new(db);
         let worker = hasty(&store, Arc::new(opened.app.transfers().clone()), "lab");
         let mut lab = Self {

@@ -24,6 +24,8 @@ mod content;
 mod delivery;
 mod identity;
 mod ledger;
+mod limits;
+mod lineage;
 mod machine;
 mod matrix;
 mod names;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::review::LONGEST;
 use super::sql::StoredFile;
 use super::state::{Action, MATRIX, Permission, State};
-use super::types::{Transfer, check_name, check_text};
+use super::types::{Transfer, check_name, check_parents, check_text};
 use super::{Create, Error, Service, TransferView, Upload, UploadedFile, chain, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
@@ -36,6 +36,7 @@ impl Service {
         check_text("title", &create.title, 200)?;
         check_name("project", &create.project)?;
         check_name("category", &create.category)?;
+        check_parents(&create.parents)?;
         ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
         super::priority::check_wish(ctx, &create.project, create.priority)?;
         let mut unit = self.store.begin(ctx).await?;
@@ -62,7 +63,7 @@ impl Service {
                 "state": State::Draft, "revision": 1, "title": create.title,
                 "project": create.project, "category": create.category,
                 "chain": chain.name, "chain_version": chain.version,
-                "priority": create.priority.unwrap_or_default(),
+                "priority": create.priority.unwrap_or_default(), "parents": create.parents,
             }),
         );
         let t = self.load(&mut unit, &code).await?;

@@ -259,6 +259,7 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         priority: t.priority,
         paused: t.paused.clone(),
         destination: t.destination.clone(),
+        parents: t.parents.clone(),
         actions,
         created_at: t.created_at,
         updated_at: t.updated_at,

@@ -2,9 +2,11 @@
 
 mod files;
 mod records;
+mod scanned;
 
 pub(super) use files::*;
 pub(super) use records::*;
+pub(super) use scanned::*;
 
 use uuid::Uuid;
 
@@ -76,7 +78,8 @@ macro_rules! select_transfer {
         concat!(
             "SELECT t.id, t.code, t.title, t.project, t.category, t.owner_id, u.username AS owner,
                     t.state, t.stage, t.revision, t.version, t.manifest_digest, t.reason, t.failure,
-                    t.priority, t.paused, t.destination, t.created_at, t.updated_at, t.delivered_at, t.authority,
+                    t.priority, t.paused, t.destination, t.parents, t.created_at, t.updated_at,
+                    t.delivered_at, t.authority,
                     c.id AS chain_id, c.name AS chain_name, c.version AS chain_version, c.stages
              FROM transfers t JOIN users u ON u.id = t.owner_id
              JOIN approval_chains c ON c.id = t.chain_id ",
@@ -108,6 +111,7 @@ fn transfer(row: &Row) -> Result<Transfer, Error> {
             .opt::<serde_json::Value>("paused")?
             .and_then(|p| serde_json::from_value(p).ok()),
         destination: row.opt("destination")?,
+        parents: row.json("parents")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
         delivered_at: row.opt("delivered_at")?,
@@ -193,8 +197,8 @@ pub(crate) async fn insert(
     tx.exec(
         "INSERT INTO transfers (id, org_id, code, title, project, category, owner_id, chain_id,
                                 state, stage, revision, version, fence, destination, authority,
-                                created_at, updated_at, priority)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13)",
+                                parents, created_at, updated_at, priority)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13, $14)",
         params![
             new.id,
             org,
@@ -206,6 +210,7 @@ pub(crate) async fn insert(
             new.chain,
             new.destination,
             new.authority.name(),
+            serde_json::to_value(&new.create.parents).unwrap_or_default(),
             now,
             now,
             new.create.priority.unwrap_or_default().name()

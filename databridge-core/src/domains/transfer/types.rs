@@ -29,6 +29,10 @@ pub struct Create {
     /// How urgent it is; more than normal only by who executes transfers.
     #[serde(default)]
     pub priority: Option<Priority>,
+    /// What it is made from: codes of transfers or lots, up to 1,000, each once. Told
+    /// with its delivery, for whoever keeps genealogies.
+    #[serde(default)]
+    pub parents: Vec<String>,
 }
 
 /// One uploaded file, at its place in staging but not yet part of a transfer.
@@ -94,6 +98,9 @@ pub struct TransferView {
     pub paused: Option<Pause>,
     /// Where it is, or will be, in production.
     pub destination: Option<String>,
+    /// What it is made from.
+    #[serde(default)]
+    pub parents: Vec<String>,
     /// What the caller can do with it now.
     pub actions: Vec<Action>,
     /// When it was made.
@@ -213,6 +220,7 @@ pub(super) struct Transfer {
     pub priority: Priority,
     pub paused: Option<Pause>,
     pub destination: Option<String>,
+    pub parents: Vec<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub delivered_at: Option<Timestamp>,
@@ -251,6 +259,22 @@ pub(super) fn check_name(field: &'static str, value: &str) -> Result<(), Error> 
         Some(_) if value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => Ok(()),
         Some(_) => bad("only letters, digits, dot, underscore and hyphen"),
     }
+}
+
+/// What a transfer is made from: names, each once.
+pub(super) fn check_parents(parents: &[String]) -> Result<(), Error> {
+    const MOST: usize = 1000;
+    let bad = |value: String, reason: String| Error::BadField { field: "parents", value, reason };
+    if parents.len() > MOST {
+        return Err(bad(parents.len().to_string(), format!("at most {MOST}")));
+    }
+    for (i, parent) in parents.iter().enumerate() {
+        check_name("parents", parent)?;
+        if parents[..i].contains(parent) {
+            return Err(bad(parent.clone(), "it is named twice".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Free text for people, one line.

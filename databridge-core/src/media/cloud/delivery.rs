@@ -116,15 +116,9 @@ impl CloudDelivery {
 
     /// Goes on where the place is free.
     fn occupy(&self, held: &Held) -> Result<Held, Error> {
-        let taken = self.listing(&())?.into_keys().next().map(|path| self.names().entry(&path));
-        let own = self.names().payload();
-        let taken = match self.store().wait(&(), self.store().head(own))? {
-            Some(_) => Some(own.to_owned()),
-            None => taken,
-        };
-        if let Some(key) = taken {
+        if let Some((path, _)) = self.listing(&())?.pop_first() {
             self.register.drop(held, &())?;
-            return Err(Error::DestinationExists { path: self.store().url(&key).into() });
+            return Err(self.foreign(&self.names().entry(&path)));
         }
         self.register.advance(held, Stage::Ready, &())
     }
@@ -353,6 +347,8 @@ impl Delivery for CloudDelivery {
         if key.len() > 1024 {
             return Err(Fault::KeyTooLong { url: self.store().url(&key) }.into());
         }
+        // A look before anything is written: is there such a bucket, may we list it?
+        self.store().wait(&(), self.store().list(&self.names().uploads()))?;
         let standing = self.record(&())?;
         let (held, taken_over) = self.register.take(&())?;
         steps::reach("cloud.claimed");

@@ -56,18 +56,12 @@ pub struct Download {
 /// Path, key, and what a look says.
 type Object = (RelPath, String, Fact);
 
-/// The object of that very key, or else all below it; by path relative to it.
+/// All below a key, or else the object of that very key; by path relative to it.
 fn find(
     store: &Store,
     at: &ObjectLocation,
     monitor: &dyn Monitor,
 ) -> Result<(Shape, Vec<Object>), Error> {
-    if !at.key().is_empty()
-        && let Some(head) = store.wait(monitor, store.head(at.key()))?
-    {
-        let path = RelPath::parse(at.name()).map_err(Error::of_source)?;
-        return Ok((Shape::File, vec![(path, at.key().to_owned(), head.fact)]));
-    }
     let names = Names::of(at);
     let mut found = Vec::new();
     for (key, fact) in store.wait(monitor, store.list(at.key()))? {
@@ -76,10 +70,16 @@ fn find(
             .map_err(|error| Fault::Name { url: store.url(&key), reason: error.to_string() })?;
         found.push((path, key, fact));
     }
-    if found.is_empty() {
-        return Err(Fault::NotFound { url: at.to_string() }.into());
+    if !found.is_empty() {
+        return Ok((Shape::Tree, found));
     }
-    Ok((Shape::Tree, found))
+    let missing = || Error::from(Fault::NotFound { url: at.to_string() });
+    if at.key().is_empty() {
+        return Err(missing());
+    }
+    let head = store.wait(monitor, store.head(at.key()))?.ok_or_else(missing)?;
+    let path = RelPath::parse(at.name()).map_err(Error::of_source)?;
+    Ok((Shape::File, vec![(path, at.key().to_owned(), head.fact)]))
 }
 
 /// Digests of the object of that key, or of every one below it; by path relative to

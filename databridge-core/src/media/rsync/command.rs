@@ -38,7 +38,8 @@ impl Run<'_> {
     pub fn run(&self, monitor: &dyn Monitor) -> Result<Done, copy::Error> {
         let mut program = Program::start(self.command()?)?;
         let names: Vec<u8> = files(self.manifest)
-            .flat_map(|path| [path.as_str().as_bytes(), &[0]].concat())
+            // Without `./` a name that begins with `#` or `;` would be a comment.
+            .flat_map(|path| [b"./", path.as_str().as_bytes(), &[0]].concat())
             .collect();
         program.feed(names);
         let mut done = Done::default();

@@ -46,7 +46,8 @@ impl Job<'_> {
         sql::set_receipt(unit.tx(), t.id, &receipt).await?;
         let data = json!({
             "destination": delivery.destination(), "published": published,
-            "manifest_digest": t.manifest_digest,
+            "manifest_digest": t.manifest_digest, "project": t.project, "category": t.category,
+            "parents": t.parents,
             "receipt_sha256": Sha256::of(receipt.as_bytes()), "receipt_key": self.service.receipts.public_key().key_id(),
         });
         self.save(unit, t, "transfer.delivered", data).await

@@ -5,7 +5,7 @@ mod daemon;
 use self::daemon::{Daemon, Limits};
 use super::*;
 use crate::base::error::{ErrorKind, Fault};
-use crate::media::scan::clamd::probe::{stored_entry, stored_zip};
+use crate::media::scan::probe::{stored_entry, stored_zip};
 
 const INFECTED: &str = "Eicar-Test-Body.UNOFFICIAL";
 const MB: usize = 1 << 20;
@@ -114,7 +114,7 @@ fn beyond_its_limits_nothing_is_clean() {
 #[test]
 fn a_daemon_that_keeps_silent_is_not_believed_about_what_can_be_unpacked() {
     let daemon = Daemon::start(&Limits { alert: false, ..Limits::default() });
-    let zip = stored_zip(b"harmless");
+    let zip = stored_zip(&stored_zip(b""));
     let unknown = Verdict::not_scanned(Reason::UnknownLimits);
     assert_eq!(scan_one(daemon.unix(), "a.zip", &zip), unknown);
     assert_eq!(scan_one(daemon.unix(), "a.bin", b"harmless"), unknown);
@@ -171,6 +171,7 @@ fn a_daemon_that_hangs_times_out() {
         head: b"",
         whole: Some(b""),
         timeout: settings.file_timeout(),
+        monitor: &(),
     };
     assert_eq!(engine.scan(&subject), [Verdict::not_scanned(Reason::TimedOut)]);
     let error = Engines::open(&settings).err().unwrap();
@@ -192,6 +193,7 @@ fn a_daemon_that_is_gone() {
         head: b"",
         whole: Some(b""),
         timeout: settings.file_timeout(),
+        monitor: &(),
     };
     assert!(matches!(engine.scan(&subject)[..], [Verdict::Error { .. }]));
     let error = tree(Path::new("/"), Files::Paths(&[]), &settings, &()).unwrap_err();
