@@ -51,6 +51,8 @@ mod settings;
 #[cfg(feature = "cloud")]
 mod claim;
 #[cfg(feature = "cloud")]
+mod conditions;
+#[cfg(feature = "cloud")]
 mod delivery;
 #[cfg(feature = "cloud")]
 mod names;
@@ -65,6 +67,8 @@ mod store;
 #[cfg(feature = "cloud")]
 mod tree;
 #[cfg(feature = "cloud")]
+mod upload;
+#[cfg(feature = "cloud")]
 mod write;
 
 use std::sync::Arc;
@@ -74,7 +78,9 @@ pub use error::Error;
 pub use record::{Record, RecordedFile};
 pub use settings::Settings;
 #[cfg(feature = "cloud")]
-pub use tree::{Described, Download, checksum, describe, download, read_small, recorded, upload};
+pub use tree::{Described, Download, checksum, describe, download, recorded};
+#[cfg(feature = "cloud")]
+pub use upload::upload;
 
 use super::copy;
 use super::delivery::{Delivery, Plan};

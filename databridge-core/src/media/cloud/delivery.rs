@@ -10,7 +10,7 @@ use super::error::Error as Fault;
 use super::names::Names;
 use super::proof::CloudProof;
 use super::read;
-use super::record::{Record, RecordedFile};
+use super::record::Record;
 use super::store::{Fact, Store, When};
 use super::write::{Content, Writer, give_up_uploads};
 use crate::base::clock::Timestamp;
@@ -273,28 +273,8 @@ impl CloudDelivery {
 
     fn record_of(&self, verified_at: Timestamp) -> Record {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut empty_folders = Vec::new();
-        let mut files = Vec::new();
-        for entry in self.plan.manifest.entries() {
-            match entry {
-                Entry::EmptyDir { path } => empty_folders.push(path.clone()),
-                Entry::File { path, size_bytes, sha256 } => files.push(RecordedFile {
-                    path: path.clone(),
-                    size_bytes: *size_bytes,
-                    sha256: *sha256,
-                    etag: read.get(path.as_str()).and_then(|fact| fact.etag.clone()),
-                }),
-            }
-        }
-        Record {
-            format: Record::FORMAT.into(),
-            attempt: self.plan.attempt.id,
-            epoch: self.plan.attempt.epoch,
-            manifest_sha256: self.register.manifest,
-            verified_at,
-            files,
-            empty_folders,
-        }
+        let etag = |path: &str| read.get(path).and_then(|fact| fact.etag.clone());
+        Record::of(&self.plan.manifest, self.plan.attempt, verified_at, etag)
     }
 
     /// Creates the manifest object, or finds that somebody did.

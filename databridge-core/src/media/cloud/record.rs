@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
 use crate::media::checksum::Sha256;
+use crate::media::copy::Attempt;
 use crate::media::manifest::{Entry, Manifest};
 use crate::media::storage::RelPath;
 
@@ -43,6 +44,36 @@ pub struct RecordedFile {
 impl Record {
     /// The only format so far.
     pub const FORMAT: &'static str = "databridge-delivery-v1";
+
+    /// Of a delivery whose objects were read back with these ETags.
+    pub(super) fn of(
+        manifest: &Manifest,
+        attempt: Attempt,
+        verified_at: Timestamp,
+        etag: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let (mut files, mut empty_folders) = (Vec::new(), Vec::new());
+        for entry in manifest.entries() {
+            match entry {
+                Entry::EmptyDir { path } => empty_folders.push(path.clone()),
+                Entry::File { path, size_bytes, sha256 } => files.push(RecordedFile {
+                    path: path.clone(),
+                    size_bytes: *size_bytes,
+                    sha256: *sha256,
+                    etag: etag(path.as_str()),
+                }),
+            }
+        }
+        Self {
+            format: Self::FORMAT.into(),
+            attempt: attempt.id,
+            epoch: attempt.epoch,
+            manifest_sha256: manifest.digest(),
+            verified_at,
+            files,
+            empty_folders,
+        }
+    }
 
     /// The manifest that it tells of; `None` if it contradicts itself.
     pub fn manifest(&self) -> Option<Manifest> {
