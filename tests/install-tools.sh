@@ -14,6 +14,7 @@ need make make
 if [ "${1:-test}" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
   need clamd clamav-daemon
+  need clamscan clamav
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux

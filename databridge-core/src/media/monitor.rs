@@ -28,6 +28,8 @@ pub enum Progress<'a> {
     Bytes(u64),
     /// More bytes need no work: an earlier life did them.
     Kept(u64),
+    /// So many bytes of a later phase are done already, beside this one.
+    Ahead(u64),
     /// This file, named relative to its root, is done.
     File(&'a str),
 }

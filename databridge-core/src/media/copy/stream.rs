@@ -45,6 +45,8 @@ pub struct Sizes {
     pub window_bytes: u64,
     /// From this length on the read-back is overlapped, if it is to be.
     pub overlap_bytes: u64,
+    /// From this length on a file is written past the page cache.
+    pub direct_bytes: u64,
 }
 
 /// Buffers of one worker, kept from file to file.

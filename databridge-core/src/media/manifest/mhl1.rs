@@ -55,7 +55,8 @@ pub(super) fn parse(text: &str) -> Result<List, Error> {
                         return Ok(());
                     }
                     "size" => {
-                        let size = text.parse().map_err(|_| format!("{text:?} is no size"))?;
+                        let size =
+                            text.trim().parse().map_err(|_| format!("{text:?} is no size"))?;
                         *size_bytes = Some(size);
                         return Ok(());
                     }
@@ -81,7 +82,7 @@ pub(super) fn parse(text: &str) -> Result<List, Error> {
 }
 
 fn reversed(text: &str) -> Result<String, String> {
-    let mut bytes = hex::decode(text).map_err(|_| format!("{text:?} is no xxhash64"))?;
+    let mut bytes = hex::decode(text.trim()).map_err(|_| format!("{text:?} is no xxhash64"))?;
     bytes.reverse();
     Ok(hex::encode(bytes))
 }

@@ -1,15 +1,17 @@
 //! `databridge copy`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use databridge_core::Error;
 use databridge_core::media::copy::{Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
+use databridge_core::media::manifest::{List, Manifest};
 use databridge_core::media::monitor::Monitor;
 use databridge_core::media::monitor::Phase;
 use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
+use super::units::rate;
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
@@ -67,6 +69,10 @@ pub struct Copy {
     /// Share the limit with every copy on this host that names the same file.
     #[arg(long, value_name = "FILE", requires = "limit")]
     limit_file: Option<PathBuf>,
+    /// A list that says what the source is (SHA256SUMS, ASC MHL, JSON, with SHA-256 of
+    /// every file): a source that is something else is refused.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
@@ -82,22 +88,6 @@ enum By {
     Native,
     /// rsync, also from another host by ssh.
     Rsync,
-}
-
-/// Bytes, with k, M, G or T for thousands.
-pub fn rate(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.trim_end_matches(['B', 'b']).char_indices().last() {
-        Some((i, 'k' | 'K')) => (&text[..i], 1e3),
-        Some((i, 'm' | 'M')) => (&text[..i], 1e6),
-        Some((i, 'g' | 'G')) => (&text[..i], 1e9),
-        Some((i, 't' | 'T')) => (&text[..i], 1e12),
-        _ => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(n) if n > 0.0 && n.is_finite() => Ok(((n * factor) as u64).max(1)),
-        _ => Err("write it as 200M or 1.5G".into()),
-    }
 }
 
 impl Copy {
@@ -122,16 +112,17 @@ impl Copy {
     }
 
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let manifest = self.manifest.as_deref().map(|list| self.known(list)).transpose()?;
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
+            manifest,
             ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
-        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack])
-            .sharing(shared.transpose()?);
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
         let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
         match against {
@@ -157,6 +148,18 @@ impl Copy {
             show.line(format!("  and {} more", lost.count - lost.named.len() as u64));
         }
         Ok(0)
+    }
+
+    /// The manifest that a list makes, with the lengths that it does not know and the
+    /// empty folders as the source has them: a list knows of no others.
+    fn known(&self, list: &Path) -> Result<Manifest, Error> {
+        match (Location::parse(&self.src)?, self.method) {
+            (Location::Path(source), By::Native) => Ok(List::read(list)?.to_manifest(&source)?),
+            _ => Err(usage(
+                "--manifest goes with a source that is mounted here",
+                "leave it away, and verify the copy by it afterwards",
+            )),
+        }
     }
 
     /// The report, and for a download what its checksums rest on.
@@ -202,19 +205,5 @@ impl Copy {
         let source = rsync::Source::parse(&self.src)?;
         let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
         Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_read() {
-        assert_eq!(rate("200M"), Ok(200_000_000));
-        assert_eq!(rate("1.5G"), Ok(1_500_000_000));
-        assert_eq!(rate("512"), Ok(512));
-        assert!(rate("fast").is_err());
-        assert!(rate("-1").is_err());
     }
 }
