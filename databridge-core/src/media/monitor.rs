@@ -90,3 +90,20 @@ impl Monitor for Cancel {
         self.is_cancelled()
     }
 }
+
+/// Passes on who asks to stop, and none of the progress.
+#[cfg(feature = "cloud")]
+pub(crate) struct Quiet<'a>(pub &'a dyn Monitor);
+
+#[cfg(feature = "cloud")]
+impl Monitor for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+    fn held(&self) -> bool {
+        self.0.held()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.0.throttle()
+    }
+}

@@ -3,6 +3,7 @@
 mod checksum;
 mod copy;
 mod manifest;
+mod object;
 mod units;
 mod verify;
 

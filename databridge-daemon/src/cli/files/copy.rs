@@ -2,26 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
-use databridge_core::media::copy::{
-    self, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
-};
+use databridge_core::Error;
+use databridge_core::media::copy::{Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
 use databridge_core::media::manifest::{List, Manifest};
+use databridge_core::media::monitor::Monitor;
 use databridge_core::media::monitor::Phase;
+use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
+use databridge_core::media::{cloud, copy, rsync};
 
 use super::checksum::algorithm;
 use super::units::rate;
-use crate::cli::Outcome;
-use crate::cli::error::io;
+use crate::cli::doctor::load;
+use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Copy {
-    /// A file or a folder.
-    src: PathBuf,
-    /// The final path itself; it must not exist yet.
-    dst: PathBuf,
+    /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
+    src: String,
+    /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    dst: Location,
+    /// What the files are brought by. Reading back and publishing are ours either way.
+    #[arg(long, value_enum, default_value_t = By::Native)]
+    method: By,
     /// Go on from what an interrupted copy left (the default).
     #[arg(long, overrides_with = "no_resume")]
     resume: bool,
@@ -80,6 +86,15 @@ pub struct Copy {
     jobs: Option<usize>,
 }
 
+/// A method by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Our own engine.
+    Native,
+    /// rsync, also from another host by ssh.
+    Rsync,
+}
+
 impl Copy {
     fn policy(&self) -> Result<Policy, copy::Error> {
         let namespaces = self.xattrs.as_deref().map(parse_namespaces).transpose()?;
@@ -101,8 +116,8 @@ impl Copy {
         })
     }
 
-    pub fn run(self, show: &Show) -> Outcome {
-        let manifest = self.manifest.as_deref().map(|path| known(path, &self.src)).transpose()?;
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let manifest = self.manifest.as_deref().map(|list| self.known(list)).transpose()?;
         let algorithms = self.algorithms.iter().map(|name| algorithm(name));
         let options = copy::Options {
             policy: self.policy()?,
@@ -115,9 +130,12 @@ impl Copy {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
         let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
-        let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
+        let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
-        show.document(&report);
+        match against {
+            None => show.document(&report),
+            Some(against) => show.document(&cloud::Download { report: report.clone(), against }),
+        }
         let worth = serde_json::to_value(report.read_back.worth).unwrap_or_default();
         show.line(format!(
             "{}: {} files, {}, read back ({})",
@@ -126,6 +144,9 @@ impl Copy {
             size(report.bytes),
             worth.as_str().unwrap_or_default(),
         ));
+        if against == Some("two_reads") {
+            show.line("no manifest object there: checked against a second read of the source only");
+        }
         let lost = &report.transferred.lost_attributes;
         for name in &lost.named {
             show.line(format!("  attribute not taken: {name}"));
@@ -135,10 +156,61 @@ impl Copy {
         }
         Ok(0)
     }
-}
 
-/// The manifest that a list makes, with the lengths that it does not know and the empty
-/// folders as the source has them: a list knows of no others.
-fn known(list: &Path, source: &Path) -> Result<Manifest, databridge_core::Error> {
-    Ok(List::read(list)?.to_manifest(source)?)
+    /// The manifest that a list makes, with the lengths that it does not know and the
+    /// empty folders as the source has them: a list knows of no others.
+    fn known(&self, list: &Path) -> Result<Manifest, Error> {
+        match (Location::parse(&self.src)?, self.method) {
+            (Location::Path(source), By::Native) => Ok(List::read(list)?.to_manifest(&source)?),
+            _ => Err(usage(
+                "--manifest goes with a source that is mounted here",
+                "leave it away, and verify the copy by it afterwards",
+            )),
+        }
+    }
+
+    /// The report, and for a download what its checksums rest on.
+    fn copy(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<(copy::Report, Option<&'static str>), Error> {
+        if self.method == By::Rsync {
+            return Ok((self.by_rsync(global, options, monitor)?, None));
+        }
+        Ok(match (Location::parse(&self.src)?, &self.dst) {
+            (Location::Path(src), Location::Path(dst)) => {
+                (copy::tree(&src, dst, options, monitor)?, None)
+            }
+            (Location::Path(src), Location::Object(dst)) => {
+                (cloud::upload(&src, dst, options, &load(global)?.s3, monitor)?, None)
+            }
+            (Location::Object(src), Location::Path(dst)) => {
+                let done = cloud::download(&src, dst, options, &load(global)?.s3, monitor)?;
+                (done.report, Some(done.against))
+            }
+            (Location::Object(_), Location::Object(_)) => {
+                return Err(usage(
+                    "both are in an object store",
+                    "copy to a folder here first, then from there",
+                ));
+            }
+        })
+    }
+
+    fn by_rsync(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<copy::Report, Error> {
+        let Location::Path(dst) = &self.dst else {
+            return Err(usage("rsync writes to no object store", "leave --method away"));
+        };
+        let settings = load(global)?.copy.rsync;
+        let source = rsync::Source::parse(&self.src)?;
+        let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
+        Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
+    }
 }

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 use databridge_core::media::checksum::Sha256;
 use databridge_core::media::manifest::{List, Options, Report, State};
 use databridge_core::media::receipt::{self, Envelope, PublicKey};
+use databridge_core::media::storage::Location;
 use serde_json::{Value, json};
 
 use super::units::{rate, span, until};
-use crate::cli::Outcome;
+use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// The folder.
+    /// The folder, or a prefix in an object store (s3://…).
     dir: PathBuf,
     /// A list of what should be in it: SHA256SUMS and its like, ASC MHL, MHL 1.1, JSON;
     /// without it the SHA256SUMS in DIR.proof/, the history in DIR/ascmhl/, the bag
@@ -62,7 +64,18 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub fn run(self, show: &Show) -> Outcome {
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        if let Location::Object(at) = Location::parse(&self.dir.to_string_lossy())? {
+            let others = self.mhl || self.cached || self.at_most.is_some() || self.until.is_some();
+            if others || self.receipt.is_some() || self.state.is_some() || self.limit.is_some() {
+                return Err(usage(
+                    "of an object store, only --manifest and --jobs are known",
+                    "leave the others away",
+                ));
+            }
+            let list = self.manifest.as_deref();
+            return super::object::verify(&at, list, self.jobs, &load(global)?.s3, show);
+        }
         let deadline = self.at_most.or(self.until).map(|time| Instant::now() + time);
         if !self.dir.is_dir() {
             return Err(io("read", &self.dir, std::io::ErrorKind::NotFound.into()));
