@@ -14,9 +14,14 @@ need make make
 if [ "${1:-test}" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
   need clamd clamav-daemon
+  need clamscan clamav
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux
+  need rsync rsync
+  need mkfs.ext4 e2fsprogs
+  need mkfs.xfs xfsprogs
+  need mkfs.btrfs btrfs-progs
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -45,6 +45,7 @@ pub struct App {
     keys: Arc<Keys>,
     signer: ledger::Signer,
     config: Arc<Config>,
+    traffic: jobs::Traffic,
     org: OrgId,
 }
 
@@ -77,7 +78,7 @@ impl App {
         let transfers = transfer::Service::new(
             store.clone(),
             config.places(),
-            config.policy(),
+            config.policy()?,
             keys.receipts()?,
             signer.clone(),
             config::host_name(),
@@ -90,6 +91,7 @@ impl App {
             tokens: Tokens::new(keys.token_secret()),
             keys: Arc::new(keys),
             signer,
+            traffic: config.traffic()?,
             config: Arc::new(config),
             org,
         };
@@ -158,7 +160,11 @@ impl App {
     /// A worker for every domain's jobs.
     pub fn worker(&self) -> Worker {
         let owner = format!("{}:{}:{}", config::host_name(), std::process::id(), Uuid::new_v4());
-        let settings = jobs::Settings { lease: self.config.lease(), ..jobs::Settings::default() };
+        let settings = jobs::Settings {
+            lease: self.config.lease(),
+            traffic: self.traffic.clone(),
+            ..jobs::Settings::default()
+        };
         Worker::new(self.store.clone(), vec![Arc::new(self.transfers.clone())], settings, owner)
     }
 

@@ -4,4 +4,5 @@ pub mod cancel;
 pub mod clock;
 pub mod error;
 pub mod id;
+pub mod schedule;
 pub mod steps;

@@ -11,6 +11,7 @@ mod people;
 mod progress;
 mod receipt;
 mod scan;
+mod traffic;
 mod transfer;
 mod view;
 
@@ -93,6 +94,9 @@ enum Command {
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// How much of a host's bandwidth its copies may use.
+    #[command(subcommand)]
+    Bandwidth(traffic::Bandwidth),
     /// People and their roles.
     #[command(subcommand)]
     User(people::User),
@@ -169,6 +173,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Manifest(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Bandwidth(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),
         Command::Token(command) => command.run(&global, show),
         Command::Chain(command) => command.run(&open()?, show),

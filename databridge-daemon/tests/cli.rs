@@ -66,12 +66,18 @@ fn error_of(ran: &Ran) -> Value {
     said["error"].take()
 }
 
+/// A picture of one line, as OpenEXR has it.
+const FRAME: &[u8] = b"\x76\x2f\x31\x01\x02\0\0\0\
+    dataWindow\0box2i\0\x10\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\
+    compression\0compression\0\x01\0\0\0\0\0\
+    \x53\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0line";
+
 /// A folder with `src/plates/a.exr`, `src/notes.txt` and an empty `src/empty`.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("src/plates")).unwrap();
     fs::create_dir(folder.path().join("src/empty")).unwrap();
-    fs::write(folder.path().join("src/plates/a.exr"), b"\x76\x2f\x31\x01 frame").unwrap();
+    fs::write(folder.path().join("src/plates/a.exr"), FRAME).unwrap();
     fs::write(folder.path().join("src/notes.txt"), b"hold the last frames\n").unwrap();
     folder
 }
@@ -96,6 +102,36 @@ fn checksums_are_those_of_other_tools() {
     );
     fails(here, &["checksum", "missing"], 2, "missing");
     fails(here, &["checksum", "src", "--algo", "crc"], 2, "no algorithm");
+}
+
+#[test]
+fn a_copy_is_given_what_was_asked_for() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    fs::create_dir_all(at.join("shot/bin")).unwrap();
+    fs::write(at.join("shot/bin/run.sh"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(at.join("shot/bin/run.sh"), PermissionsExt::from_mode(0o4755)).unwrap();
+    let mode = |path: &str| at.join(path).metadata().unwrap().mode() & 0o7777;
+    ok(at, &["copy", "shot", "kept", "--keep-mode", "--keep-dir-mtime", "--xattrs", "--acls"]);
+    assert_eq!(mode("kept/bin/run.sh"), 0o755);
+    let mtime = |path: &str| at.join(path).metadata().unwrap().modified().unwrap();
+    assert_eq!(mtime("kept/bin"), mtime("shot/bin"));
+    let fixed = ["copy", "shot", "fixed", "--file-mode", "0640", "--dir-mode", "0750"];
+    let shared = ["--limit", "1G", "--limit-file", "bandwidth", "--json"];
+    let report: Value = serde_json::from_str(&ok(at, &[&fixed[..], &shared].concat())).unwrap();
+    assert_eq!(report["transferred"]["lost_attributes"]["count"], 0);
+    assert_eq!((mode("fixed/bin"), mode("fixed/bin/run.sh")), (0o750, 0o640));
+    assert!(at.join("bandwidth").metadata().unwrap().len() > 0, "the bucket is shared");
+    fails(at, &["copy", "shot", "x", "--file-mode", "4755"], 2, "no octal mode");
+    fails(at, &["copy", "shot", "x", "--chown", "nobody-is-called-so"], 2, "no such user");
+    fails(
+        at,
+        &["copy", "shot", "x", "--file-mode", "0600", "--readable-by", "others"],
+        5,
+        "others could not read it",
+    );
+    assert!(!at.join("x").exists());
 }
 
 #[test]

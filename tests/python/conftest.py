@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +14,20 @@ from databridge import Bridge
 ROLES = ("artist", "team_lead", "supervisor", "line_producer", "data_team", "it_team")
 
 
+def picture(line: bytes) -> bytes:
+    """An OpenEXR picture of one line."""
+    head = b"\x76\x2f\x31\x01\x02\0\0\0"
+    head += b"dataWindow\0box2i\0" + struct.pack("<i4i", 16, 0, 0, 9, 0)
+    head += b"compression\0compression\0\x01\0\0\0\0\0"
+    return head + struct.pack("<Qii", len(head) + 8, 0, len(line)) + line
+
+
 @pytest.fixture
 def shot(tmp_path: Path) -> Path:
     folder = tmp_path / "shot"
     (folder / "notes").mkdir(parents=True)
     for frame in range(1001, 1006):
-        (folder / f"comp_v003.{frame}.exr").write_bytes(
-            b"\x76\x2f\x31\x01" + bytes([frame % 251]) * 5000
-        )
+        (folder / f"comp_v003.{frame}.exr").write_bytes(picture(bytes([frame % 251]) * 5000))
     (folder / "notes" / "readme.txt").write_text("for the supervisor\n")
     return folder
 

@@ -58,6 +58,32 @@ def test_verified_copy_appears_whole(shot: Path, tmp_path: Path) -> None:
     assert refused.value.code == "copy.destination_exists"
 
 
+def test_a_copy_is_given_what_was_chosen(tmp_path: Path) -> None:
+    source = tmp_path / "shot"
+    (source / "bin").mkdir(parents=True)
+    tool = source / "bin" / "run.sh"
+    tool.write_bytes(b"#!/bin/sh\n")
+    tool.chmod(0o4755)
+    os.utime(source / "bin", ns=(1_234_567_890_123_456_789,) * 2)
+    report = databridge.verified_copy(
+        source, tmp_path / "one", keep_mode=True, keep_dir_mtime=True, readable_by="others"
+    )
+    assert report.lost_attributes == ()
+    assert (tmp_path / "one" / "bin" / "run.sh").stat().st_mode & 0o7777 == 0o755
+    assert (tmp_path / "one" / "bin").stat().st_mtime_ns == 1_234_567_890_123_456_789
+    databridge.verified_copy(source, tmp_path / "two", file_mode=0o640, dir_mode=0o750)
+    assert (tmp_path / "two" / "bin" / "run.sh").stat().st_mode & 0o7777 == 0o640
+    with pytest.raises(databridge.DatabridgeError) as refused:
+        databridge.verified_copy(source, tmp_path / "three", xattrs=["security"])
+    assert refused.value.code == "copy.policy"
+    with pytest.raises(databridge.DatabridgeError) as refused:
+        databridge.verified_copy(
+            source, tmp_path / "three", file_mode=0o600, readable_by="others"
+        )
+    assert refused.value.code == "copy.unreadable"
+    assert not (tmp_path / "three").exists()
+
+
 def test_a_progress_that_raises_stops_the_copy(tmp_path: Path) -> None:
     class Enough(Exception):
         pass

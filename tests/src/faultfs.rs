@@ -108,6 +108,27 @@ impl FaultFs {
         self.faults(|faults| faults.short_writes = Some(bytes));
     }
 
+    /// No read gives more than so many bytes; files that are opened from now on are
+    /// read past the page cache.
+    pub fn short_reads(&self, bytes: usize) {
+        assert!(bytes > 0, "a read of nothing is the end");
+        self.faults(|faults| faults.short_reads = Some(bytes));
+    }
+
+    /// The server is gone while it is mounted: every call answers ENOTCONN or
+    /// ECONNABORTED, as when a network mount is lost for good. Takes root.
+    /// [`power_cut`](Self::power_cut) brings it back.
+    pub fn disconnect(&self) {
+        const CONTROL: &str = "/sys/fs/fuse/connections";
+        let device = rustix::fs::stat(&self.point).unwrap().st_dev;
+        let connection = format!("{CONTROL}/{}", rustix::fs::minor(device));
+        if !Path::new(&connection).exists() {
+            let flags = rustix::mount::MountFlags::empty();
+            let _ = rustix::mount::mount("fusectl", CONTROL, "fusectl", flags, c"");
+        }
+        std::fs::write(format!("{connection}/abort"), "1").unwrap();
+    }
+
     /// The disk holds so many bytes (in pages of 4096) and is full then.
     pub fn capacity_bytes(&self, bytes: u64) {
         self.world().disk.capacity = Some(bytes);

@@ -39,6 +39,7 @@ fn add(place: &Place, source: &Path) -> String {
             project: "film".into(),
             category: "plates".into(),
             chain: None,
+            priority: None,
             parents: Vec::new(),
         };
         let made = app.call(&ctx, Call::TransferCreate(create), None).await.unwrap();

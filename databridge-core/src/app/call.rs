@@ -10,7 +10,7 @@ use crate::base::clock::Timestamp;
 use crate::control::identity::{NewUser, RoleChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
-use crate::domains::transfer::{Create, Filter, NewChain};
+use crate::domains::transfer::{Create, Filter, NewChain, Priority};
 
 /// Query strings carry numbers as text.
 fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -127,6 +127,10 @@ pub enum Call {
     OverrideApproval(Because),
     /// Starts the scan.
     Scan(Code),
+    /// How far the scan is, and what it came to.
+    ScanReport(Code),
+    /// The engines of the host that answers, and how old their signatures are.
+    ScanEngines {},
     /// Decides on what a scan left open.
     Decide {
         /// The transfer.
@@ -140,6 +144,27 @@ pub enum Call {
     Start(Code),
     /// Takes a failed step up again.
     Retry(Code),
+    /// Says how urgent a transfer is.
+    TransferPriority {
+        /// The transfer.
+        code: String,
+        /// `low`, `normal`, `high` or `urgent`.
+        priority: Priority,
+    },
+    /// Lets the work on a transfer stand still.
+    TransferPause {
+        /// The transfer.
+        code: String,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Lets it go on.
+    TransferResume(Code),
+    /// The limits of bandwidth that were set at run time.
+    BandwidthList {},
+    /// Limits the copies of a host, or of all.
+    BandwidthSet(jobs::SetBandwidth),
     /// Approval chains, every version.
     ChainList {},
     /// Defines a chain or its next version.
@@ -336,6 +361,8 @@ impl Call {
                 | Self::TransferFiles(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
+                | Self::ScanReport(_)
+                | Self::ScanEngines {}
                 | Self::ApprovalsWaiting {}
                 | Self::ChainList {}
                 | Self::LotList(_)
@@ -363,6 +390,7 @@ impl Call {
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
+                | Self::BandwidthList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}

@@ -1,16 +1,23 @@
 //! What an operator decides, as one TOML file has it.
 
+mod copies;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+pub use copies::CopyConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
+use crate::control::jobs::Traffic;
 use crate::control::limits;
 use crate::domains::transfer::{Places, Policy};
+use crate::media::scan;
 use crate::media::storage::make_dirs;
-use crate::media::{copy, scan};
+use crate::media::throttle::Throttle;
 
 const CLAMD: &str = "/run/clamav/clamd.ctl";
 
@@ -41,31 +48,6 @@ pub struct Config {
     pub scan: scan::Settings,
     /// How they are written into production.
     pub copy: CopyConfig,
-}
-
-/// How files are written into production.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CopyConfig {
-    /// Permissions of folders, octal.
-    pub dir_mode: String,
-    /// Permissions of files, octal.
-    pub file_mode: String,
-    /// Whether files keep their modification time.
-    pub keep_mtime: bool,
-    /// At most so many bytes a second.
-    pub limit_bytes_per_second: Option<u64>,
-}
-
-impl Default for CopyConfig {
-    fn default() -> Self {
-        Self {
-            dir_mode: "0755".into(),
-            file_mode: "0644".into(),
-            keep_mtime: true,
-            limit_bytes_per_second: None,
-        }
-    }
 }
 
 impl Default for Config {
@@ -133,15 +115,6 @@ impl Fault for Error {
     }
 }
 
-fn octal(setting: &'static str, text: &str) -> Result<u32, Error> {
-    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => {
-            Err(Error::Setting { setting, reason: format!("{text:?} is no octal mode up to 0777") })
-        }
-    }
-}
-
 impl Config {
     /// The embedded default in a data folder.
     pub fn at(data: impl Into<PathBuf>) -> Self {
@@ -155,8 +128,8 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         let setting =
             |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
-        octal("copy.dir_mode", &self.copy.dir_mode)?;
-        octal("copy.file_mode", &self.copy.file_mode)?;
+        self.copy.policy()?;
+        self.copy.windows()?;
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
@@ -215,18 +188,25 @@ impl Config {
         Duration::from_secs(self.lease_seconds)
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        Policy {
-            scan: self.scan.clone(),
-            copy: copy::Policy {
-                // Both were checked when the folders were made.
-                dir_mode: octal("copy.dir_mode", &self.copy.dir_mode).unwrap_or(0o755),
-                file_mode: octal("copy.file_mode", &self.copy.file_mode).unwrap_or(0o644),
-                keep_mtime: self.copy.keep_mtime,
-                limit_bytes_per_second: self.copy.limit_bytes_per_second,
-                jobs: None,
-            },
-        }
+    pub(super) fn policy(&self) -> Result<Policy, Error> {
+        Ok(Policy { scan: self.scan.clone(), copy: self.copy.policy()? })
+    }
+
+    /// What the jobs of this process go by.
+    pub(super) fn traffic(&self) -> Result<Traffic, Error> {
+        let limit = self.copy.host_limit_bytes_per_second;
+        // Every process on this data folder has one bucket; where that cannot be, each
+        // has its own.
+        let throttle = Throttle::shared(&self.data.join("bandwidth"), limit).unwrap_or_else(|e| {
+            warn!(error = %e, "bandwidth is not shared with other processes of this host");
+            Throttle::new(limit)
+        });
+        Ok(Traffic {
+            throttle,
+            host: host_name(),
+            limit_bytes_per_second: limit,
+            windows: self.copy.windows()?,
+        })
     }
 }
 

@@ -80,6 +80,8 @@ impl App {
             Call::Reject(b) => json(t.reject(ctx, &b.code, &b.reason).await?),
             Call::OverrideApproval(b) => json(t.override_approval(ctx, &b.code, &b.reason).await?),
             Call::Scan(c) => json(t.scan(ctx, &c.code).await?),
+            Call::ScanReport(c) => json(t.scan_report(ctx, &c.code).await?),
+            Call::ScanEngines {} => json(t.engines(ctx).await?),
             Call::Decide { code, decision, reason } => json(match decision {
                 Decision::Accept => t.accept(ctx, &code, &reason).await?,
                 Decision::SendBack => t.send_back(ctx, &code, &reason).await?,
@@ -88,6 +90,13 @@ impl App {
             }),
             Call::Start(c) => json(t.start(ctx, &c.code).await?),
             Call::Retry(c) => json(t.retry(ctx, &c.code).await?),
+            Call::TransferPriority { code, priority } => {
+                json(t.prioritise(ctx, &code, priority).await?)
+            }
+            Call::TransferPause { code, reason } => {
+                json(t.pause(ctx, &code, reason.as_deref()).await?)
+            }
+            Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
             other => self.answer_lineage(ctx, other).await,
@@ -135,6 +144,8 @@ impl App {
                 let limit = limit.unwrap_or(50).clamp(1, 200);
                 json(jobs::list(&mut tx, ctx.org, state, None, limit).await?)
             }
+            Call::BandwidthList {} => json(jobs::bandwidth(store, ctx).await?),
+            Call::BandwidthSet(wish) => json(jobs::set_bandwidth(store, ctx, wish).await?),
             Call::LedgerVerify { checkpoints } => {
                 ctx.require(MATRIX, Permission::ReadLedger, None)?;
                 json(self.verify_ledger(&checkpoints).await?)

@@ -25,14 +25,26 @@ symbols! {
         ManageUsers = "manage users",
         /// See and retry jobs that were given up.
         ManageJobs = "manage jobs",
+        /// Limit bandwidth.
+        ManageTraffic = "manage traffic",
         /// Read everybody's events.
         ReadLedger = "read the ledger",
     }
 }
 
 /// Who may administer.
-pub const MATRIX: Matrix<Permission> =
-    &[("admin", &[Permission::ManageUsers, Permission::ManageJobs, Permission::ReadLedger])];
+pub const MATRIX: Matrix<Permission> = &[
+    (
+        "admin",
+        &[
+            Permission::ManageUsers,
+            Permission::ManageJobs,
+            Permission::ManageTraffic,
+            Permission::ReadLedger,
+        ],
+    ),
+    ("it_team", &[Permission::ManageTraffic]),
+];
 
 /// Failures of identity. None tells whether a user name exists.
 #[derive(Debug, thiserror::Error)]

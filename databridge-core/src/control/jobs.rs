@@ -4,10 +4,14 @@
 
 mod lease;
 mod sql;
+mod traffic;
 mod worker;
 
-pub use lease::{Lease, Watch};
+pub use lease::{Hold, Lease, Watch};
 pub use sql::{JobView, list};
+pub use traffic::{
+    Bandwidth, EVERY_HOST, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
+};
 pub use worker::{Handler, HandlerFuture, Settings, Worker};
 
 use serde_json::Value;
@@ -65,6 +69,8 @@ pub struct NewJob {
     pub payload: Value,
     /// Larger goes first; 0 is usual.
     pub priority: i64,
+    /// Whether it stands still until somebody lets it go.
+    pub held: bool,
 }
 
 impl Unit {
@@ -117,6 +123,20 @@ impl Unit {
     pub async fn remember(&mut self, lease: &Lease, payload: Value) -> Result<(), Error> {
         let rows = sql::set_payload(self.tx(), lease, payload).await?;
         if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
+    }
+
+    /// Holds what of a subject is not finished, or lets it go on; whoever has one of
+    /// its jobs in hand stands still in its place. With it goes its priority.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn direct(
+        &mut self,
+        subject_id: Uuid,
+        held: bool,
+        priority: i64,
+    ) -> Result<(), db::Error> {
+        sql::direct(self.tx(), subject_id, held, priority).await
     }
 
     /// Withdraws every job of a subject that is not finished; whoever has one

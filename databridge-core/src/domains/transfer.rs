@@ -7,6 +7,7 @@ mod drafting;
 mod error;
 mod jobs;
 mod places;
+mod priority;
 mod proof;
 mod query;
 mod review;
@@ -19,6 +20,7 @@ mod types;
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use places::Places;
+pub use priority::{Pause, Priority};
 pub use service::{Policy, Service};
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
@@ -35,7 +37,17 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 2010,
+        name: "scanned files",
+        sql: include_str!("transfer/migrations/2010_scanned_files.sql"),
+    },
+    Migration {
+        version: 2031,
+        name: "priority",
+        sql: include_str!("transfer/migrations/2031_priority.sql"),
+    },
+    Migration {
+        version: 2032,
         name: "parents",
-        sql: include_str!("transfer/migrations/2010_parents.sql"),
+        sql: include_str!("transfer/migrations/2032_parents.sql"),
     },
 ];

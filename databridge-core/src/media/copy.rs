@@ -66,20 +66,27 @@
 //! same way, and who sees the other steps back: [`Error::OtherDelivery`].
 
 mod abort;
+mod access;
 mod attributes;
 mod error;
 mod file;
 mod journal;
+mod lanes;
 mod listing;
 mod names;
 mod pace;
+mod policy;
 mod pool;
 mod prepare;
 mod publish;
 mod read_back;
 mod session;
 mod site;
+mod source;
 mod standalone;
+mod stream;
+mod survey;
+mod target;
 mod transfer;
 
 use std::path::PathBuf;
@@ -91,11 +98,16 @@ use super::manifest::Manifest;
 
 pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
+pub use access::Reader;
+pub use attributes::Lost;
 pub use error::{Discrepancy, Error};
+pub use policy::{
+    Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
+};
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
-pub use read_back::{ReadBack, verify};
-pub use standalone::{CopiedFile, Options, Report, tree};
+pub use read_back::{ReadBack, Worths, verify};
+pub use standalone::{CopiedFile, Options, Rates, Report, tree};
 pub use transfer::{Transferred, transfer};
 
 /// What is copied where, by whom and how.
@@ -134,36 +146,6 @@ pub struct Attempt {
     pub id: Uuid,
     /// The fencing epoch: greater with each lease, and never used by two workers.
     pub epoch: u64,
-}
-
-/// How a copy is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// Permission bits of folders; only `rwx` counts, and the owner may always
-    /// read and enter. A set-group-ID bit that a folder inherits stays.
-    pub dir_mode: u32,
-    /// Permission bits of files; only `rwx` counts, and the owner may always read.
-    pub file_mode: u32,
-    /// Whether files keep their modification time.
-    pub keep_mtime: bool,
-    /// At most this much is copied in a second; `None` is as fast as it goes. The
-    /// read-back is not slowed.
-    pub limit_bytes_per_second: Option<u64>,
-    /// Files handled at a time; `None` is one a processor, at most eight.
-    pub jobs: Option<usize>,
-}
-
-impl Default for Policy {
-    /// Folders 0755, files 0644, times kept, no limits.
-    fn default() -> Self {
-        Self {
-            dir_mode: 0o755,
-            file_mode: 0o644,
-            keep_mtime: true,
-            limit_bytes_per_second: None,
-            jobs: None,
-        }
-    }
 }
 
 /// How the copy got its final name.

@@ -1,16 +1,28 @@
 //! What a delivery consists of, and the one digest that stands for all of it.
 
+mod ascmhl;
+mod bagit;
 mod check;
 mod error;
+mod list;
+mod mhl1;
+mod state;
 mod sums;
+mod verify;
+mod xml;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use ascmhl::{Written, write as write_ascmhl};
+pub use bagit::{PAYLOAD, write as write_bagit};
 pub use check::{Difference, What};
 pub use error::Error;
+pub use list::{Format, Known, List, root_of};
+pub use state::State;
 pub use sums::{Sums, parse_sha256sums};
+pub use verify::{Options, Report};
 
 use super::checksum::{self, Sha256};
 use super::monitor::Monitor;

@@ -28,6 +28,8 @@ pub enum Progress<'a> {
     Bytes(u64),
     /// More bytes need no work: an earlier life did them.
     Kept(u64),
+    /// So many bytes of a later phase are done already, beside this one.
+    Ahead(u64),
     /// This file, named relative to its root, is done.
     File(&'a str),
 }
@@ -59,6 +61,11 @@ pub trait Monitor: Sync {
     /// module's `Cancelled` error. An answer may be long in coming: an operation
     /// that is held waits for it (see [`Gate`]), with all that it has open.
     fn cancelled(&self) -> bool {
+        false
+    }
+    /// Whether an answer to [`Monitor::cancelled`] would be waited for: who has
+    /// something that others need lets go of it meanwhile.
+    fn held(&self) -> bool {
         false
     }
     /// What a copy shares with the others of its host: it waits for its turn there

@@ -1,19 +1,27 @@
 //! Scanning that never calls unscanned clean.
 //!
-//! Several engines look at a file that is read once: an antivirus (clamd), YARA
+//! Several engines look at a file that is read once: an antivirus (clamd or clamscan), YARA
 //! rules, and checks of what the content is against what the name says. Only an
 //! antivirus can say [`Verdict::Clean`], and only within what it is known to
 //! read; all else that finds nothing is [`Verdict::NotScanned`] with a
 //! [`Reason`]. While the engines look, every file is digested again, so that a
 //! verdict belongs to exactly the content that was approved.
 
+mod accept;
 mod change;
 #[cfg(feature = "clamav")]
 mod clamd;
+#[cfg(feature = "clamav")]
+mod clamscan;
 mod content;
 mod engines;
 mod error;
+mod memory;
+#[cfg(feature = "clamav")]
+mod probe;
 mod quarantine;
+#[cfg(feature = "clamav")]
+mod reply;
 mod report;
 #[cfg(feature = "yara")]
 mod rules;
@@ -24,19 +32,25 @@ mod verdict;
 
 use std::path::Path;
 
+pub use self::accept::Accept;
 #[cfg(feature = "clamav")]
 pub use self::clamd::Client as ClamdClient;
-pub use self::content::Content;
+#[cfg(feature = "clamav")]
+pub use self::clamscan::Client as ClamscanClient;
+pub use self::content::{
+    Content, Limits as ArchiveLimits, Policy as ContentPolicy, Rule as ContentRule,
+};
 pub use self::engines::Engines;
 pub use self::error::Error;
+pub use self::memory::{Memory, Recalled, Source};
 pub use self::quarantine::{Evidence, Quarantined, quarantine, release};
-pub use self::report::{Counts, Report};
+pub use self::report::{Counts, Report, Standing};
 #[cfg(feature = "yara")]
 pub use self::rules::Rules;
-pub use self::scanner::{HEAD_BYTES, Scanner, Subject};
-pub use self::settings::{Clamd, ClamdAddress, Engine, Policy, Settings};
+pub use self::scanner::{HEAD_BYTES, Look, Opened, Scanner, Subject};
+pub use self::settings::{Clamd, ClamdAddress, Clamscan, Engine, Policy, Settings};
 pub use self::tree::Files;
-pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Verdict};
+pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Said, Verdict};
 use super::monitor::Monitor;
 
 /// Scans files below `root`, in parallel, by engines opened for this one scan;

@@ -2,6 +2,7 @@
 //! [`collisions`]), and how they are reached without ever leaving their root
 //! ([`Folder`]).
 
+mod aligned;
 mod beneath;
 mod collision;
 mod device;
@@ -12,8 +13,9 @@ mod medium;
 mod path;
 mod stat;
 
+pub(crate) use aligned::{ALIGN_BYTES, Aligned, aligned_down, aligned_up};
 pub use collision::{Clash, Collision, collisions};
-pub(crate) use device::{Aligned, DeviceFile};
+pub(crate) use device::DeviceFile;
 pub use durable::make_dirs;
 pub use error::Error;
 pub use folder::{Folder, NoReplace};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adoption;
+mod attributes;
 mod faults;
 mod fencing;
 #[cfg(feature = "steps")]

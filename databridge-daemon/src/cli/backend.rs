@@ -102,8 +102,9 @@ impl Backend {
         let mut seen = after;
         loop {
             let shown = self.call(Call::TransferShow(Code { code: code.to_owned() }))?;
-            let moving = !State::shown_rests(text(&shown["state"]));
-            let events = self.history(code, seen, moving.then_some(5))?;
+            let moving = !State::shown_rests(text(&shown["state"])) && shown["paused"].is_null();
+            terminal.say(super::transfer::progress(&shown).filter(|_| moving));
+            let events = self.history(code, seen, moving.then_some(1))?;
             for event in &events {
                 seen = event["position"].as_i64().unwrap_or(seen);
                 tell(event);

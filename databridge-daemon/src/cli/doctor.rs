@@ -7,7 +7,7 @@ use databridge_core::Error;
 use databridge_core::app::{App, Config};
 use databridge_core::base::clock::Timestamp;
 use databridge_core::control::db::Target;
-use databridge_core::media::scan::Engines;
+use databridge_core::media::scan::{Engines, Standing};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -107,23 +107,41 @@ fn clock() -> Result<String, String> {
     Ok(format!("{now}"))
 }
 
+/// Every engine, its signatures and their age, and whether any may say clean.
 fn scanner(config: &Config) -> Result<String, String> {
-    let engines = Engines::open(&config.scan).map_err(|e| e.to_string())?;
-    let engines = engines.info().map_err(|e| e.to_string())?;
-    let names: Vec<String> = engines
-        .iter()
-        .map(|e| {
-            let age = e.signature_date.map(|d| format!(" of {d}")).unwrap_or_default();
-            let signatures =
-                e.signature_version.as_ref().map(|v| format!(", signatures {v:.20}{age}"));
-            format!("{} {}{}", e.name, e.version, signatures.unwrap_or_default())
-        })
-        .collect();
-    if engines.iter().any(|e| e.antivirus) {
-        Ok(names.join("; "))
-    } else {
-        Err(format!("no antivirus answers, so nothing can be called clean ({})", names.join("; ")))
+    let standing = Engines::open(&config.scan)
+        .and_then(|engines| engines.standing())
+        .map_err(|error| databridge_core::Error::from(error).chain())?;
+    let shown = standing.iter().map(engine).collect::<Vec<_>>().join("; ");
+    let antivirus: Vec<&Standing> = standing.iter().filter(|s| s.engine.antivirus).collect();
+    if antivirus.is_empty() && config.scan.policy.rules_suffice {
+        return Ok(format!("no antivirus answers, and policy says that rules suffice ({shown})"));
     }
+    if antivirus.is_empty() {
+        return Err(format!("no antivirus answers, so nothing can be called clean ({shown})"));
+    }
+    if antivirus.iter().any(|s| !s.is_fresh) {
+        return Err(format!(
+            "the signatures are older than the policy allows, or of unknown age, so nothing can \
+             be called clean ({shown})"
+        ));
+    }
+    Ok(shown)
+}
+
+fn engine(standing: &Standing) -> String {
+    let engine = &standing.engine;
+    let signatures = match &engine.signature_version {
+        Some(version) => format!(", signatures {version:.20}"),
+        None if engine.antivirus => ", signatures without a version".into(),
+        None => String::new(),
+    };
+    let date = engine.signature_date.map(|at| format!(" of {at}")).unwrap_or_default();
+    let age = standing
+        .signature_age_seconds
+        .map(|seconds| format!(", {} days old", seconds / 86_400))
+        .unwrap_or_default();
+    format!("{} {}{signatures}{date}{age}", engine.name, engine.version)
 }
 
 fn store(config: Config) -> Result<Vec<Finding>, Error> {

@@ -60,6 +60,16 @@ impl Terminal {
         &self.cancel
     }
 
+    /// Shows a line about work that is done elsewhere, or takes it away.
+    pub fn say(&self, line: Option<String>) {
+        self.bar.set_style(ProgressStyle::default_spinner());
+        match line {
+            Some(line) => self.bar.set_message(line),
+            None => self.bar.set_message(""),
+        }
+        self.bar.tick();
+    }
+
     fn draw(&self) {
         if self.bar.is_hidden() {
             return;

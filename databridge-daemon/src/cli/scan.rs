@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use databridge_core::media::scan::{
-    self, Clamd, ClamdAddress, Engine, Files, Report, Settings, Verdict,
+    self, Clamd, ClamdAddress, Clamscan, Engine, Files, Reason, Report, Settings, Verdict,
 };
 use databridge_core::media::storage::RelPath;
 use databridge_core::media::walk;
@@ -28,6 +28,12 @@ pub struct Scan {
     /// clamd's socket, or host:port.
     #[arg(long, value_name = "ADDRESS", default_value = "/run/clamav/clamd.ctl")]
     clamd: String,
+    /// clamd's configuration, where that is not in its usual place.
+    #[arg(long, value_name = "FILE")]
+    clamd_config: Option<PathBuf>,
+    /// Signatures for clamscan, where it does not keep them itself.
+    #[arg(long, value_name = "DIR")]
+    clamscan_database: Option<PathBuf>,
     /// A folder of your own YARA rules.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
@@ -42,7 +48,9 @@ pub enum EngineArg {
     Rules,
     /// clamd.
     Clamd,
-    /// clamd where it answers, else rules.
+    /// clamscan.
+    Clamscan,
+    /// clamd where it answers, else clamscan, else rules.
     Auto,
 }
 
@@ -53,9 +61,11 @@ impl Scan {
             engine: match self.engine {
                 EngineArg::Rules => Engine::Rules,
                 EngineArg::Clamd => Engine::Clamd,
+                EngineArg::Clamscan => Engine::Clamscan,
                 EngineArg::Auto => Engine::Auto,
             },
-            clamd: Some(Clamd::at(address)),
+            clamd: Some(Clamd { config_file: self.clamd_config.clone(), ..Clamd::at(address) }),
+            clamscan: Clamscan { database: self.clamscan_database.clone(), ..Clamscan::default() },
             rules_dir: self.rules.clone(),
             ..Settings::default()
         };
@@ -99,7 +109,8 @@ fn exit_code(verdict: &Verdict, engine: EngineArg) -> u8 {
         Verdict::Clean => 0,
         Verdict::Infected { .. } | Verdict::Suspicious { .. } => 1,
         Verdict::Error { .. } => 5,
-        Verdict::NotScanned { .. } if engine == EngineArg::Rules => 0,
+        // All that rules could do was done; a rule that ran out of time is something else.
+        Verdict::NotScanned { reason: Reason::NoAntivirus } if engine == EngineArg::Rules => 0,
         Verdict::NotScanned { .. } => 6,
     }
 }
@@ -113,6 +124,12 @@ fn report(show: &Show, path: &std::path::Path, report: &Report) {
     show.document(&json!({ "path": path.to_string_lossy(), "report": report }));
     for file in &report.files {
         show.line(format!("{}: {}", file.path, file.verdict));
+        for why in file.findings.iter().filter_map(|finding| finding.why.as_ref()) {
+            show.line(format!("  {why}"));
+        }
+    }
+    if report.not_named > 0 {
+        show.line(format!("and {} more that are not scanned", report.not_named));
     }
     show.line(format!("{}: {}", path.display(), report.verdict));
 }
@@ -120,6 +137,25 @@ fn report(show: &Show, path: &std::path::Path, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes() {
+        let none = Verdict::not_scanned(Reason::NoAntivirus);
+        let late = Verdict::not_scanned(Reason::TimedOut);
+        let bad = Verdict::Infected { name: "X".into() };
+        let odd = Verdict::Suspicious { rule: "x".into() };
+        for (verdict, engine, code) in [
+            (&Verdict::Clean, EngineArg::Auto, 0),
+            (&none, EngineArg::Rules, 0),
+            (&none, EngineArg::Auto, 6),
+            (&late, EngineArg::Rules, 6),
+            (&bad, EngineArg::Rules, 1),
+            (&odd, EngineArg::Clamscan, 1),
+            (&Verdict::error("no"), EngineArg::Clamd, 5),
+        ] {
+            assert_eq!(exit_code(verdict, engine), code, "{verdict} {engine:?}");
+        }
+    }
 
     #[test]
     fn findings_outweigh_everything() {

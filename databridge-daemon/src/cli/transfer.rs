@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use databridge_core::app::Call;
 use databridge_core::app::call::{Because, Code, Decision};
-use databridge_core::domains::transfer::Create;
+use databridge_core::domains::transfer::{Create, Priority};
+use databridge_core::media::monitor::Snapshot;
 use databridge_core::workflow::Symbol;
 use serde_json::Value;
 
 use super::Outcome;
 use super::backend::Backend;
 use super::error::usage;
+use super::progress::figures;
 use super::view::{Show, size, text, time};
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,9 @@ pub enum Transfer {
         /// Its approval chain.
         #[arg(long)]
         chain: Option<String>,
+        /// low or normal; high and urgent by who executes transfers.
+        #[arg(long, value_parser = priority)]
+        priority: Option<Priority>,
         /// What it is made from: a transfer's or a lot's code, as often as needed.
         #[arg(long = "parent", value_name = "CODE")]
         parents: Vec<String>,
@@ -95,6 +100,24 @@ pub enum Transfer {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Says how urgent it is: low, normal, high or urgent.
+    Priority {
+        /// TRF-00042
+        code: String,
+        /// Urgent ones also wait for no time window.
+        #[arg(value_parser = priority)]
+        priority: Priority,
+    },
+    /// Lets the work on it stand still, in its place.
+    Pause {
+        /// TRF-00042
+        code: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Lets it go on.
+    Resume(Step),
     /// Transfers, newest first.
     List {
         /// Only in this state.
@@ -188,8 +211,8 @@ fn because(r: Reasoned) -> Because {
 impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
-            Self::Create { title, project, category, chain, parents } => {
-                let create = Create { title, project, category, chain, parents };
+            Self::Create { title, project, category, chain, priority, parents } => {
+                let create = Create { title, project, category, chain, priority, parents };
                 let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
@@ -209,6 +232,13 @@ impl Transfer {
             Self::Scan(s) => step(on, show, &s, Call::Scan),
             Self::Start(s) => step(on, show, &s, Call::Start),
             Self::Retry(s) => step(on, show, &s, Call::Retry),
+            Self::Resume(s) => step(on, show, &s, Call::TransferResume),
+            Self::Priority { code, priority } => {
+                brief(show, &on.call(Call::TransferPriority { code, priority })?)
+            }
+            Self::Pause { code, reason } => {
+                brief(show, &on.call(Call::TransferPause { code, reason })?)
+            }
             Self::Approve { code, digest, comment } => {
                 brief(show, &on.call(Call::Approve { code, manifest_digest: digest, comment })?)
             }
@@ -267,6 +297,10 @@ impl Transfer {
     }
 }
 
+fn priority(name: &str) -> Result<Priority, String> {
+    Priority::parse(name).ok_or_else(|| "low, normal, high or urgent".into())
+}
+
 fn parse_state(
     name: &str,
 ) -> Result<databridge_core::domains::transfer::state::State, databridge_core::Error> {
@@ -305,8 +339,9 @@ fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outc
 fn brief(show: &Show, transfer: &Value) -> Outcome {
     show.document(transfer);
     let state = text(&transfer["state"]);
+    let paused = if transfer["paused"].is_null() { "" } else { ", paused" };
     show.line(format!(
-        "{}  {state}  {} files, {}",
+        "{}  {state}{paused}  {} files, {}",
         text(&transfer["code"]),
         transfer["file_count"],
         size(transfer["total_bytes"].as_u64().unwrap_or(0)),
@@ -369,6 +404,37 @@ fn event(show: &Show, event: &Value) {
     ));
 }
 
+/// Who paused it, since when and why.
+fn paused(pause: &Value) -> String {
+    if pause.is_null() {
+        return String::new();
+    }
+    let why = pause["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("by {} since {}{why}", text(&pause["by"]), time(&pause["at"]))
+}
+
+/// How far the work in hand is; `None` where there is none.
+pub fn progress(t: &Value) -> Option<String> {
+    let jobs = t["jobs"].as_array()?;
+    let job = jobs.iter().find(|job| job["state"] == "leased")?;
+    let shown = serde_json::from_value::<Snapshot>(job["progress"].clone()).ok()?;
+    let held = match text(&job["progress"]["held"]) {
+        "window" => "waiting for its time window, ",
+        "paused" => "standing still, ",
+        _ => "",
+    };
+    Some(format!("{held}{}", figures(&shown)))
+}
+
+/// What of a scan's policy lets pass what is not clean: every page says so.
+fn scan_policy(scan: &Value) -> String {
+    let suffice = scan["policy"]["rules_suffice"] == true;
+    let accepted = scan["accepted"].as_object().into_iter().flatten();
+    let suffice = suffice.then(|| "rules suffice to call a file clean".to_owned());
+    let accepted = accepted.map(|(why, files)| format!("{files} not clean accepted: {why}"));
+    suffice.into_iter().chain(accepted).collect::<Vec<_>>().join("; ")
+}
+
 fn detail(show: &Show, t: &Value) {
     show.document(t);
     show.line(format!("{}  {}", text(&t["code"]), text(&t["title"])));
@@ -383,11 +449,15 @@ fn detail(show: &Show, t: &Value) {
             format!("{} files, {}", t["file_count"], size(t["total_bytes"].as_u64().unwrap_or(0))),
         ),
         ("manifest", text(&t["manifest_digest"]).to_owned()),
+        ("priority", text(&t["priority"]).to_owned()),
+        ("paused", paused(&t["paused"])),
+        ("progress", progress(t).unwrap_or_default()),
         ("destination", text(&t["destination"]).to_owned()),
         ("reason", text(&t["reason"]).to_owned()),
         ("failure", text(&t["failure"]["message"]).to_owned()),
         ("hint", text(&t["failure"]["hint"]).to_owned()),
         ("scan", text(&t["scan"]["verdict"]["kind"]).to_owned()),
+        ("scan policy", scan_policy(&t["scan"])),
     ] {
         if !value.is_empty() {
             show.line(format!("  {name:<12} {value}"));

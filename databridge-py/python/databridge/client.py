@@ -49,7 +49,7 @@ class Client(Session):
         seen = -1
         while True:
             detail = self.show(code)
-            if detail.state not in _AT_WORK:
+            if detail.state not in _AT_WORK or detail.paused is not None:
                 return detail
             left = float("inf") if deadline is None else deadline - time.monotonic()
             if left <= 0:

@@ -57,17 +57,44 @@ class Session(ABC):
         project: str,
         category: str,
         chain: str | None = None,
+        priority: str | None = None,
         parents: Iterable[str] = (),
     ) -> Transfer:
-        """Makes a transfer with nothing in it; `parents` are what it is made from."""
+        """Makes a transfer with nothing in it; `parents` are what it is made from.
+
+        `priority` is `low` or `normal`; `high` and `urgent` by who executes transfers.
+        """
         return self._transfer(
             "transfer_create",
             title=title,
             project=project,
             category=category,
             chain=chain,
+            priority=priority,
             parents=[*parents],
         )
+
+    def prioritise(self, code: str, priority: str) -> Transfer:
+        """Says how urgent it is: low, normal, high or urgent."""
+        return self._transfer("transfer_priority", code=code, priority=priority)
+
+    def pause(self, code: str, reason: str | None = None) -> Transfer:
+        """Lets the work on it stand still, in its place."""
+        return self._transfer("transfer_pause", code=code, reason=reason)
+
+    def resume(self, code: str) -> Transfer:
+        """Lets it go on."""
+        return self._transfer("transfer_resume", code=code)
+
+    def limit_bandwidth(
+        self, bytes_per_second: int | None, host: str | None = None
+    ) -> tuple[dict[str, Any], ...]:
+        """Limits all copies of a host together, or of every host; `None`: no limit.
+
+        Answers every limit that is set. Copies that run follow within a second.
+        """
+        limits = self.call("bandwidth_set", bytes_per_second=bytes_per_second, host=host)
+        return tuple(limits)
 
     def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
         """Adds a file, or a folder's content (not the folder itself)."""
@@ -157,6 +184,16 @@ class Session(ABC):
     def receipt(self, code: str) -> dict[str, Any]:
         """The signed receipt of a delivery, a DSSE envelope."""
         found: dict[str, Any] = self.call("transfer_receipt", code=code)
+        return found
+
+    def scan_report(self, code: str) -> dict[str, Any]:
+        """How far the scan of a transfer is (`job`), and what it came to (`report`)."""
+        found: dict[str, Any] = self.call("scan_report", code=code)
+        return found
+
+    def scan_engines(self) -> list[dict[str, Any]]:
+        """The store's scan engines, and how old their signatures are."""
+        found: list[dict[str, Any]] = self.call("scan_engines")
         return found
 
     def receipt_key(self) -> str:

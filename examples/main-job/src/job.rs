@@ -135,6 +135,7 @@ pub fn deliver(
         project: "demo".into(),
         category: "plates".into(),
         chain: None,
+        priority: None,
         parents: Vec::new(),
     };
     let created = team.call("artist", &Call::TransferCreate(create))?;

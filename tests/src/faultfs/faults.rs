@@ -90,6 +90,7 @@ pub(super) struct Faults {
     pub refuse_rename_flags: Option<Errno>,
     pub refuse_direct_io: bool,
     pub short_writes: Option<usize>,
+    pub short_reads: Option<usize>,
     faults: Vec<Fault>,
     flips: Vec<Flip>,
     pub flipped: u64,

@@ -289,6 +289,7 @@ async fn another_organisation_is_not_there(kind: Kind) {
         "transfer_files",
         "transfer_history",
         "transfer_receipt",
+        "scan_report",
         "approve",
         "scan",
         "start",

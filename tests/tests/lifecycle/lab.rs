@@ -15,6 +15,7 @@ use databridge_core::control::commands::Store;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::db::Db;
 use databridge_core::control::jobs::{Handler, Settings, Worker};
+use databridge_core::media::scan::Engine;
 use databridge_tests::postgres::{self, Database};
 use databridge_tests::process::{find_program, run};
 use serde_json::{Value, json};
@@ -67,6 +68,8 @@ impl Lab {
         let rules = dir.path().join("rules");
         std::fs::create_dir(&rules).unwrap();
         config.scan.rules_dir = Some(rules);
+        // Whatever antivirus this machine may have.
+        config.scan.engine = Engine::Rules;
         set(&mut config);
         let opened = App::open(config).await.unwrap();
         let db = Db::open(&opened.app.config().target(), MIGRATIONS).await.unwrap();

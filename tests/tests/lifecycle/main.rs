@@ -30,3 +30,4 @@ mod machine;
 mod matrix;
 mod names;
 mod scanning;
+mod traffic;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use databridge_core::base::error::ErrorKind;
-use databridge_core::media::scan::{Clamd, ClamdAddress, Engine};
+use databridge_core::media::scan::{Accept, Clamd, ClamdAddress, Engine, Reason};
 use databridge_tests::clamd::{Server, eicar};
 use serde_json::json;
 
@@ -18,6 +18,8 @@ on_both!(
     a_false_alarm_is_released_by_an_admin,
     a_real_clamd_passes_what_is_clean_and_stops_malware,
     a_clamd_that_dies_is_a_failed_step_that_can_be_retried,
+    the_next_revision_asks_only_about_what_is_new,
+    what_a_policy_accepts_by_type_is_on_the_receipt,
 );
 
 const FILES: &[(&str, &[u8])] = &[("a.txt", b"aaaa"), ("sub/b.txt", b"bbbb")];
@@ -152,8 +154,7 @@ async fn with_clamd(kind: Kind, server: &Server) -> Lab {
     let address = ClamdAddress::Unix(server.socket());
     Lab::open_with(kind, |config| {
         config.scan.engine = Engine::Clamd;
-        config.scan.clamd =
-            Some(Clamd { max_file_size_bytes: Some(1 << 30), ..Clamd::at(address) });
+        config.scan.clamd = Some(Clamd { retry_seconds: 0, ..Clamd::at(address) });
         // Signatures of our own bear no date.
         config.scan.policy.signature_max_age_seconds = None;
     })
@@ -196,4 +197,58 @@ async fn a_clamd_that_dies_is_a_failed_step_that_can_be_retried(kind: Kind) {
     lab.act("data_team", "retry", &code).await;
     assert_eq!(lab.settle(&code).await, "scanned");
     assert!(lab.show(&code).await["failure"].is_null());
+}
+
+/// A rejected transfer's next revision, with these files on top of what it had.
+async fn revise(lab: &Lab, code: &str, files: &[(&str, &[u8])]) {
+    lab.decide("data_team", code, "send_back").await.unwrap();
+    lab.add(code, files).await;
+    assert_eq!(lab.submit(code).await, "team_lead_review");
+    lab.approve_all(code).await;
+}
+
+async fn the_next_revision_asks_only_about_what_is_new(kind: Kind) {
+    let server = Server::start();
+    let lab = with_clamd(kind, &server).await;
+    let bytes = eicar();
+    let code = lab.approved(&[("a.txt", b"aaaa"), ("b.txt", b"bbbb"), ("bad.com", &bytes)]).await;
+    lab.act("data_team", "scan", &code).await;
+    assert_eq!(lab.settle(&code).await, "infected");
+    revise(&lab, &code, &[("b.txt", b"other"), ("c.txt", b"cccc")]).await;
+    lab.act("data_team", "scan", &code).await;
+    assert_eq!(lab.settle(&code).await, "scanned");
+    let scan = lab.show(&code).await["scan"].clone();
+    assert_eq!(scan["taken_over"], json!({ "revision 1": 1 }), "{scan}");
+    assert_eq!(scan["counts"]["clean"], 3);
+    let event = lab.history(&code).await.pop().unwrap();
+    assert_eq!(event["data"]["taken_over"], json!({ "revision 1": 1 }));
+    lab.deliver(&code).await;
+    let left = lab.sql("SELECT COUNT(*) FROM scanned_files");
+    assert_eq!(left.trim(), "0", "nobody scans it again");
+}
+
+async fn what_a_policy_accepts_by_type_is_on_the_receipt(kind: Kind) {
+    let lab = Lab::open_with(kind, |config| {
+        config.scan.policy.accept = vec![Accept {
+            extensions: vec!["exr".into()],
+            reasons: vec![Reason::NoAntivirus],
+            rules: Vec::new(),
+            why: "frames of our own farm".into(),
+        }];
+    })
+    .await;
+    let exr = [b"\x76\x2f\x31\x01".as_slice(), &[0; 60]].concat();
+    let code = lab.approved(&[("a.exr", &exr), ("b.txt", b"note")]).await;
+    lab.act("data_team", "scan", &code).await;
+    assert_eq!(lab.settle(&code).await, "undecided", "only frames are accepted");
+    let code = lab.approved(&[("a.exr", &exr)]).await;
+    lab.act("data_team", "scan", &code).await;
+    assert_eq!(lab.settle(&code).await, "scanned");
+    let scan = lab.show(&code).await["scan"].clone();
+    assert_eq!(scan["verdict"]["kind"], "not_scanned", "it is not called clean");
+    assert_eq!(scan["accepted"], json!({ "frames of our own farm": 1 }));
+    lab.deliver(&code).await;
+    let page = receipt_page(&lab, &code).await;
+    assert!(page.contains("passed by policy, because: frames of our own farm"), "{page}");
+    assert!(page.contains("not_scanned(no_antivirus)"), "{page}");
 }

@@ -98,6 +98,10 @@ impl Monitor for Watch {
         self.stop.is_cancelled()
     }
 
+    fn held(&self) -> bool {
+        self.gate.is_closed()
+    }
+
     fn throttle(&self) -> Option<&Throttle> {
         Some(&self.throttle)
     }

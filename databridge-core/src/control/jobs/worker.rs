@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::lease::Hold;
+use super::traffic::Traffic;
 use super::{Lease, Watch, sql};
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::JobId;
 use crate::control::commands::Store;
 use crate::media::monitor::Phase;
-use crate::media::throttle::Throttle;
 
 /// What a handler returns.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -26,6 +27,12 @@ pub trait Handler: Send + Sync {
     /// The phases that a job of `kind` and what follows it go through, for the
     /// estimate of its end.
     fn passes(&self, _kind: &str) -> &'static [Phase] {
+        &[]
+    }
+
+    /// The kinds that move what a studio's network feels: they keep to the hours of
+    /// [`Traffic`].
+    fn bulk(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -49,8 +56,8 @@ pub struct Settings {
     pub backoff: Duration,
     /// How often the table is asked when nothing tells of new work.
     pub poll: Duration,
-    /// What all copies of this host share.
-    pub throttle: Throttle,
+    /// Bandwidth and hours.
+    pub traffic: Traffic,
 }
 
 impl Default for Settings {
@@ -60,7 +67,7 @@ impl Default for Settings {
             max_attempts: 5,
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
-            throttle: Throttle::default(),
+            traffic: Traffic::default(),
         }
     }
 }
@@ -90,6 +97,42 @@ impl Fault for Exhausted {
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some("the log of the hosts that held it tells what they died of".into())
     }
+}
+
+/// How often a job in hand is heard of, at least.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Works in the place of a worker whose job stands still: dropped, it ends its job
+/// in hand and takes no other.
+struct StandIn(Cancel);
+
+impl StandIn {
+    fn of(worker: Worker, stop: &Cancel) -> Self {
+        let enough = Cancel::new();
+        tokio::spawn(work_until(worker, enough.clone(), stop.clone()));
+        Self(enough)
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Boxed, since a worker that stands in may need one itself.
+fn work_until(
+    worker: Worker,
+    enough: Cancel,
+    stop: Cancel,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        while !enough.is_cancelled() && !stop.is_cancelled() {
+            if !matches!(worker.step(&stop).await, Ok(true)) {
+                tokio::time::sleep(worker.settings.poll).await;
+            }
+        }
+    })
 }
 
 /// Takes jobs and does them, one at a time.
@@ -143,8 +186,13 @@ impl Worker {
         let kinds: Vec<&'static str> =
             self.handlers.iter().flat_map(|h| h.kinds()).copied().collect();
         let mut tx = self.store.write().await?;
+        let closed: Vec<&'static str> = match self.settings.traffic.is_closed(tx.now().await?) {
+            true => self.handlers.iter().flat_map(|h| h.bulk()).copied().collect(),
+            false => Vec::new(),
+        };
+        let length = self.settings.lease;
         let lease =
-            sql::claim(&mut tx, &kinds, &self.owner, self.settings.lease, LONGEST_BACKOFF).await?;
+            sql::claim(&mut tx, &kinds, &closed, &self.owner, length, LONGEST_BACKOFF).await?;
         tx.commit().await?;
         let Some(lease) = lease else { return Ok(false) };
         let handler = self.handlers.iter().find(|h| h.kinds().contains(&lease.kind.as_str()));
@@ -161,10 +209,16 @@ impl Worker {
 
     async fn work(&self, handler: &dyn Handler, lease: &Lease, stop: &Cancel) -> Result<(), Error> {
         info!(job = %lease.job, kind = lease.kind, attempt = lease.attempts, "job taken up");
-        let watch = Watch::of(handler.passes(&lease.kind), self.settings.throttle.clone());
+        let watch = Watch::of(handler.passes(&lease.kind), self.settings.traffic.throttle.clone());
+        let bulk = handler.bulk().contains(&lease.kind.as_str());
+        let mut tx = self.store.db().read().await?;
+        if let Some(found) = self.settings.traffic.look(&mut tx, lease).await? {
+            self.settings.traffic.apply(&watch, bulk, &found);
+        }
+        drop(tx);
         let result = {
             let run = handler.run(lease, &watch);
-            let keep = self.keep(lease, &watch, stop);
+            let keep = self.keep(lease, &watch, bulk, stop);
             tokio::pin!(run);
             tokio::select! {
                 result = &mut run => result,
@@ -180,38 +234,54 @@ impl Worker {
         Ok(())
     }
 
-    /// Renews the lease until it is lost or the worker is asked to stop.
-    async fn keep(&self, lease: &Lease, watch: &Watch, stop: &Cancel) {
+    /// Renews the lease until it is lost or the worker is asked to stop, and holds the
+    /// job in its place as long as somebody wants that: it keeps its lease, its open
+    /// files and the half-written one, which the journal could not give back. Another
+    /// worker stands in meanwhile, so that a held job holds up no other.
+    async fn keep(&self, lease: &Lease, watch: &Watch, bulk: bool, stop: &Cancel) {
         let beat = self.settings.lease / 3;
         let tick = beat.min(Duration::from_millis(250));
         let mut since = Duration::ZERO;
+        let mut stand_in: Option<StandIn> = None;
         loop {
             tokio::time::sleep(tick).await;
             since += tick;
             if stop.is_cancelled() {
                 break;
             }
-            if since >= beat.min(Duration::from_secs(1)) {
-                since = Duration::ZERO;
-                match self.renew(lease, watch).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    // The database may be back before the lease has run out; if
-                    // not, the epoch fences what this job still does.
-                    Err(error) => {
-                        warn!(job = %lease.job, error = error.chain(), "lease not renewed")
-                    }
+            if since < beat.min(BEAT) {
+                continue;
+            }
+            since = Duration::ZERO;
+            match self.renew(lease, watch, bulk).await {
+                Ok(None) => break,
+                Ok(Some(None)) => stand_in = None,
+                Ok(Some(Some(_))) => {
+                    stand_in.get_or_insert_with(|| StandIn::of(self.clone(), stop));
+                }
+                // The database may be back before the lease has run out; if not, the
+                // epoch fences what this job still does.
+                Err(error) => {
+                    warn!(job = %lease.job, error = error.chain(), "lease not renewed")
                 }
             }
         }
         watch.stop();
     }
 
-    async fn renew(&self, lease: &Lease, watch: &Watch) -> Result<bool, Error> {
+    /// `None` where the lease is lost; else why the job stands still, if it does.
+    async fn renew(
+        &self,
+        lease: &Lease,
+        watch: &Watch,
+        bulk: bool,
+    ) -> Result<Option<Option<Hold>>, Error> {
+        let traffic = &self.settings.traffic;
         let mut tx = self.store.write().await?;
-        let rows = sql::renew(&mut tx, lease, self.settings.lease, watch.progress()).await?;
+        let length = self.settings.lease;
+        let renewed = sql::renew(&mut tx, lease, length, watch.progress(), &traffic.host).await?;
         tx.commit().await?;
-        Ok(rows == 1)
+        Ok(renewed.map(|renewed| traffic.apply(watch, bulk, &renewed)))
     }
 
     async fn fail(
@@ -230,10 +300,10 @@ impl Worker {
             // Either the lease is gone, and then this touches no row, or the
             // worker was asked to stop, and then the job is anybody's at once.
             let delay = if stop.is_cancelled() { Duration::ZERO } else { self.settings.backoff };
-            return self.put_back(lease, delay, None).await;
+            return self.put_back(lease, delay, None, false).await;
         }
         if passing && lease.attempts < self.settings.max_attempts {
-            return self.put_back(lease, self.delay(lease), Some(&error.chain())).await;
+            return self.put_back(lease, self.delay(lease), Some(&error.chain()), true).await;
         }
         self.surrender(handler, lease, error).await
     }
@@ -250,7 +320,7 @@ impl Worker {
             Err(second) if second.code() == "jobs.fenced" => Ok(()),
             Err(second) => {
                 warn!(job = %lease.job, error = second.chain(), "the failure could not be recorded");
-                self.put_back(lease, self.delay(lease), Some(&second.chain())).await
+                self.put_back(lease, self.delay(lease), Some(&second.chain()), true).await
             }
         }
     }
@@ -260,10 +330,11 @@ impl Worker {
         lease: &Lease,
         delay: Duration,
         error: Option<&str>,
+        counts: bool,
     ) -> Result<(), Error> {
         let mut tx = self.store.write().await?;
         let run_at = tx.now().await? + delay;
-        sql::put_back(&mut tx, lease, run_at, error).await?;
+        sql::put_back(&mut tx, lease, run_at, error, counts).await?;
         tx.commit().await?;
         Ok(())
     }

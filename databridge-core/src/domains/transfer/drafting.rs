@@ -38,6 +38,7 @@ impl Service {
         check_name("category", &create.category)?;
         check_parents(&create.parents)?;
         ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
+        super::priority::check_wish(ctx, &create.project, create.priority)?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
         let name = create.chain.as_deref().unwrap_or(chain::DEFAULT);
@@ -61,7 +62,8 @@ impl Service {
             json!({
                 "state": State::Draft, "revision": 1, "title": create.title,
                 "project": create.project, "category": create.category,
-                "chain": chain.name, "chain_version": chain.version, "parents": create.parents,
+                "chain": chain.name, "chain_version": chain.version,
+                "priority": create.priority.unwrap_or_default(), "parents": create.parents,
             }),
         );
         let t = self.load(&mut unit, &code).await?;

@@ -104,6 +104,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Nothing is being done that could be directed.
+    #[error("{code} is {state}: there is no work to direct")]
+    NotUnderWay {
+        /// The transfer.
+        code: String,
+        /// Where it stands.
+        state: String,
+    },
+    /// Nobody paused it.
+    #[error("{code} is not paused: it is {state}")]
+    NotPaused {
+        /// The transfer.
+        code: String,
+        /// Where it stands.
+        state: String,
+    },
     /// A long operation was stopped.
     #[error("the operation was stopped")]
     Stopped,
@@ -137,6 +153,7 @@ impl Fault for Error {
             Self::ScanTrouble { .. } => ErrorKind::Unavailable,
             Self::ProofExists { .. } => ErrorKind::Conflict,
             Self::Io { .. } => ErrorKind::Io,
+            Self::NotUnderWay { .. } | Self::NotPaused { .. } => ErrorKind::IllegalState,
             Self::Stopped => ErrorKind::Cancelled,
             Self::Db(error) => error.kind(),
         }
@@ -156,6 +173,8 @@ impl Fault for Error {
             Self::ProofExists { .. } => "transfer.proof_exists",
             Self::NoSource { .. } => "transfer.no_source",
             Self::Io { .. } => "transfer.io",
+            Self::NotUnderWay { .. } => "transfer.not_under_way",
+            Self::NotPaused { .. } => "transfer.not_paused",
             Self::Stopped => "transfer.stopped",
             Self::Db(error) => error.code(),
         }
@@ -173,6 +192,9 @@ impl Fault for Error {
             Self::NoReceipt { .. } => "a receipt is written when the transfer is delivered".into(),
             Self::ScanTrouble { .. } => {
                 "`databridge doctor` tells how the engine is; then retry".into()
+            }
+            Self::NotUnderWay { .. } | Self::NotPaused { .. } => {
+                "`databridge transfer show` tells where it stands".into()
             }
             Self::ProofExists { .. } => "look at what it is, move it away, then retry".into(),
             Self::Io { .. } => "check the disk and the permissions of the service's user".into(),

@@ -1,6 +1,7 @@
 //! The work behind the steps. Each job is one stage of one transfer; what it does
 //! can be done twice, and what it changes is committed together with its end.
 
+mod journal;
 mod prepare;
 mod scan;
 mod verify;
@@ -32,6 +33,10 @@ const KINDS: &[&str] =
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
         KINDS
+    }
+
+    fn bulk(&self) -> &'static [&'static str] {
+        &[work::COPY, work::VERIFY]
     }
 
     fn passes(&self, kind: &str) -> &'static [Phase] {
@@ -215,6 +220,8 @@ impl Job<'_> {
         let mut tx = service.store.db().read().await?;
         let t = sql::by_id(&mut tx, self.lease.org, self.lease.subject_id).await?;
         drop(tx);
+        let over =
+            t.as_ref().is_some_and(|t| matches!(t.state, State::Delivered | State::Cancelled));
         if let Some(t) = t {
             if t.state == State::Delivered {
                 let (_, plan) = self.plan(&t).await?;
@@ -236,6 +243,9 @@ impl Job<'_> {
             off_thread(move || doomed.iter().try_for_each(|path| remove(path))).await?;
         }
         let mut unit = service.store.begin(&self.ctx()).await?;
+        if over {
+            sql::forget_scanned(unit.tx(), self.lease.subject_id).await?;
+        }
         unit.finish(self.lease).await?;
         unit.commit(()).await
     }

@@ -162,6 +162,7 @@ fn scan_facts(
             verdict: scan::Verdict::not_scanned(scan::Reason::Overridden),
             engines: Vec::new(),
             policy: settings.policy.clone(),
+            accepted: Default::default(),
             decision: None,
             finished_at: now,
         });
@@ -174,6 +175,7 @@ fn scan_facts(
         verdict: report.verdict,
         engines: report.engines,
         policy: report.policy,
+        accepted: report.accepted,
         decision,
         finished_at: report.finished_at,
     })

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::service::{view_of, visible};
-use super::state::{MATRIX, Permission, State};
+use super::state::{MATRIX, Permission, State, work};
 use super::types::Transfer;
 use super::{
     Approval, Error, FileView, Filter, Override, RevisionView, Service, TransferView, sql,
@@ -34,6 +34,19 @@ pub struct Detail {
     pub jobs: Vec<JobView>,
 }
 
+/// A scan, in hand or done.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScanView {
+    /// Where the transfer stands.
+    pub state: String,
+    /// The newest scan job, with its progress.
+    pub job: Option<JobView>,
+    /// What the last scan of this revision came to.
+    pub report: Option<serde_json::Value>,
+    /// The decision on it.
+    pub decision: Option<serde_json::Value>,
+}
+
 impl Service {
     async fn find(&self, ctx: &Ctx, tx: &mut Tx, code: &str) -> Result<Transfer, AnyError> {
         visible(ctx, sql::by_code(tx, ctx.org, code).await?, code)
@@ -57,6 +70,24 @@ impl Service {
             scan,
             scan_decision,
             jobs: jobs::list(&mut tx, ctx.org, None, Some(t.id), 20).await?,
+        })
+    }
+
+    /// The scan of the current revision: how far it is, and what it came to.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn scan_report(&self, ctx: &Ctx, code: &str) -> Result<ScanView, AnyError> {
+        let mut tx = self.store.db().read().await?;
+        let t = self.find(ctx, &mut tx, code).await?;
+        let scan = sql::last_scan(&mut tx, t.id, t.revision).await?;
+        let (report, decision) = scan.map_or((None, None), |s| (Some(s.report), s.decision));
+        let jobs = jobs::list(&mut tx, ctx.org, None, Some(t.id), 20).await?;
+        Ok(ScanView {
+            state: t.state_name(),
+            job: jobs.into_iter().find(|job| job.kind == work::SCAN),
+            report,
+            decision,
         })
     }
 
@@ -163,13 +194,14 @@ impl Service {
         })
     }
 
-    /// Whether the transfer waits for a person or is at its end, and its state.
+    /// Whether the transfer waits for a person (also one who paused it) or is at its
+    /// end, and its state.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn settled(&self, ctx: &Ctx, code: &str) -> Result<(bool, String), AnyError> {
         let mut tx = self.store.db().read().await?;
         let t = self.find(ctx, &mut tx, code).await?;
-        Ok((t.state.rests(), t.state_name()))
+        Ok((t.state.rests() || t.paused.is_some(), t.state_name()))
     }
 }

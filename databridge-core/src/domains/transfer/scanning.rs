@@ -3,8 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::review::reason;
-use super::state::Action;
+use super::review::{off_thread, reason};
+use super::state::{Action, MATRIX, Permission};
 use super::types::Transfer;
 use super::{Error, Service, TransferView, sql};
 use crate::base::error::Error as AnyError;
@@ -92,6 +92,17 @@ impl Service {
         self.keep_override(&mut unit, &t, "scan", why).await?;
         t.failure = None;
         self.done(unit, t, "transfer.overridden", json!({ "what": "scan", "reason": why })).await
+    }
+
+    /// The engines of this host, and how old their signatures are: what `/metrics`
+    /// and people watch.
+    ///
+    /// # Errors
+    /// Not permitted, [`scan::Error`].
+    pub async fn engines(&self, ctx: &Ctx) -> Result<Vec<scan::Standing>, AnyError> {
+        ctx.require(MATRIX, Permission::ViewAll, None)?;
+        let policy = self.policy.clone();
+        off_thread(move || Ok(scan::Engines::open(&policy.scan)?.standing()?)).await
     }
 
     async fn current_scan(

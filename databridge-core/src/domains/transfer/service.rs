@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::state::{Action, Guard, MACHINE, MATRIX, Permission, work};
+use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
 use super::{Error, Places, sql};
 use crate::base::error::Error as AnyError;
@@ -101,6 +101,9 @@ impl Service {
             Guard::StagesLeft => !last,
         })?;
         t.state = row.to;
+        if t.state.rests() || t.state == State::Cancelling {
+            t.paused = None;
+        }
         if let Some(kind) = row.work {
             let job = NewJob {
                 kind,
@@ -109,7 +112,8 @@ impl Service {
                 // command is tried.
                 key: format!("{}:{kind}:{}", t.code, t.version),
                 payload: json!({ "revision": t.revision }),
-                priority: if kind == work::TIDY { -10 } else { 0 },
+                priority: if kind == work::TIDY { -10 } else { t.priority.of_jobs() },
+                held: t.paused.is_some() && kind != work::TIDY,
             };
             unit.enqueue(job).await?;
         }
@@ -250,6 +254,8 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         total_bytes: bytes,
         reason: t.reason.clone(),
         failure: t.failure.clone(),
+        priority: t.priority,
+        paused: t.paused.clone(),
         destination: t.destination.clone(),
         parents: t.parents.clone(),
         actions,

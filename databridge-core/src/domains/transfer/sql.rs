@@ -2,9 +2,11 @@
 
 mod files;
 mod records;
+mod scanned;
 
 pub(super) use files::*;
 pub(super) use records::*;
+pub(super) use scanned::*;
 
 use uuid::Uuid;
 
@@ -76,7 +78,8 @@ macro_rules! select_transfer {
         concat!(
             "SELECT t.id, t.code, t.title, t.project, t.category, t.owner_id, u.username AS owner,
                     t.state, t.stage, t.revision, t.version, t.manifest_digest, t.reason, t.failure,
-                    t.destination, t.parents, t.created_at, t.updated_at, t.delivered_at, t.authority,
+                    t.priority, t.paused, t.destination, t.parents, t.created_at, t.updated_at,
+                    t.delivered_at, t.authority,
                     c.id AS chain_id, c.name AS chain_name, c.version AS chain_version, c.stages
              FROM transfers t JOIN users u ON u.id = t.owner_id
              JOIN approval_chains c ON c.id = t.chain_id ",
@@ -103,6 +106,10 @@ fn transfer(row: &Row) -> Result<Transfer, Error> {
         manifest_digest: digest.map(|d| parse_digest(&d)).transpose()?,
         reason: row.opt("reason")?,
         failure: row.opt("failure")?,
+        priority: row.symbol("priority")?,
+        paused: row
+            .opt::<serde_json::Value>("paused")?
+            .and_then(|p| serde_json::from_value(p).ok()),
         destination: row.opt("destination")?,
         parents: row.json("parents")?,
         created_at: row.get("created_at")?,
@@ -190,8 +197,8 @@ pub(crate) async fn insert(
     tx.exec(
         "INSERT INTO transfers (id, org_id, code, title, project, category, owner_id, chain_id,
                                 state, stage, revision, version, fence, destination, authority,
-                                parents, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13)",
+                                parents, created_at, updated_at, priority)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13, $14)",
         params![
             new.id,
             org,
@@ -205,7 +212,8 @@ pub(crate) async fn insert(
             new.authority.name(),
             serde_json::to_value(&new.create.parents).unwrap_or_default(),
             now,
-            now
+            now,
+            new.create.priority.unwrap_or_default().name()
         ],
     )
     .await?;
@@ -217,8 +225,8 @@ pub(crate) async fn update(tx: &mut Tx, t: &Transfer, now: Timestamp) -> Result<
     tx.exec(
         "UPDATE transfers SET state = $1, stage = $2, revision = $3, manifest_digest = $4,
                 reason = $5, failure = $6, updated_at = $7, delivered_at = $8, authority = $9,
-                version = version + 1
-         WHERE id = $10 AND version = $11",
+                priority = $10, paused = $11, version = version + 1
+         WHERE id = $12 AND version = $13",
         params![
             t.state.name(),
             t.stage,
@@ -229,6 +237,8 @@ pub(crate) async fn update(tx: &mut Tx, t: &Transfer, now: Timestamp) -> Result<
             now,
             t.delivered_at,
             t.authority.name(),
+            t.priority.name(),
+            t.paused.as_ref().and_then(|paused| serde_json::to_value(paused).ok()),
             t.id,
             t.version
         ],

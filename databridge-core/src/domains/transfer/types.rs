@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::chain::{Chain, Stage};
+use super::priority::{Pause, Priority};
 use super::state::{Action, State};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -25,6 +26,9 @@ pub struct Create {
     /// Its approval chain; the default one where none is named.
     #[serde(default)]
     pub chain: Option<String>,
+    /// How urgent it is; more than normal only by who executes transfers.
+    #[serde(default)]
+    pub priority: Option<Priority>,
     /// What it is made from: codes of transfers or lots, up to 1,000, each once. Told
     /// with its delivery, for whoever keeps genealogies.
     #[serde(default)]
@@ -88,6 +92,10 @@ pub struct TransferView {
     pub reason: Option<String>,
     /// Why the last step failed: `{code, message, hint}`.
     pub failure: Option<serde_json::Value>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Who paused it, where it stands still.
+    pub paused: Option<Pause>,
     /// Where it is, or will be, in production.
     pub destination: Option<String>,
     /// What it is made from.
@@ -209,6 +217,8 @@ pub(super) struct Transfer {
     pub manifest_digest: Option<Sha256>,
     pub reason: Option<String>,
     pub failure: Option<serde_json::Value>,
+    pub priority: Priority,
+    pub paused: Option<Pause>,
     pub destination: Option<String>,
     pub parents: Vec<String>,
     pub created_at: Timestamp,

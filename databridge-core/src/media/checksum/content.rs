@@ -31,7 +31,7 @@ enum Source {
 impl Source {
     fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         match self {
-            Self::Device(file) => file.read_at(buffer, offset),
+            Self::Device(file) => file.read(offset, u64::MAX, buffer),
             Self::Any(file) => loop {
                 match pread(&*file, &mut *buffer, offset) {
                     Err(Errno::INTR) => {}
@@ -91,7 +91,11 @@ pub(crate) fn hash(
 ) -> Result<Content, Error> {
     let is_large = before.size_bytes >= LARGE_BYTES;
     let mut source = match device {
-        Some(medium) => Source::Device(DeviceFile::new(file, medium)),
+        Some(medium) => {
+            let file = DeviceFile::new(file, medium);
+            file.forget();
+            Source::Device(file)
+        }
         None => {
             if is_large {
                 // Only advice: a file system that knows none reads as well.
@@ -143,16 +147,9 @@ fn piece(
     if monitor.cancelled() {
         return Err(Halt::Cancelled);
     }
-    match source.read_at(buffer.as_mut(), offset).map_err(Halt::Errno)? {
+    match source.read_at(buffer, offset).map_err(Halt::Errno)? {
         0 => Err(Halt::Changed),
         count if offset + count as u64 > size_bytes => Err(Halt::Changed),
-        // Direct reads go on at whole blocks only.
-        count if offset + (count as u64) < size_bytes && count % DeviceFile::ALIGN_BYTES != 0 => {
-            match source {
-                Source::Any(_) => Ok(count),
-                Source::Device(_) => Err(Halt::Changed),
-            }
-        }
         count => Ok(count),
     }
 }
@@ -167,7 +164,7 @@ fn inline(
     let mut offset = 0;
     while offset < size_bytes {
         let count = piece(source, buffer, offset, size_bytes, monitor)?;
-        hasher.update(&buffer.as_slice()[..count]);
+        hasher.update(&buffer[..count]);
         monitor.on(Progress::Bytes(count as u64));
         offset += count as u64;
     }
@@ -207,7 +204,7 @@ fn ahead(
         let reader = reader.spawn_scoped(scope, read).map_err(Halt::Thread)?;
         for piece in full {
             let (buffer, count) = piece?;
-            hasher.update(&buffer.as_slice()[..count]);
+            hasher.update(&buffer[..count]);
             monitor.on(Progress::Bytes(count as u64));
             if let Err(back) = fill.send(buffer) {
                 buffers.push(back.0);

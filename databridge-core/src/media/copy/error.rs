@@ -16,6 +16,50 @@ use crate::media::{manifest, storage};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A setting of the policy makes no sense here.
+    #[error("{setting} {value:?} is not acceptable: {reason}")]
+    Policy {
+        /// Which.
+        setting: &'static str,
+        /// As it was given.
+        value: String,
+        /// Why not.
+        reason: String,
+    },
+    /// This process may not give files away as the policy wants.
+    #[error("{}: cannot be given to {}", show(path), owners(*uid, *gid))]
+    Owner {
+        /// What was to be given away.
+        path: PathBuf,
+        /// To which user.
+        uid: Option<u32>,
+        /// To which group.
+        gid: Option<u32>,
+    },
+    /// Whoever is to read the delivery could not.
+    #[error("{}: {reader} could not read it (mode {mode:04o}, owner {uid}:{gid})", show(path))]
+    Unreadable {
+        /// What stands in the way: the delivery, or a folder above it.
+        path: PathBuf,
+        /// Who.
+        reader: String,
+        /// Its mode, as it is or would be.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// The destination did not take an extended attribute.
+    #[error("{}: the destination does not take its attribute {attribute}", show(path))]
+    Attribute {
+        /// In the source.
+        path: PathBuf,
+        /// Its name.
+        attribute: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The final path is taken by something that this delivery did not put there.
     #[error("{}: something already stands at the destination", show(path))]
     DestinationExists {
@@ -91,6 +135,16 @@ pub enum Error {
     SourceChanged {
         /// In the source.
         path: PathBuf,
+    },
+    /// The source is not what it was when the copy began.
+    #[error("{}: changed while it was copied: {}{}", show(path), changed.join(", "), and_others(*others))]
+    SourceMoved {
+        /// The source.
+        path: PathBuf,
+        /// What changed and how, relative to it, by path; not more than ten.
+        changed: Vec<String>,
+        /// How many more changed.
+        others: usize,
     },
     /// A source file is not what the manifest says.
     #[error("{}: not what the manifest says", show(path))]
@@ -189,6 +243,12 @@ fn and_others(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} more)") }
 }
 
+fn owners(uid: Option<u32>, gid: Option<u32>) -> String {
+    let user = uid.map(|uid| format!("user {uid}"));
+    let group = gid.map(|gid| format!("group {gid}"));
+    user.into_iter().chain(group).collect::<Vec<_>>().join(" and ")
+}
+
 fn holder(by: Option<u64>) -> String {
     by.map_or_else(String::new, |epoch| format!(", epoch {epoch} does"))
 }
@@ -211,6 +271,7 @@ impl Error {
                 | Errno::HOSTDOWN
                 | Errno::NODEV
                 | Errno::NXIO
+                | Errno::CONNABORTED
                 | Errno::TIMEDOUT,
             ) => Self::StaleMount { path, source },
             _ => Self::Io { path, source },
@@ -251,9 +312,12 @@ impl Fault for Error {
             | Self::OtherDelivery { .. }
             | Self::Busy { .. }
             | Self::Fenced { .. } => ErrorKind::Conflict,
-            Self::InvalidDestination { .. } | Self::InsideSource { .. } => ErrorKind::Invalid,
+            Self::InvalidDestination { .. } | Self::InsideSource { .. } | Self::Policy { .. } => {
+                ErrorKind::Invalid
+            }
             Self::SourceMissing { .. } => ErrorKind::NotFound,
             Self::SourceChanged { .. }
+            | Self::SourceMoved { .. }
             | Self::SourceDiffers { .. }
             | Self::ReadBackMismatch { .. }
             | Self::PartialDiffers { .. } => ErrorKind::CheckFailed,
@@ -261,6 +325,9 @@ impl Fault for Error {
             Self::NoSpace { .. }
             | Self::ReadOnly { .. }
             | Self::Permission { .. }
+            | Self::Owner { .. }
+            | Self::Unreadable { .. }
+            | Self::Attribute { .. }
             | Self::StaleMount { .. }
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -270,6 +337,10 @@ impl Fault for Error {
 
     fn code(&self) -> &str {
         match self {
+            Self::Policy { .. } => "copy.policy",
+            Self::Owner { .. } => "copy.owner",
+            Self::Unreadable { .. } => "copy.unreadable",
+            Self::Attribute { .. } => "copy.attribute",
             Self::DestinationExists { .. } => "copy.destination_exists",
             Self::OtherDelivery { .. } => "copy.other_delivery",
             Self::Busy { .. } => "copy.busy",
@@ -280,7 +351,7 @@ impl Fault for Error {
             Self::Permission { .. } => "copy.permission",
             Self::StaleMount { .. } => "copy.stale_mount",
             Self::SourceMissing { .. } => "copy.source_missing",
-            Self::SourceChanged { .. } => "copy.source_changed",
+            Self::SourceChanged { .. } | Self::SourceMoved { .. } => "copy.source_changed",
             Self::SourceDiffers { .. } => "copy.source_differs",
             Self::ReadBackMismatch { .. } => "copy.read_back_mismatch",
             Self::PartialDiffers { .. } => "copy.partial_differs",
@@ -297,6 +368,16 @@ impl Fault for Error {
             Self::DestinationExists { .. } => {
                 "Move what stands there away, or choose another destination; nothing was replaced."
             }
+            Self::Policy { .. } => "Set it as docs/operations.md says.",
+            Self::Owner { .. } => {
+                "Run with CAP_CHOWN, CAP_FOWNER and CAP_DAC_OVERRIDE (or as root), choose a group that this user is in, or set no owner."
+            }
+            Self::Unreadable { .. } => {
+                "Change the policy's modes or group, or the folder's own, so that they can; or name other readers."
+            }
+            Self::Attribute { .. } => {
+                "Tolerate what the destination does not take, or do not ask for attributes."
+            }
             Self::OtherDelivery { .. } => "Let the other delivery finish, or cancel it first.",
             Self::Busy { .. } => "Wait for the other copy, or stop it; this one can then resume.",
             Self::InvalidDestination { .. } => {
@@ -312,7 +393,9 @@ impl Fault for Error {
                 "Check the mount and its server or disk, then try again: it resumes."
             }
             Self::SourceMissing { .. } => "Bring the file back, or describe the source anew.",
-            Self::SourceChanged { .. } => "Copy when nobody writes to the source.",
+            Self::SourceChanged { .. } | Self::SourceMoved { .. } => {
+                "Copy when nobody writes to the source."
+            }
             Self::SourceDiffers { .. } => {
                 "The source is not what was approved: find out who changed it."
             }

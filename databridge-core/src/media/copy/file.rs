@@ -1,36 +1,45 @@
 //! One file: read once, hashed and written on the way.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
+use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use crate::media::checksum::{Hasher, Sha256};
-use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{Folder, RelPath, Stat};
+use crate::media::checksum::{Algorithm, Digests, Sha256};
+use crate::media::monitor::Monitor;
+use crate::media::storage::{Folder, Kind, Medium, RelPath, Stat};
 
 use super::Shape;
 use super::attributes;
 use super::error::Error;
-use super::journal::Done;
-use super::names::Kind;
+use super::journal::{Done, Returned};
+use super::names;
 use super::pace::Pace;
 use super::session::Session;
-use super::site::Site;
+use super::source::{Facts, Source};
+use super::stream::{Scratch, Sizes, Stream};
+use super::target::Target;
 
-/// Read and written at a time.
-const BUFFER_BYTES: usize = 1 << 20;
-/// From this size on a file is flushed by itself as soon as it is written.
-const LARGE_BYTES: u64 = 8 << 20;
-/// Zeros are left out of a sparse file in pieces of this size.
-const HOLE_BYTES: usize = 64 << 10;
-/// How often a long write looks whether the copy is still its own.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often a name is cleared when something stands in the way.
-const TRIES: usize = 4;
+/// From this length on a file is written past the page cache.
+pub const DIRECT_BYTES: u64 = 1 << 20;
+/// A shorter file is not asked for holes: it would save less than it costs.
+const SPARSE_BYTES: u64 = 64 << 10;
+/// A shorter file is not worth a clone.
+const CLONE_BYTES: u64 = 64 << 10;
+
+/// How long files are cut. Four workers hold 64 MiB of blocks.
+pub const LONG: Sizes = Sizes {
+    block_bytes: 4 << 20,
+    window_bytes: 64 << 20,
+    overlap_bytes: 64 << 20,
+    direct_bytes: DIRECT_BYTES,
+};
+/// How short ones are: in one piece.
+pub const SHORT: Sizes = Sizes { block_bytes: DIRECT_BYTES as usize, ..LONG };
+/// Workers on long files, whatever the policy says: so many keep within the
+/// memory that a copy may take.
+pub const LONG_JOBS_MAX: usize = (64 << 20) / (Scratch::BLOCKS_MAX * LONG.block_bytes);
 
 /// Which files are flushed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +56,37 @@ pub struct Copier<'a> {
     session: &'a Session<'a>,
     pace: &'a Pace,
     flush: Flush,
+    medium: Medium,
+    algorithms: &'a [Algorithm],
+    /// Whether long files are read back while they are written.
+    overlap: bool,
     /// The source's root; for a single file its parent.
     source: Folder,
+    /// The partial folder, below the parent.
+    partial: PathBuf,
+    /// The two file systems share blocks, as far as it was tried.
+    clones: AtomicBool,
 }
 
-/// A source file, open, with what was known of it at that moment.
-struct Source {
-    path: PathBuf,
-    file: File,
-    stat: Stat,
-    /// It takes up fewer blocks than its length asks for (`st_blocks` counts 512
-    /// bytes), so it has holes.
-    sparse: bool,
+/// A file that is to be copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub path: &'a RelPath,
+    pub size_bytes: u64,
+    /// What it must be, if that is known beforehand.
+    pub sha256: Option<Sha256>,
+    /// What it was when the source was listed, if it was.
+    pub listed: Option<&'a Facts>,
 }
 
 impl<'a> Copier<'a> {
     /// Opens the source's root.
-    pub fn new(session: &'a Session<'a>, pace: &'a Pace, flush: Flush) -> Result<Self, Error> {
+    pub fn new(
+        session: &'a Session<'a>,
+        pace: &'a Pace,
+        algorithms: &'a [Algorithm],
+        overlap: bool,
+    ) -> Result<Self, Error> {
         let plan = session.plan;
         let root = match plan.shape {
             Shape::Tree => plan.source.as_path(),
@@ -73,162 +96,172 @@ impl<'a> Copier<'a> {
             },
         };
         let source = Folder::open(root).map_err(Error::of_source)?;
-        Ok(Self { session, pace, flush, source })
+        let medium = Medium::of(session.site.parent());
+        Ok(Self {
+            session,
+            pace,
+            flush: if medium.flushes_whole() { Flush::Large } else { Flush::Each },
+            medium,
+            algorithms,
+            // What is only in memory is read back from there, now or later.
+            overlap: overlap && medium != Medium::Memory,
+            source,
+            partial: session.site.own(names::Kind::Partial),
+            clones: AtomicBool::new(true),
+        })
     }
 
     /// Copies one file, and says what the journal is to remember. Nothing of it
     /// is open any more then.
     pub fn copy(
         &self,
-        path: &RelPath,
-        size_bytes: u64,
-        sha256: Sha256,
-        buffer: &mut Vec<u8>,
+        wanted: Wanted<'_>,
+        sizes: Sizes,
+        scratch: &mut Scratch,
         monitor: &dyn Monitor,
-    ) -> Result<Done, Error> {
-        let mut source = self.open_source(path)?;
-        let differs = |found| Error::SourceDiffers {
-            path: source.path.clone(),
-            expected_bytes: size_bytes,
-            expected: sha256,
-            found,
+    ) -> Result<(Done, Option<Returned>), Error> {
+        let source = self.open_source(wanted)?;
+        let (site, name) = (&self.session.site, self.partial.join(wanted.path.as_str()));
+        let blame = |errno| site.blame(&name, errno);
+        let mut target = Target::create(site, &name)?;
+        let stream = Stream {
+            site,
+            name: &name,
+            source: &source,
+            size_bytes: wanted.size_bytes,
+            algorithms: self.algorithms,
+            sizes,
+            pace: self.pace,
+            monitor,
         };
-        if source.stat.size_bytes != size_bytes {
-            return Err(differs(None));
+        let flushed = self.flush == Flush::Each || wanted.size_bytes >= sizes.overlap_bytes;
+        let settle = |target: &Target, digests: &Digests| {
+            let stat = source.settled(wanted.listed)?;
+            check(&source, wanted, digests)?;
+            let from = attributes::Origin { file: &source.file, stat: &stat, path: &source.path };
+            let inode = attributes::settle(self.session, from, target.file(), &name, flushed)?;
+            Ok((Facts::from(&stat), inode))
+        };
+        let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
+        let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
+        if !cloned {
+            make_room(&source, &mut target, wanted.size_bytes, sizes, overlap).map_err(blame)?;
         }
-        let site = &self.session.site;
-        let name = site.own(Kind::Partial).join(path.as_str());
-        let mut target = create(site, &name)?;
-        let found = self.pour(&mut source, &mut target, &name, size_bytes, buffer, monitor)?;
-        let after = Stat::of(&source.file).map_err(|error| Error::at(&source.path, error))?;
-        if !after.is_unchanged_since(&source.stat) {
-            return Err(Error::SourceChanged { path: source.path });
+        let (digests, (facts, inode), returned) = if overlap {
+            let device = site.device(&name, self.medium).map_err(blame)?;
+            let mut settled = None;
+            let (digests, back) =
+                stream.pour_and_return(&mut target, device, scratch, |target, digests| {
+                    settled = Some(settle(target, digests)?);
+                    Ok(())
+                })?;
+            let settled = settled.ok_or(Error::Cancelled)?;
+            let found = (back.sha256, back.stat.size_bytes, back.stat.ino);
+            if found != (digests.sha256(), wanted.size_bytes, settled.1) {
+                let path = wanted.path.to_string();
+                return Err(Error::ReadBackMismatch { path, others: 0 });
+            }
+            let facts = Facts::from(&back.stat);
+            let returned = Returned::new(wanted.path.clone(), back.sha256, facts, back.worth);
+            (digests, settled, Some(returned))
+        } else {
+            let digests =
+                if cloned { stream.hash(scratch)? } else { stream.pour(&mut target, scratch)? };
+            let settled = settle(&target, &digests)?;
+            (digests, settled, None)
+        };
+        let done = Done {
+            path: wanted.path.clone(),
+            size_bytes: wanted.size_bytes,
+            sha256: digests.sha256(),
+            inode,
+            flushed,
+            source: Some(facts),
+            digests: (!self.algorithms.is_empty()).then_some(digests),
+            cloned,
+        };
+        Ok((done, returned))
+    }
+
+    fn open_source(&self, wanted: Wanted<'_>) -> Result<Source, Error> {
+        let file = self.source.open_any(wanted.path).map_err(Error::of_source)?;
+        let path = self.source.path().join(wanted.path.as_str());
+        let mut source = Source { path, file, before: None, sparse: false };
+        if wanted.listed.is_some() && wanted.size_bytes < SPARSE_BYTES {
+            return Ok(source);
         }
-        if found != sha256 {
-            return Err(Error::SourceDiffers {
-                path: source.path,
-                expected_bytes: size_bytes,
-                expected: sha256,
-                found: Some(found),
+        let facts = rustix::fs::fstat(&source.file);
+        let facts = facts.map_err(|errno| Error::at(&source.path, errno))?;
+        // They are counted in 512 bytes.
+        let blocks = u64::try_from(facts.st_blocks).unwrap_or(0);
+        let stat = Stat::from(facts);
+        if stat.kind != Kind::File {
+            return Err(source.changed());
+        }
+        if stat.size_bytes != wanted.size_bytes {
+            return Err(match wanted.sha256 {
+                Some(_) => differs(&source, wanted, None),
+                None => source.changed(),
             });
         }
-        let flushed = self.flush == Flush::Each || size_bytes >= LARGE_BYTES;
-        let from =
-            attributes::Origin { file: &source.file, stat: &source.stat, path: &source.path };
-        let inode = attributes::settle(self.session, from, &target, &name, flushed)?;
-        Ok(Done { path: path.clone(), size_bytes, sha256, inode, flushed })
+        source.sparse =
+            stat.size_bytes >= SPARSE_BYTES && blocks.saturating_mul(512) < stat.size_bytes;
+        source.before = Some(stat);
+        if wanted.size_bytes >= DIRECT_BYTES {
+            let _ = rustix::fs::fadvise(&source.file, 0, None, Advice::Sequential);
+        }
+        Ok(source)
     }
 
-    fn open_source(&self, path: &RelPath) -> Result<Source, Error> {
-        let file = self.source.open_file(path).map_err(Error::of_source)?;
-        let path = self.source.path().join(path.as_str());
-        let stat = Stat::of(&file).map_err(|error| Error::at(&path, error))?;
-        let blocks = rustix::fs::fstat(&file).map_err(|errno| Error::at(&path, errno))?.st_blocks;
-        let sparse = u64::try_from(blocks).unwrap_or(0).saturating_mul(512) < stat.size_bytes;
-        let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-        Ok(Source { path, file, stat, sparse })
-    }
-
-    /// Reads to the end, writes and hashes.
-    fn pour(
-        &self,
-        source: &mut Source,
-        target: &mut File,
-        name: &Path,
-        size_bytes: u64,
-        buffer: &mut Vec<u8>,
-        monitor: &dyn Monitor,
-    ) -> Result<Sha256, Error> {
-        let site = &self.session.site;
-        if source.sparse {
-            target.set_len(size_bytes).map_err(|error| site.blame(name, error))?;
-        } else {
-            reserve(target, size_bytes).map_err(|errno| site.blame(name, errno))?;
+    /// Lets the target share the source's blocks, if both stand where that is known.
+    fn clone(&self, wanted: Wanted<'_>, source: &Source, target: &Target) -> Result<bool, Errno> {
+        if wanted.size_bytes < CLONE_BYTES || !self.clones.load(Ordering::Relaxed) {
+            return Ok(false);
         }
-        buffer.resize(BUFFER_BYTES, 0);
-        let mut hash = Hasher::new(&[]);
-        let (mut done, mut looked) = (0u64, Instant::now());
-        loop {
-            let count =
-                fill(&mut source.file, buffer).map_err(|error| Error::at(&source.path, error))?;
-            let chunk = &buffer[..count];
-            done += count as u64;
-            if done > size_bytes || (count < BUFFER_BYTES && done < size_bytes) {
-                return Err(Error::SourceChanged { path: source.path.clone() });
-            }
-            self.pace.spend(count as u64, monitor)?;
-            hash.update(chunk);
-            put(target, chunk, source.sparse).map_err(|error| site.blame(name, error))?;
-            monitor.on(Progress::Bytes(count as u64));
-            if looked.elapsed() >= LOOK {
-                site.check_partial()?;
-                looked = Instant::now();
-            }
-            if count < BUFFER_BYTES {
-                break;
-            }
+        let cloned = target.clone_from(&source.file)?;
+        if !cloned {
+            self.clones.store(false, Ordering::Relaxed);
         }
-        Ok(hash.finish().sha256())
+        Ok(cloned)
     }
 }
 
-/// Creates a new inode. What stands in the way (a fenced worker's last call may
-/// have put it there) is unlinked.
-fn create(site: &Site, name: &Path) -> Result<File, Error> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    for _ in 0..TRIES {
-        match site.open(name, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => return Ok(File::from(file)),
-            Err(Errno::EXIST) => match site.unlink(name) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(site.blame(name, errno)),
-            },
-            Err(errno) => return Err(site.blame(name, errno)),
-        }
+/// Sets room aside for what is to be written, and chooses the way to write it.
+fn make_room(
+    source: &Source,
+    target: &mut Target,
+    size_bytes: u64,
+    sizes: Sizes,
+    sized: bool,
+) -> Result<(), Errno> {
+    if source.sparse {
+        target.set_len(size_bytes)?;
+    } else if size_bytes >= sizes.direct_bytes {
+        target.reserve(size_bytes, sized)?;
     }
-    Err(Error::at(site.path(name), Errno::EXIST))
+    if size_bytes >= sizes.direct_bytes {
+        target.go_direct();
+    }
+    Ok(())
 }
 
-/// Sets the blocks aside, so that a full disk shows at once. The length stays, so
-/// that an unfinished file looks unfinished.
-fn reserve(target: &File, size_bytes: u64) -> Result<(), Errno> {
-    if size_bytes == 0 {
-        return Ok(());
-    }
-    match rustix::fs::fallocate(target, FallocateFlags::KEEP_SIZE, 0, size_bytes) {
-        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS | Errno::STALE)) => {
-            Err(errno)
+fn check(source: &Source, wanted: Wanted<'_>, digests: &Digests) -> Result<(), Error> {
+    match wanted.sha256 {
+        Some(sha256) if sha256 != digests.sha256() => {
+            Err(differs(source, wanted, Some(digests.sha256())))
         }
-        // Where it is not known, writing will show.
         _ => Ok(()),
     }
 }
 
-/// Fills the buffer as far as the file goes.
-fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+fn differs(source: &Source, wanted: Wanted<'_>, found: Option<Sha256>) -> Error {
+    Error::SourceDiffers {
+        path: source.path.clone(),
+        expected_bytes: wanted.size_bytes,
+        expected: wanted.sha256.unwrap_or(Sha256([0; 32])),
+        found,
     }
-    Ok(filled)
 }
 
-/// Writes a chunk; in a sparse file its zeros are skipped.
-fn put(target: &mut File, chunk: &[u8], sparse: bool) -> std::io::Result<()> {
-    if !sparse {
-        return target.write_all(chunk);
-    }
-    for piece in chunk.chunks(HOLE_BYTES) {
-        if piece.iter().all(|&byte| byte == 0) {
-            std::io::Seek::seek_relative(target, piece.len() as i64)?;
-        } else {
-            target.write_all(piece)?;
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

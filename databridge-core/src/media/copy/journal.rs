@@ -7,7 +7,8 @@
 //! | mark | fields | meaning |
 //! |---|---|---|
 //! | `header` | `format` (1), `attempt`, `epoch`, `boot` | first line; `boot` is the kernel's boot id |
-//! | `done` | `path`, `size_bytes`, `sha256`, `inode`, `flushed` | this file is written and closed; `flushed` if it is on the device |
+//! | `done` | `path`, `size_bytes`, `sha256`, `inode`, `flushed`, `source`, `digests`, `cloned` | this file is written and closed; `flushed` if it is on the device; `source` is what the source file was, `digests` what else was asked for |
+//! | `read_back` | `path`, `sha256`, `facts`, `worth`, `life` | it was flushed, and then read back while it was written; `life` is the process that did |
 //! | `flushed` | | every file marked before this line is on the device |
 //! | `withdrawn` | `path` | the file is to be written again |
 //! | `ready` | | the layout stands and the marks of earlier epochs are all above |
@@ -16,28 +17,41 @@
 //!
 //! A line that cannot be read (a torn tail) is skipped: each mark only spares
 //! work that the read-back checks again, or names an inode whose content is
-//! checked again before it is adopted.
+//! checked again before it is adopted. So lines are gathered in memory and written
+//! in pieces; what a killed process had not written is work done again.
+//!
+//! `read_back` spares the second reading only to the process that did the first,
+//! as long as inode, length and times are what they were. A successor, a restarted
+//! process and another boot read for themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::media::checksum::Sha256;
+use crate::media::checksum::{Digests, Sha256};
 use crate::media::storage::RelPath;
 
 use super::error::Error;
 use super::names::Kind;
 use super::site::Site;
+use super::source::Facts;
 use super::{Attempt, RenameMethod};
 use crate::media::storage::Worth;
 
 const FORMAT: u32 = 1;
+/// Lines are written when so many bytes of them have come together.
+const GATHERED_BYTES: usize = 64 << 10;
+/// How a line begins that only [`super::transfer`] has a use for.
+const DONE: &[u8] = br#"{"mark":"done","#;
+
+/// Tells this life of the process from every other.
+static LIFE: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
 
 /// The first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +70,31 @@ pub struct Done {
     pub sha256: Sha256,
     pub inode: u64,
     pub flushed: bool,
+    /// What the source file was; unknown to journals of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Facts>,
+    /// All digests, if more than the SHA-256 were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<Digests>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cloned: bool,
+}
+
+/// A file that was read back while it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    pub path: RelPath,
+    pub sha256: Sha256,
+    pub facts: Facts,
+    pub worth: Worth,
+    life: Uuid,
+}
+
+impl Returned {
+    /// By this process.
+    pub fn new(path: RelPath, sha256: Sha256, facts: Facts, worth: Worth) -> Self {
+        Self { path, sha256, facts, worth, life: *LIFE }
+    }
 }
 
 /// The read-back's outcome.
@@ -81,6 +120,7 @@ pub struct Identity {
 pub enum Mark {
     Header(Header),
     Done(Done),
+    ReadBack(Returned),
     Flushed,
     Withdrawn { path: RelPath },
     Ready,
@@ -118,25 +158,35 @@ fn boot_id() -> String {
 pub struct Record {
     pub ready: bool,
     pub done: BTreeMap<RelPath, Done>,
+    /// What this process read back while it wrote.
+    pub returned: BTreeMap<RelPath, Returned>,
+    /// Everything that this epoch wrote was flushed, in this boot.
+    pub flushed: bool,
     pub verified: Option<Verified>,
     pub publishing: Option<Identity>,
 }
 
 impl Record {
     /// Of a journal's bytes. Files that an earlier boot of the host had only in
-    /// its page cache are forgotten.
-    pub fn parse(bytes: &[u8]) -> Self {
+    /// its page cache are forgotten. Without `with_done` the lines of single files
+    /// are passed over: there may be a million.
+    pub fn parse(bytes: &[u8], with_done: bool) -> Self {
         let mut record = Self::default();
         let mut boot = None;
-        let lines = bytes.split(|&byte| byte == b'\n');
-        for mark in lines.filter_map(|line| serde_json::from_slice::<Mark>(line).ok()) {
-            match mark {
-                Mark::Header(header) => boot = Some(header.boot),
-                other => record.apply(other),
+        for line in bytes.split(|&byte| byte == b'\n') {
+            if !with_done && line.starts_with(DONE) {
+                (record.verified, record.flushed) = (None, false);
+                continue;
+            }
+            match serde_json::from_slice::<Mark>(line) {
+                Ok(Mark::Header(header)) => boot = Some(header.boot),
+                Ok(other) => record.apply(other),
+                Err(_) => {}
             }
         }
         if boot != Some(boot_id()) {
             record.done.retain(|_, done| done.flushed);
+            record.flushed = false;
         }
         record
     }
@@ -146,13 +196,21 @@ impl Record {
         match mark {
             Mark::Header(_) => {}
             Mark::Done(done) => {
-                self.verified = None;
+                (self.verified, self.flushed) = (None, false);
                 self.done.insert(done.path.clone(), done);
             }
-            Mark::Flushed => self.done.values_mut().for_each(|done| done.flushed = true),
+            Mark::ReadBack(returned) if returned.life == *LIFE => {
+                self.returned.insert(returned.path.clone(), returned);
+            }
+            Mark::ReadBack(_) => {}
+            Mark::Flushed => {
+                self.flushed = true;
+                self.done.values_mut().for_each(|done| done.flushed = true);
+            }
             Mark::Withdrawn { path } => {
-                self.verified = None;
+                (self.verified, self.flushed) = (None, false);
                 self.done.remove(&path);
+                self.returned.remove(&path);
             }
             Mark::Ready => self.ready = true,
             Mark::Verified(verified) => self.verified = Some(verified),
@@ -171,8 +229,25 @@ impl Record {
 /// A journal open for appending; shared by the workers of one copy.
 #[derive(Debug)]
 pub struct Journal {
-    file: Mutex<File>,
+    pen: Mutex<Pen>,
     path: PathBuf,
+}
+
+/// The file, and the lines that are still to be written to it.
+#[derive(Debug)]
+struct Pen {
+    file: File,
+    lines: Vec<u8>,
+}
+
+impl Pen {
+    fn write(&mut self) -> std::io::Result<()> {
+        let lines = std::mem::take(&mut self.lines);
+        let written = self.file.write_all(&lines);
+        self.lines = lines;
+        self.lines.clear();
+        written
+    }
 }
 
 impl Journal {
@@ -196,19 +271,20 @@ impl Journal {
 
     /// What the journal of the given name says; `None` if there is none.
     pub fn read(site: &Site, name: &Path) -> Result<Option<Record>, Error> {
-        Ok(Self::load(site, name)?.map(|(_, record)| record))
+        Ok(Self::load(site, name, true)?.map(|(_, record)| record))
     }
 
     /// Opens this epoch's journal; `None` if there is none.
-    pub fn open(site: &Site) -> Result<Option<(Self, Record)>, Error> {
+    pub fn open(site: &Site, with_done: bool) -> Result<Option<(Self, Record)>, Error> {
         let name = site.own(Kind::Journal);
-        let loaded = Self::load(site, &name)?;
+        let loaded = Self::load(site, &name, with_done)?;
         Ok(loaded.map(|(file, record)| {
-            (Self { file: Mutex::new(file), path: site.path(&name) }, record)
+            let pen = Mutex::new(Pen { file, lines: Vec::new() });
+            (Self { pen, path: site.path(&name) }, record)
         }))
     }
 
-    fn load(site: &Site, name: &Path) -> Result<Option<(File, Record)>, Error> {
+    fn load(site: &Site, name: &Path, with_done: bool) -> Result<Option<(File, Record)>, Error> {
         let flags = OFlags::RDWR | OFlags::APPEND;
         let file = match site.open(name, flags, Mode::empty()) {
             Ok(file) => file,
@@ -220,21 +296,47 @@ impl Journal {
         if bytes.last().is_some_and(|&last| last != b'\n') {
             file.write_all(b"\n").map_err(|error| Error::at(site.path(name), error))?;
         }
-        Ok(Some((file, Record::parse(&bytes))))
+        Ok(Some((file, Record::parse(&bytes, with_done))))
     }
 
-    /// Appends a line. It survives the process, and the host after [`Self::sync`].
+    /// Appends a line, which is written with others that come after it: at the
+    /// latest by [`Self::sync`] or when the journal is let go.
     pub fn append(&self, mark: &Mark) -> Result<(), Error> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        mark.line()
-            .and_then(|line| file.write_all(&line))
-            .map_err(|error| Error::at(&self.path, error))
+        let line = mark.line().map_err(|error| Error::at(&self.path, error))?;
+        let mut pen = self.pen();
+        pen.lines.extend_from_slice(&line);
+        if pen.lines.len() < GATHERED_BYTES { Ok(()) } else { self.done(pen.write()) }
     }
 
-    /// Flushes what was appended to the device.
+    /// Flushes what was appended to the device: it survives the host, too.
     pub fn sync(&self) -> Result<(), Error> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.sync_data().map_err(|error| Error::at(&self.path, error))
+        let mut pen = self.pen();
+        self.done(pen.write().and_then(|()| pen.file.sync_data()))
+    }
+
+    /// Flushes all files by `flush` and says so. Nobody appends meanwhile, since
+    /// what is marked after that began may not be on the device.
+    pub fn checkpoint(&self, flush: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let mut pen = self.pen();
+        flush()?;
+        let line = Mark::Flushed.line().map_err(|error| Error::at(&self.path, error))?;
+        pen.lines.extend_from_slice(&line);
+        self.done(pen.write().and_then(|()| pen.file.sync_data()))
+    }
+
+    fn pen(&self) -> MutexGuard<'_, Pen> {
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, done: std::io::Result<()>) -> Result<(), Error> {
+        done.map_err(|error| Error::at(&self.path, error))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A lost mark only spares less work.
+        let _ = self.pen().write();
     }
 }
 
@@ -248,7 +350,16 @@ mod tests {
 
     fn done(path: &str, flushed: bool) -> Mark {
         let path = RelPath::parse(path).unwrap();
-        Mark::Done(Done { path, size_bytes: 3, sha256: Sha256::of(b"abc"), inode: 7, flushed })
+        Mark::Done(Done {
+            path,
+            size_bytes: 3,
+            sha256: Sha256::of(b"abc"),
+            inode: 7,
+            flushed,
+            source: None,
+            digests: None,
+            cloned: false,
+        })
     }
 
     fn text(marks: &[Mark]) -> Vec<u8> {
@@ -265,11 +376,11 @@ mod tests {
         let verified = Verified { facts: Sha256::of(b""), worth: Worth::Direct };
         let mut marks = vec![header(), done("a/b", false), done("c", false), Mark::Ready];
         marks.push(Mark::Verified(verified.clone()));
-        let record = Record::parse(&text(&marks));
+        let record = Record::parse(&text(&marks), true);
         assert!(record.ready && record.done.len() == 2);
         assert_eq!(record.verified, Some(verified));
         marks.push(Mark::Withdrawn { path });
-        let record = Record::parse(&text(&marks));
+        let record = Record::parse(&text(&marks), true);
         assert_eq!(record.done.len(), 1);
         assert_eq!(record.verified, None, "what was read back is not what stands there now");
     }
@@ -278,11 +389,11 @@ mod tests {
     fn another_boot_believes_only_what_was_flushed() {
         let earlier = |marks: &[Mark]| {
             let text = String::from_utf8(text(marks)).unwrap();
-            Record::parse(text.replace(&boot_id(), "another").as_bytes()).done.len()
+            Record::parse(text.replace(&boot_id(), "another").as_bytes(), true).done.len()
         };
         assert_eq!(earlier(&[header(), done("a", true), done("b", false)]), 1);
         assert_eq!(earlier(&[header(), done("a", false), Mark::Flushed, done("b", false)]), 1);
-        assert_eq!(Record::parse(&text(&[done("a", false)])).done.len(), 0, "no header");
+        assert_eq!(Record::parse(&text(&[done("a", false)]), true).done.len(), 0, "no header");
     }
 
     proptest! {
@@ -292,7 +403,7 @@ mod tests {
             let kept = &whole[..cut.min(whole.len())];
             let lines = kept.iter().filter(|&&byte| byte == b'\n').count();
             let torn = [kept, &junk, b"\n".as_slice(), &text(&[done("c", true)])].concat();
-            let record = Record::parse(&torn);
+            let record = Record::parse(&torn, true);
             if lines >= 3 {
                 prop_assert!(record.ready && record.done.contains_key(&RelPath::parse("a").unwrap()));
             }

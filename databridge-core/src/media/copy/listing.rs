@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::media::checksum::Sha256;
 use crate::media::manifest::{Entry, Manifest};
@@ -149,20 +150,25 @@ impl<'a> Expected<'a> {
 }
 
 /// What is directly in `dir`, by paths relative to `root`. A thing that vanishes
-/// while it is looked at is left out.
+/// while it is looked at is left out. (The folder is held open, so that one that a
+/// successor has taken meanwhile is still listed to its end; that only looks.)
 fn children(site: &Site, root: &Path, dir: &Path) -> Result<Vec<(PathBuf, Stat)>, Error> {
     let full = root.join(dir);
     let at = |errno| site.blame(&full, errno);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let open = site.open(&full, flags, Mode::empty()).map_err(at)?;
     let mut found = Vec::new();
-    for entry in rustix::fs::Dir::new(open).map_err(at)? {
+    for entry in rustix::fs::Dir::read_from(&open).map_err(at)? {
         let entry = entry.map_err(at)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;
         }
-        found.extend(site.stat(&full.join(name))?.map(|stat| (dir.join(name), stat)));
+        match rustix::fs::statat(&open, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => found.push((dir.join(name), stat.into())),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(Error::at(site.path(&full.join(name)), errno)),
+        }
     }
     Ok(found)
 }

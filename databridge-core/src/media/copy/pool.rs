@@ -7,9 +7,7 @@ use crate::media::monitor::{Monitor, Progress};
 use crate::media::throttle::Throttle;
 
 use super::error::Error;
-
-/// How many files are handled at a time unless the caller says.
-const JOBS_DEFAULT_MAX: usize = 8;
+use super::lanes::Lanes;
 
 /// Passes progress on, and tells every worker to stop once one has failed.
 struct Watch<'a> {
@@ -27,33 +25,46 @@ impl Monitor for Watch<'_> {
     fn throttle(&self) -> Option<&Throttle> {
         self.monitor.throttle()
     }
+    fn held(&self) -> bool {
+        self.monitor.held()
+    }
 }
 
 /// Does `work` on each item by up to `jobs` threads, each with its own scratch
-/// value from `scratch`.
+/// value from `scratch`. A thread takes up to `stride` neighbours at a time, so
+/// that two seldom work in one folder, and a lane of the device for them, if these
+/// are counted.
 ///
 /// # Errors
 /// The first failure in time; what was under way is stopped through its monitor.
 pub fn each<T: Sync, S>(
-    jobs: Option<usize>,
+    lanes: Option<&Lanes>,
+    jobs: usize,
+    stride: usize,
     items: &[T],
     monitor: &dyn Monitor,
     scratch: impl Fn() -> S + Sync,
     work: impl Fn(&T, &mut S, &dyn Monitor) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.unwrap_or_else(|| cores.min(JOBS_DEFAULT_MAX)).clamp(1, items.len().max(1));
+    let strides: Vec<&[T]> = items.chunks(stride.min(items.len() / jobs).max(1)).collect();
+    let jobs = jobs.clamp(1, strides.len().max(1));
     let watch = Watch { monitor, stop: AtomicBool::new(false) };
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     let run = || {
         let mut own = scratch();
-        while !watch.stop.load(Ordering::Acquire) {
-            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+        let taken = std::iter::from_fn(|| strides.get(next.fetch_add(1, Ordering::Relaxed)));
+        for item in taken.copied().flatten() {
+            if watch.stop.load(Ordering::Acquire) {
+                break;
+            }
             let done = if monitor.cancelled() {
                 Err(Error::Cancelled)
             } else {
-                work(item, &mut own, &watch)
+                match lanes {
+                    Some(lanes) => lanes.enter(&watch).and_then(|lane| work(item, &mut own, &lane)),
+                    None => work(item, &mut own, &watch),
+                }
             };
             if let Err(error) = done {
                 let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +91,9 @@ mod tests {
         let seen = AtomicUsize::new(0);
         let items: Vec<usize> = (0..100).collect();
         let all = each(
-            Some(4),
+            None,
+            4,
+            3,
             &items,
             &(),
             || (),
@@ -93,7 +106,9 @@ mod tests {
         assert_eq!(seen.into_inner(), 100);
 
         let failed = each(
-            Some(4),
+            None,
+            4,
+            3,
             &items,
             &(),
             || (),

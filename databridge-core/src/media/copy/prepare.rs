@@ -10,6 +10,7 @@ use crate::base::steps;
 use crate::media::manifest::{Entry, Manifest};
 use crate::media::storage::make_dirs;
 
+use super::access;
 use super::error::Error;
 use super::journal::{Identity, Journal, Mark, Record};
 use super::names::{Kind, Sibling};
@@ -41,8 +42,9 @@ pub struct Prepared {
 /// # Errors
 /// [`Error::DestinationExists`] (even for an empty folder) unless an earlier life
 /// of this attempt put it there; [`Error::Fenced`], [`Error::OtherDelivery`],
-/// [`Error::NoSpace`], [`Error::InsideSource`], [`Error::InvalidDestination`], or
-/// what the system said.
+/// [`Error::NoSpace`], [`Error::InsideSource`], [`Error::InvalidDestination`],
+/// [`Error::Owner`] and [`Error::Unreadable`] where the delivery could not be given
+/// away or read as the policy wants, or what the system said.
 pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
     refuse_inside_source(plan)?;
     create_parent(plan)?;
@@ -80,6 +82,9 @@ fn take_up(plan: &Plan, site: &Site) -> Result<Prepared, Error> {
             // Somebody aborted, and was done with it, while we were at it.
             return Err(site.fenced(None));
         }
+    }
+    if !adopting {
+        access::check(plan, site)?;
     }
     let record = inherited(&earlier).cloned().unwrap_or_default();
     let (kept_files, kept_bytes) = kept(&plan.manifest, Some(&record));

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::base::steps;
 use crate::media::monitor::Monitor;
 
+use super::attributes;
 use super::error::Error;
 use super::journal::{Identity, Mark};
 use super::names::Kind;
@@ -34,7 +35,7 @@ pub struct Published {
 /// the read-back, [`Error::Fenced`], or what the system said. If it fails after
 /// the rename, [`super::prepare`] and another round adopt what stands there.
 pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
-    let session = Session::open(plan)?;
+    let session = Session::open(plan, false)?;
     let site = &session.site;
     let facts = session.listing()?.digest();
     let verified = session.record.verified.as_ref().is_some_and(|done| done.facts == facts);
@@ -51,7 +52,7 @@ pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
     }
     if plan.shape == Shape::Tree {
         let partial = site.own(Kind::Partial);
-        session.set_mode(&partial, plan.policy.dir_mode | 0o500)?;
+        attributes::settle_root(&session)?;
         session.flush_dir(&partial)?;
     }
     let from = session.publishable();

@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::media::manifest::Entry;
 
+use super::attributes::Losses;
 use super::error::Error;
 use super::journal::{Journal, Record};
 use super::listing::Listing;
@@ -21,17 +22,20 @@ pub struct Session<'a> {
     pub journal: Journal,
     pub record: Record,
     pub standing: Standing,
+    pub losses: Losses,
 }
 
 impl<'a> Session<'a> {
-    /// Takes up a prepared copy.
+    /// Takes up a prepared copy; what its journal says of single files only if it is
+    /// asked for (`with_done`).
     ///
     /// # Errors
     /// [`Error::Fenced`] if a later epoch holds the copy or nobody prepared it.
-    pub fn open(plan: &'a Plan) -> Result<Self, Error> {
+    pub fn open(plan: &'a Plan, with_done: bool) -> Result<Self, Error> {
         let site = Site::new(plan)?;
         site.own_siblings()?;
-        let Some((journal, record)) = Journal::open(&site)?.filter(|(_, record)| record.ready)
+        let Some((journal, record)) =
+            Journal::open(&site, with_done)?.filter(|(_, record)| record.ready)
         else {
             return Err(site.fenced(None));
         };
@@ -41,7 +45,7 @@ impl<'a> Session<'a> {
             site.check_partial()?;
             Standing::Partial
         };
-        Ok(Self { plan, site, journal, record, standing })
+        Ok(Self { plan, site, journal, record, standing, losses: Losses::default() })
     }
 
     /// Where an entry is now, below the parent.

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::base::steps;
-use crate::media::storage::{self, Stat};
+use crate::media::storage::{self, DeviceFile, Medium, Stat};
 
 use super::error::Error;
 use super::journal::Identity;
@@ -179,6 +179,11 @@ impl Site {
             Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(&self.parent, below, flags, mode),
             done => done,
         }
+    }
+
+    /// Opens a file below the parent to be read from its device.
+    pub fn device(&self, below: &Path, medium: Medium) -> Result<DeviceFile, Errno> {
+        Ok(DeviceFile::new(self.open(below, OFlags::RDONLY, Mode::empty())?, medium))
     }
 
     /// Makes a folder that only we may enter.

@@ -10,18 +10,19 @@ use rustix::io::Errno;
 use serde::Serialize;
 use uuid::{Builder, Uuid};
 
-use crate::media::checksum::{self, Sha256};
+use crate::media::checksum::{self, Algorithm, Digests, Sha256};
 use crate::media::manifest::{Entry, Manifest};
 use crate::media::monitor::{Monitor, Phase, Progress};
-use crate::media::storage::{RelPath, escape};
+use crate::media::storage::RelPath;
 
 use super::error::Error;
 use super::prepare::{create_parent, refuse_inside_source};
 use super::site::Site;
-use super::transfer::seconds;
+use super::survey::{Survey, compare};
+use super::transfer::{Filling, Found, fill, seconds};
 use super::{
     Attempt, Plan, Policy, Prepared, Published, ReadBack, Shape, Transferred, abort, finish,
-    prepare, publish, transfer, verify,
+    prepare, publish, verify,
 };
 
 /// What may be chosen for a stand-alone copy.
@@ -33,13 +34,15 @@ pub struct Options {
     /// to leave what is done if this one fails. Else it begins anew, and a
     /// failure leaves nothing.
     pub resume: bool,
-    /// What the source must be; `None`: what it is found to be, by one more read.
+    /// What the source must be; `None`: what it is found to be while it is copied.
     pub manifest: Option<Manifest>,
+    /// Digests of each file besides the SHA-256, made in the same read.
+    pub algorithms: Vec<Algorithm>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { policy: Policy::default(), resume: true, manifest: None }
+        Self { policy: Policy::default(), resume: true, manifest: None, algorithms: Vec::new() }
     }
 }
 
@@ -50,8 +53,22 @@ pub struct CopiedFile {
     pub path: RelPath,
     /// Length.
     pub size_bytes: u64,
-    /// Digest of what was read back.
+    /// Digest of what was read and of what was read back.
     pub sha256: Sha256,
+    /// All digests of what was read, if more than the SHA-256 were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digests: Option<Digests>,
+    /// It shares the source's blocks (a reflink).
+    pub cloned: bool,
+}
+
+/// How fast it went, in bytes a second; zero where nothing was to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rates {
+    /// Read, hashed, written and flushed; and read back where that was overlapped.
+    pub transfer: u64,
+    /// Read back after that.
+    pub read_back: u64,
 }
 
 /// What a whole copy did.
@@ -73,6 +90,8 @@ pub struct Report {
     pub transferred: Transferred,
     /// What was read back, and what that is worth.
     pub read_back: ReadBack,
+    /// How fast the two were.
+    pub bytes_per_second: Rates,
     /// How it appeared.
     pub published: Published,
     /// How long all of it took.
@@ -83,9 +102,17 @@ pub struct Report {
 /// Copies a folder, or a single file, to the final path `destination`, which must
 /// not exist: the content of `source` appears there whole, or nothing does.
 ///
+/// The source is read once. Without a manifest it is listed first, every file is
+/// held against that listing before and after it is read, and the whole against a
+/// new listing before anything is published. What an interrupted copy had written
+/// of a source file is kept if that still has the inode, length, mtime and ctime
+/// that it had when it was read; the written file is read back in any case. Long
+/// files are read back while they are written.
+///
 /// # Errors
 /// As the phases that it goes through ([`prepare`] to [`finish`]);
-/// [`Error::Busy`] while another such copy to the same path runs.
+/// [`Error::SourceMoved`]; [`Error::Busy`] while another such copy to the same
+/// path runs.
 pub fn tree(
     source: &Path,
     destination: &Path,
@@ -104,7 +131,7 @@ pub fn tree(
         destination: destination.to_owned(),
         shape,
         manifest: Manifest::default(),
-        policy: options.policy,
+        policy: options.policy.clone(),
     };
     refuse_inside_source(&plan)?;
     create_parent(&plan)?;
@@ -117,70 +144,118 @@ pub fn tree(
     }
     let latest = left.iter().filter(|sibling| sibling.attempt == plan.attempt.id);
     plan.attempt.epoch = latest.map(|sibling| sibling.epoch).max().unwrap_or(0) + 1;
-    plan.manifest = match &options.manifest {
-        Some(manifest) => manifest.clone(),
-        None => describe(&plan, monitor)?,
+    let survey = match &options.manifest {
+        Some(manifest) => {
+            plan.manifest = manifest.clone();
+            None
+        }
+        None => Some(Survey::of(&plan.source, plan.shape)?),
     };
     if !options.resume {
         abort(&plan)?;
     }
-    let done = run(&plan, monitor);
+    let done = run(&mut plan, survey, &options.algorithms, monitor);
     if done.is_err() && !options.resume {
         abort(&plan)?;
     }
-    let (prepared, transferred, read_back, published) = done?;
+    let (prepared, transferred, read_back, published, found) = done?;
+    let rates = Rates {
+        transfer: rate(transferred.bytes, transferred.took),
+        read_back: rate(read_back.bytes - read_back.overlapped_bytes, read_back.took),
+    };
     Ok(Report {
         destination: site.final_path(),
         shape,
         manifest_digest: plan.manifest.digest(),
         bytes: plan.manifest.total_bytes(),
-        files: plan.manifest.entries().iter().filter_map(copied).collect(),
+        files: copied(&plan.manifest, found),
         prepared,
         transferred,
         read_back,
+        bytes_per_second: rates,
         published,
         took: start.elapsed(),
     })
 }
 
+fn rate(bytes: u64, took: Duration) -> u64 {
+    let nanos = took.as_nanos().max(1);
+    u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+type Done = (Prepared, Transferred, ReadBack, Published, Vec<Option<Found>>);
+
 fn run(
-    plan: &Plan,
+    plan: &mut Plan,
+    survey: Option<Survey>,
+    algorithms: &[Algorithm],
     monitor: &dyn Monitor,
-) -> Result<(Prepared, Transferred, ReadBack, Published), Error> {
-    let prepared = prepare(plan)?;
-    let transferred = transfer(plan, monitor)?;
+) -> Result<Done, Error> {
+    if let Some(survey) = &survey {
+        plan.manifest = survey.outline.clone();
+    }
+    let mut prepared = prepare(plan)?;
+    let mut filling = Filling { algorithms, overlap: true, listed: None };
+    if prepared.adopting {
+        // Everything is written, so the source has to be read for its own sake.
+        if survey.is_some() {
+            plan.manifest = describe(plan, monitor)?;
+        }
+        let (transferred, found) = fill(plan, &filling, monitor)?;
+        let read_back = verify(plan, monitor)?;
+        let published = publish(plan, monitor)?;
+        finish(plan)?;
+        return Ok((prepared, transferred, read_back, published, found));
+    }
+    filling.listed = survey.as_ref().map(|survey| survey.facts.as_slice());
+    let (transferred, found) = fill(plan, &filling, monitor)?;
+    (prepared.kept_files, prepared.kept_bytes) = (transferred.kept_files, transferred.kept_bytes);
+    let mut facts = None;
+    if let Some(survey) = survey {
+        facts = Some(survey.facts.clone());
+        plan.manifest = survey.manifest(plan, &found)?;
+    }
     let read_back = verify(plan, monitor)?;
+    if let Some(facts) = facts {
+        compare(plan, &facts)?;
+    }
     let published = publish(plan, monitor)?;
     finish(plan)?;
-    Ok((prepared, transferred, read_back, published))
+    Ok((prepared, transferred, read_back, published, found))
 }
 
-fn copied(entry: &Entry) -> Option<CopiedFile> {
-    match entry {
+fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
+    let files = manifest.entries().iter().enumerate().filter_map(|(at, entry)| match entry {
         Entry::File { path, size_bytes, sha256 } => {
-            Some(CopiedFile { path: path.clone(), size_bytes: *size_bytes, sha256: *sha256 })
+            let found = found.get_mut(at).and_then(Option::take);
+            Some(CopiedFile {
+                path: path.clone(),
+                size_bytes: *size_bytes,
+                sha256: *sha256,
+                cloned: found.as_ref().is_some_and(|found| found.cloned),
+                digests: found.and_then(|found| found.digests).map(|digests| *digests),
+            })
         }
         Entry::EmptyDir { .. } => None,
-    }
+    });
+    files.collect()
 }
 
-/// The manifest of the source as it stands.
+/// The manifest of the source as it stands, by a reading of its own.
 fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
     monitor.on(Progress::Phase(Phase::Describe));
     if plan.shape == Shape::Tree {
         return Manifest::of_tree(&plan.source, plan.policy.jobs, monitor)
             .map_err(Error::of_manifest);
     }
-    let name = plan.source.file_name().unwrap_or_default();
-    let path = RelPath::check(name.as_bytes()).map_err(|flaw| {
-        let path = escape(plan.source.as_os_str().as_bytes());
-        Error::of_source(crate::media::storage::Error::Path { path, flaw })
-    })?;
     let digest = checksum::file(&plan.source, &[], monitor)
         .map_err(|error| Error::of_manifest(error.into()))?;
-    let sha256 = digest.digests.sha256();
-    let entry = Entry::File { path, size_bytes: digest.size_bytes, sha256 };
-    Manifest::from_entries(vec![entry]).map_err(Error::of_manifest)
+    let entries = plan.manifest.entries().iter().map(|entry| Entry::File {
+        path: entry.path().clone(),
+        size_bytes: digest.size_bytes,
+        sha256: digest.digests.sha256(),
+    });
+    Manifest::from_entries(entries.collect()).map_err(Error::of_manifest)
 }
 
 /// All stand-alone copies to one final path are lives of one attempt: each takes

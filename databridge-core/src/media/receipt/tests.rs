@@ -44,6 +44,7 @@ fn scan() -> Scan {
             antivirus: true,
         }],
         policy: Policy { rules_suffice: true, ..Policy::default() },
+        accepted: [("frames of our own farm".to_owned(), 3)].into(),
         decision: Some(Decision {
             by: "data@studio".into(),
             reason: "known vendor".into(),
@@ -324,6 +325,7 @@ fn the_page_says_everything() {
         "stage line_producer: by admin@studio, because: deadline",
         "not_scanned(no_antivirus)",
         "clamd 1.4.3, signatures 27800 of 2026-",
+        "3 files that are not clean passed by policy, because: frames of our own farm",
         "passed by decision of data@studio, because: known vendor",
         "rules suffice",
         "Read back 0 bytes (direct)",

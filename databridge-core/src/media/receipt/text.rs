@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Approval, Authority, Override, Receipt};
+use crate::media::scan::{Accept, Verdict};
 
 /// Everything that the receipt says, one fact a line. Control characters in
 /// names and reasons are escaped, so that no text can forge a line.
@@ -14,6 +15,13 @@ struct Page<'a>(&'a Receipt);
 
 /// Text that somebody wrote.
 struct Said<'a>(&'a str);
+
+/// `not_scanned(too_large), suspicious(odd)`.
+fn reasons(accept: &Accept) -> String {
+    let reasons = accept.reasons.iter().map(|reason| Verdict::not_scanned(*reason).to_string());
+    let rules = accept.rules.iter().map(|rule| format!("suspicious({rule})"));
+    reasons.chain(rules).collect::<Vec<_>>().join(", ")
+}
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,11 +117,23 @@ impl Page<'_> {
             let (by, reason) = (Said(&decision.by), Said(&decision.reason));
             writeln!(f, "  {}  passed by decision of {by}, because: {reason}", decision.at)?;
         }
+        for (why, files) in &scan.accepted {
+            let why = Said(why);
+            writeln!(f, "  {files} files that are not clean passed by policy, because: {why}")?;
+        }
+        for accept in &scan.policy.accept {
+            let (extensions, reasons) = (accept.extensions.join(", "), reasons(accept));
+            let (extensions, reasons) = (Said(&extensions), Said(&reasons));
+            writeln!(f, "  Policy: {extensions} may pass when {reasons}")?;
+        }
         if scan.policy.rules_suffice {
             writeln!(f, "  Policy: rules suffice to call a file clean")?;
         }
         if scan.policy.allow_executables {
             writeln!(f, "  Policy: programs and scripts may pass")?;
+        }
+        for rule in &scan.policy.waived {
+            writeln!(f, "  Policy: findings of {} do not count", Said(rule))?;
         }
         match scan.policy.signature_max_age_seconds {
             Some(seconds) => writeln!(f, "  Policy: signatures at most {seconds} seconds old"),

@@ -1,6 +1,8 @@
 //! What a receipt says. All of it is JSON in the statement's predicate, with
 //! times in RFC 3339 and digests in lower-case hex.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -121,6 +123,10 @@ pub struct Scan {
     pub engines: Vec<EngineInfo>,
     /// What the engines' word was worth.
     pub policy: Policy,
+    /// How many files passed by that policy although they are not clean, for each of
+    /// its reasons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<String, u64>,
     /// Why a verdict other than clean passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,

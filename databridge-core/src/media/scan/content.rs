@@ -1,179 +1,293 @@
-//! Content policy: what a file is, against what its name says, and whether such
-//! a thing may pass at all.
+//! Content policy: what a file is, against what its name says, how it is built,
+//! what is packed in it, and whether such a thing may pass at all.
 
-use super::{EngineInfo, Error, Reason, Scanner, Subject, Verdict};
+#[cfg(feature = "yara")]
+pub(super) mod archive;
+#[cfg(not(feature = "yara"))]
+mod archive;
+mod bytes;
+mod exr;
+mod image;
+mod kinds;
+mod mov;
+mod mxf;
+mod policy;
+mod programs;
+mod riff;
 
-/// The content checks as an engine. It is no antivirus.
-#[derive(Debug, Clone, Copy)]
-pub struct Content {
-    /// Programs and scripts may pass.
-    pub allow_executables: bool,
-}
+use std::borrow::Cow;
+
+use self::archive::{Entry, Seen};
+pub(super) use self::bytes::Bytes;
+use self::bytes::Flaw;
+use self::kinds::Family;
+pub use self::policy::{Limits, Policy, Rule};
+use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
+use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+
+/// Findings of one file that are told one by one.
+const FINDINGS: usize = 100;
+
+/// Where an archive's directory stands that somebody hung on a picture.
+const TAIL_BYTES: usize = 66 << 10;
+
+/// The content checks as an engine. It is no antivirus.
+#[derive(Debug, Clone)]
+pub struct Content {
+    policy: Policy,
+    allow_executables: bool,
+}
+
+/// What is wrong with a file's content, and why we think so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    pub rule: Cow<'static, str>,
+    pub why: String,
+}
+
+impl Content {
+    /// The checks that `settings` ask for.
+    pub fn new(settings: &Settings) -> Self {
+        let allow_executables = settings.policy.allow_executables;
+        Self { policy: settings.content.clone(), allow_executables }
+    }
+
+    /// What a file, or an entry of an archive, should not be. `head` is its
+    /// beginning, `whole` all of it where that is at hand.
+    fn notes(&self, head: &[u8], extension: &str, whole: Option<Bytes<'_>>) -> Found {
+        let mut found = Found::default();
+        let kind = kinds::of(head, extension);
+        let is = kind.map_or("of no kind that we know", |kind| kind.name);
+        if kinds::matches_extension(head, extension) == Some(false) {
+            let why = format!("its content is {is}, which .{extension} is not");
+            found.note("content.extension_mismatch", why);
+        }
+        let program = programs::by_content(head);
+        let by_name = || programs::by_name(extension).then_some("content.executable_name");
+        let allows = |name: &str| self.policy.allow.iter().any(|allowed| allowed == name);
+        if !self.allow_executables && !allows(programs::KIND) {
+            if let Some(program) = program {
+                found.note("content.executable", format!("it is {program}"));
+            } else if let Some(rule) = by_name() {
+                found.note(rule, format!("a desktop may run .{extension}"));
+            }
+        }
+        let is_program = program.is_some() || programs::by_name(extension);
+        let is_allowed = match kind {
+            _ if self.policy.allow.is_empty() || is_program => true,
+            Some(kind) => {
+                allows(kind.name)
+                    || allows(kind.family.name())
+                    || (allows(extension) && kind.extensions.contains(&extension))
+            }
+            None => allows(extension) && kinds::named(extension).next().is_none(),
+        };
+        if !is_allowed {
+            found.note("content.not_allowed", format!("it is {is}, which is not allowed here"));
+        }
+        if let (Some(kind), Some(bytes)) = (kind, whole) {
+            found.structure(kind, &bytes);
+        }
+        found
+    }
+
+    /// Everything in an archive.
+    fn inside(&self, subject: &Subject<'_>, found: &mut Found) {
+        let name = subject.path.as_str();
+        let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
+        archive::walk(bytes, name, limits, subject.timeout, &mut |seen| match seen {
+            Seen::Entry(entry) => self.entry(&entry, found),
+            Seen::Note(note) => found.notes.push(note),
+            Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
+            Seen::Failed(why) => found.failed = Some(why),
+        });
+    }
+
+    fn entry(&self, entry: &Entry<'_>, found: &mut Found) {
+        if entry.size_bytes == 0 {
+            return;
+        }
+        let (_, extension) = entry.name();
+        let whole = entry.is_whole().then(|| Bytes::held(entry.content));
+        let head = &entry.content[..entry.content.len().min(super::HEAD_BYTES)];
+        let mut inside = self.notes(head, &extension, whole);
+        for note in &mut inside.notes {
+            note.why = format!("{}: {}", entry.path.escape_debug(), note.why);
+        }
+        found.notes.append(&mut inside.notes);
+    }
+
+    /// What a note comes to under the policy; `None` where it does not count.
+    fn judge(&self, note: Note) -> Option<Said> {
+        let Note { rule, why } = note;
+        let verdict = self.policy.verdict(&rule)?;
+        Some(Said { verdict, why: Some(why) })
+    }
+}
+
+/// What the checks of one file came to.
+#[derive(Default)]
+struct Found {
+    notes: Vec<Note>,
+    not_scanned: Vec<(Reason, String)>,
+    failed: Option<String>,
+}
+
+impl Found {
+    fn note(&mut self, rule: &'static str, why: String) {
+        self.notes.push(Note { rule: rule.into(), why });
+    }
+
+    /// How a file is built, where that can be told without decoding it.
+    fn structure(&mut self, kind: &kinds::Kind, bytes: &Bytes<'_>) {
+        let checked = match kind.name {
+            "exr" => exr::check(bytes),
+            "mov" => mov::check(bytes),
+            "mxf" => mxf::check(bytes),
+            "dpx" => image::dpx(bytes),
+            "png" => image::png(bytes),
+            "jpeg" => image::jpeg(bytes),
+            "tiff" => image::tiff(bytes),
+            "wav" | "avi" | "aiff" | "webp" => riff::check(bytes),
+            _ => Ok(()),
+        };
+        match checked.and_then(|()| polyglot(kind, bytes)) {
+            Ok(None) => {}
+            Ok(Some(why)) => self.note("content.polyglot", why),
+            Err(Flaw::Truncated(why)) => {
+                self.notes
+                    .push(Note { rule: format!("content.{}_truncated", kind.name).into(), why });
+            }
+            Err(Flaw::Damaged(why)) => {
+                self.notes
+                    .push(Note { rule: format!("content.{}_damaged", kind.name).into(), why });
+            }
+            Err(Flaw::Io(error)) => self.failed = Some(error.to_string()),
+        }
+    }
+}
+
+/// Whether an archive hangs on something that is none.
+fn polyglot(kind: &kinds::Kind, bytes: &Bytes<'_>) -> Result<Option<String>, Flaw> {
+    if !matches!(kind.family, Family::Image | Family::Video | Family::Audio | Family::Document)
+        || kind.name == "office"
+    {
+        return Ok(None);
+    }
+    let tail = bytes.tail(TAIL_BYTES)?;
+    let Some(at) = find_last(&tail, b"PK\x05\x06") else { return Ok(None) };
+    let comment = tail.get(at + 20..at + 22).map(|length| bytes::Order::Little.number(length));
+    // The record's end, with its comment, is the file's.
+    let is_end = comment.is_some_and(|length| at as u64 + 22 + length == tail.len() as u64);
+    Ok(is_end.then(|| format!("it is {} and a zip archive at once", kind.name)))
+}
 
 impl Scanner for Content {
     fn info(&self) -> Result<EngineInfo, Error> {
+        self.policy.check()?;
+        let policy = serde_json::to_vec(&(&self.policy, self.allow_executables));
+        let digest = policy.map(|text| format!("policy sha256:{}", Sha256::of(&text)));
         Ok(EngineInfo {
             name: "content".into(),
             version: VERSION.into(),
-            signature_version: None,
+            signature_version: digest.ok(),
             signature_date: None,
             antivirus: false,
         })
     }
 
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {
+        self.explain(subject).into_iter().map(|said| said.verdict).collect()
+    }
+
+    fn explain(&self, subject: &Subject<'_>) -> Vec<Said> {
+        let none = || Said::from(Verdict::not_scanned(Reason::NoAntivirus));
         let extension = subject.extension();
-        let mut verdicts = Vec::new();
-        let mut suspicious = |rule: &str| verdicts.push(Verdict::Suspicious { rule: rule.into() });
-        if subject.size_bytes > 0 && matches_extension(subject.head, &extension) == Some(false) {
-            suspicious("content_mismatch");
+        if subject.size_bytes == 0 {
+            let by_name = self.notes(&[], &extension, None).notes;
+            let by_name = by_name.into_iter().filter(|n| n.rule == "content.executable_name");
+            let said: Vec<Said> = by_name.filter_map(|note| self.judge(note)).collect();
+            return if said.is_empty() { vec![none()] } else { said };
         }
-        if !self.allow_executables
-            && let Some(rule) = executable(subject.head, &extension)
-        {
-            suspicious(rule);
+        let mut found = self.notes(subject.head, &extension, Some(Bytes::of(subject)));
+        if archive::is_archive(subject.head) {
+            self.inside(subject, &mut found);
         }
-        if verdicts.is_empty() {
-            verdicts.push(Verdict::not_scanned(Reason::NoAntivirus));
+        let mut said: Vec<Said> = found.notes.into_iter().filter_map(|n| self.judge(n)).collect();
+        if said.len() > FINDINGS {
+            // The worst is told in any case.
+            said.sort_by(|a, b| b.verdict.cmp(&a.verdict));
+            let more = said.len() - FINDINGS;
+            said.truncate(FINDINGS);
+            if let Some(Said { why: Some(why), .. }) = said.last_mut() {
+                why.push_str(&format!(" (and {more} findings more)"));
+            }
         }
-        verdicts
+        said.extend(found.failed.map(|why| Verdict::error(format!("cannot read: {why}")).into()));
+        said.extend(
+            found.not_scanned.into_iter().take(FINDINGS).map(|(reason, why)| Said {
+                verdict: Verdict::not_scanned(reason),
+                why: Some(why),
+            }),
+        );
+        if said.is_empty() {
+            said.push(none());
+        }
+        said
     }
 }
 
 /// Whether an extension names media, which no program may hide behind.
 #[cfg(feature = "yara")]
 pub(super) fn is_media(extension: &str) -> bool {
-    !matches!(extension, "zip" | "gz" | "7z") && matches_extension(&[], extension).is_some()
+    kinds::named(extension).any(|kind| kind.family != Family::Archive)
 }
 
 /// Whether a file is certainly of a kind in which nothing is packed.
 #[cfg(feature = "clamav")]
 pub(super) fn is_flat(head: &[u8], extension: &str) -> bool {
-    !matches!(extension, "zip" | "usdz" | "gz" | "7z" | "pdf" | "xml" | "md")
-        && matches_extension(head, extension) == Some(true)
-}
-
-/// Whether the content can be what the extension says; `None` for an extension
-/// that we know no marks of.
-fn matches_extension(head: &[u8], extension: &str) -> Option<bool> {
-    let starts = |marks: &[&[u8]]| marks.iter().any(|mark| head.starts_with(mark));
-    let at = |offset: usize, mark: &[u8]| head.get(offset..).is_some_and(|h| h.starts_with(mark));
-    let within = |end: usize, mark: &[u8]| {
-        head[..head.len().min(end)].windows(mark.len()).any(|window| window == mark)
+    let flat = |kind: &kinds::Kind| match kind.family {
+        Family::Text | Family::Edit => {
+            matches!(extension, "txt" | "csv" | "json" | "edl" | "ale" | "srt")
+        }
+        _ => is_binary(kind) || kind.name == "usda",
     };
-    Some(match extension {
-        "exr" => starts(&[b"\x76\x2f\x31\x01"]),
-        "dpx" => starts(&[b"SDPX", b"XPDS"]),
-        "cin" => starts(&[b"\x80\x2a\x5f\xd7", b"\xd7\x5f\x2a\x80"]),
-        // TIFF 6.0 and BigTIFF, either byte order.
-        "tif" | "tiff" | "dng" => starts(&[b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]),
-        "png" => starts(&[b"\x89PNG\r\n\x1a\n"]),
-        "jpg" | "jpeg" => starts(&[b"\xff\xd8\xff"]),
-        "gif" => starts(&[b"GIF87a", b"GIF89a"]),
-        "psd" | "psb" => starts(&[b"8BPS"]),
-        "hdr" => starts(&[b"#?"]),
-        // ISO 14496-12 boxes, and those that older QuickTime files begin with.
-        "mov" | "mp4" | "m4v" | "m4a" => ["ftyp", "moov", "mdat", "wide", "free", "skip", "pnot"]
-            .iter()
-            .any(|kind| at(4, kind.as_bytes())),
-        // SMPTE ST 377-1: the partition key, after a run-in of at most 64 KiB.
-        "mxf" => within(64 << 10, b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"),
-        "mkv" | "webm" => starts(&[b"\x1a\x45\xdf\xa3"]),
-        "avi" => starts(&[b"RIFF"]) && at(8, b"AVI "),
-        "wav" => starts(&[b"RIFF", b"RF64", b"BW64"]) && at(8, b"WAVE"),
-        "aif" | "aiff" => starts(&[b"FORM"]) && at(8, b"AIF"),
-        "flac" => starts(&[b"fLaC"]),
-        // Alembic: Ogawa, or HDF5 in old files.
-        "abc" => starts(&[b"Ogawa", b"\x89HDF\r\n\x1a\n"]),
-        "usd" => starts(&[b"PXR-USDC", b"#usda"]),
-        "usda" => starts(&[b"#usda"]),
-        "usdc" => starts(&[b"PXR-USDC"]),
-        "vdb" => starts(&[b" BDV"]),
-        "pdf" => within(1024, b"%PDF-"),
-        "zip" | "usdz" => starts(&[b"PK\x03\x04", b"PK\x05\x06"]),
-        "gz" => starts(&[b"\x1f\x8b"]),
-        "7z" => starts(&[b"7z\xbc\xaf\x27\x1c"]),
-        "txt" | "csv" | "json" | "xml" | "edl" | "ale" | "srt" | "md" => !head.contains(&0),
-        _ => return None,
-    })
+    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && flat(kind))
 }
 
-/// The rule that refuses a program or script, by content or by name.
-fn executable(head: &[u8], extension: &str) -> Option<&'static str> {
-    let starts = |marks: &[&[u8]]| marks.iter().any(|mark| head.starts_with(mark));
-    if starts(&[b"\x7fELF"]) {
-        return Some("executable_elf");
-    }
-    if is_pe(head) {
-        return Some("executable_pe");
-    }
-    let macho: &[&[u8]] = &[
-        b"\xfe\xed\xfa\xce",
-        b"\xfe\xed\xfa\xcf",
-        b"\xce\xfa\xed\xfe",
-        b"\xcf\xfa\xed\xfe",
-        b"\xca\xfe\xba\xbe",
-        b"\xca\xfe\xba\xbf",
-    ];
-    if starts(macho) {
-        return Some("executable_macho");
-    }
-    // Radiance pictures begin with "#?", so a lone "#" would not do.
-    if starts(&[b"#!", b"\xef\xbb\xbf#!"]) {
-        return Some("executable_script");
-    }
-    let by_name = [
-        "bat", "cmd", "com", "dll", "dylib", "exe", "hta", "jar", "js", "jse", "lnk", "msi", "ps1",
-        "scr", "sh", "so", "vbe", "vbs", "wsf",
-    ];
-    by_name.contains(&extension).then_some("executable_name")
+/// Whether a file certainly holds pictures, sound or geometry and nothing that
+/// anybody could run or read.
+#[cfg(feature = "yara")]
+pub(super) fn is_essence(head: &[u8], extension: &str) -> bool {
+    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && is_binary(kind))
 }
 
-/// A DOS header that leads to a Windows program, or a bare DOS one whose
-/// pointer leads outside what we see.
-fn is_pe(head: &[u8]) -> bool {
-    if !head.starts_with(b"MZ") {
-        return false;
+#[cfg(any(feature = "clamav", feature = "yara"))]
+fn is_binary(kind: &kinds::Kind) -> bool {
+    matches!(kind.family, Family::Image | Family::Video | Family::Audio)
+        || matches!(kind.name, "alembic" | "usdc" | "vdb")
+}
+
+/// Where a mark stands first.
+fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    let first = *mark.first()?;
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|b| *b == first)?;
+        if bytes[at..].starts_with(mark) {
+            return Some(at);
+        }
+        at += 1;
     }
-    let Some(pointer) =
-        head.get(0x3c..0x40).and_then(|p| p.try_into().ok()).map(u32::from_le_bytes)
-    else {
-        return false;
-    };
-    let offset = usize::try_from(pointer).unwrap_or(usize::MAX);
-    head.get(offset..).is_none_or(|rest| rest.starts_with(b"PE\0\0") || rest.starts_with(b"NE"))
+}
+
+/// Where a mark stands last.
+fn find_last(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).rposition(|window| window == mark)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[test]
-    fn content_against_extension() {
-        let exr = b"\x76\x2f\x31\x01\x02\0\0\0";
-        assert_eq!(matches_extension(exr, "exr"), Some(true));
-        assert_eq!(matches_extension(exr, "dpx"), Some(false));
-        assert_eq!(matches_extension(exr, "nk"), None);
-        assert_eq!(matches_extension(b"\0\0\0\x18ftypqt  ", "mov"), Some(true));
-        assert_eq!(matches_extension(b"note\n", "txt"), Some(true));
-        assert_eq!(matches_extension(b"no\0te", "txt"), Some(false));
-    }
-
-    #[test]
-    fn programs_are_known_by_content_and_by_name() {
-        let mut pe = vec![0; 0x80];
-        pe[..2].copy_from_slice(b"MZ");
-        pe[0x3c] = 0x40;
-        pe[0x40..0x44].copy_from_slice(b"PE\0\0");
-        assert_eq!(executable(&pe, "exr"), Some("executable_pe"));
-        assert_eq!(executable(b"\x7fELF\x02", ""), Some("executable_elf"));
-        assert_eq!(executable(b"#!/bin/sh\n", "txt"), Some("executable_script"));
-        assert_eq!(executable(b"#?RADIANCE\n", "hdr"), None);
-        assert_eq!(executable(b"echo", "bat"), Some("executable_name"));
-        assert_eq!(executable(b"MZ is how this note begins", "txt"), None);
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! The engines of one configuration, and what their words add up to.
 
+use super::tree::Begun;
 use super::{
-    Content, Engine, EngineInfo, Error, Finding, Policy, Reason, Scanner, Settings, Subject,
-    Verdict,
+    Content, Engine, EngineInfo, Error, Finding, Opened, Policy, Reason, Said, Scanner, Settings,
+    Standing, Subject, Verdict,
 };
 use crate::base::clock::Timestamp;
+use crate::media::checksum::Sha256;
+use crate::media::storage::RelPath;
 
 /// Signatures from further in the future mean that a clock is wrong.
 const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -30,8 +33,7 @@ impl Engines {
     /// [`Error::EngineGone`] where clamd is asked for and does not answer,
     /// [`Error::NotBuilt`] and [`Error::Rules`].
     pub fn open(settings: &Settings) -> Result<Self, Error> {
-        let mut scanners: Vec<Box<dyn Scanner>> =
-            vec![Box::new(Content { allow_executables: settings.policy.allow_executables })];
+        let mut scanners: Vec<Box<dyn Scanner>> = vec![Box::new(Content::new(settings))];
         scanners.extend(rules(settings)?);
         scanners.extend(antivirus(settings)?);
         Ok(Self::with(settings, scanners))
@@ -50,24 +52,56 @@ impl Engines {
         self.scanners.iter().map(|scanner| scanner.info()).collect()
     }
 
+    /// The same with the age of their signatures, for people and monitoring.
+    ///
+    /// # Errors
+    /// [`Error::EngineGone`].
+    pub fn standing(&self) -> Result<Vec<Standing>, Error> {
+        let bench = self.bench()?;
+        let standing = |engine: &EngineInfo| Standing {
+            signature_age_seconds: engine.signature_date.map(|at| bench.now.since(at).as_secs()),
+            is_fresh: !engine.antivirus || !bench.is_stale(engine),
+            engine: engine.clone(),
+        };
+        Ok(bench.engines.iter().map(standing).collect())
+    }
+
     pub(super) fn bench(&self) -> Result<Bench, Error> {
+        let waived = self.settings.content.waive.clone();
         Ok(Bench {
             engines: self.info()?,
-            policy: self.settings.policy.clone(),
+            policy: Policy { waived, ..self.settings.policy.clone() },
             now: Timestamp::now(),
         })
     }
 
+    /// Lets every engine begin that can.
+    pub(super) fn begin<'a>(&'a self, opened: &Opened<'a>) -> Vec<Begun<'a>> {
+        self.scanners.iter().map(|scanner| scanner.begin(opened)).collect()
+    }
+
     /// Everything that every engine says, in the order of `bench`.
-    pub(super) fn look(&self, bench: &Bench, subject: &Subject<'_>) -> Vec<Finding> {
-        let looks = self.scanners.iter().zip(&bench.engines);
+    pub(super) fn look(
+        &self,
+        bench: &Bench,
+        begun: Vec<Begun<'_>>,
+        subject: &Subject<'_>,
+    ) -> Vec<Finding> {
+        let looks = self.scanners.iter().zip(&bench.engines).zip(begun);
         looks
-            .flat_map(|(scanner, info)| {
-                let mut said = scanner.scan(subject);
+            .flat_map(|((scanner, info), begun)| {
+                let mut said = match begun {
+                    Some(look) => look.end(subject).into_iter().map(Said::from).collect(),
+                    None => scanner.explain(subject),
+                };
                 if said.is_empty() {
-                    said.push(Verdict::error("the engine said nothing"));
+                    said.push(Verdict::error("the engine said nothing").into());
                 }
-                said.into_iter().map(|verdict| Finding { engine: info.name.clone(), verdict })
+                said.into_iter().map(|Said { verdict, why }| Finding {
+                    engine: info.name.clone(),
+                    verdict,
+                    why,
+                })
             })
             .collect()
     }
@@ -75,7 +109,7 @@ impl Engines {
 
 #[cfg(feature = "yara")]
 fn rules(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
-    Ok(Some(Box::new(super::Rules::compile(settings.rules_dir.as_deref())?)))
+    Ok(Some(Box::new(super::Rules::open(settings)?)))
 }
 
 #[cfg(not(feature = "yara"))]
@@ -88,27 +122,41 @@ fn rules(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
 
 #[cfg(feature = "clamav")]
 fn antivirus(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
-    let clamd = match (settings.engine, &settings.clamd) {
-        (Engine::Rules, _) | (Engine::Auto, None) => return Ok(None),
-        (Engine::Clamd, None) => {
-            return Err(Error::Setting { what: "clamd address", text: String::new() });
+    let clamd = || match &settings.clamd {
+        None => Err(Error::Setting { what: "clamd address", text: String::new() }),
+        Some(clamd) => {
+            super::ClamdClient::connect(clamd).map(|client| Box::new(client) as Box<dyn Scanner>)
         }
-        (Engine::Clamd | Engine::Auto, Some(clamd)) => clamd,
     };
-    match super::ClamdClient::connect(clamd) {
-        Ok(client) => Ok(Some(Box::new(client))),
-        Err(error @ Error::EngineGone { .. }) if settings.engine == Engine::Auto => {
-            tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), "scan goes on without an antivirus");
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    let clamscan = || {
+        super::ClamscanClient::start(&settings.clamscan, settings.file_timeout())
+            .map(|client| Box::new(client) as Box<dyn Scanner>)
+    };
+    match settings.engine {
+        Engine::Rules => Ok(None),
+        Engine::Clamd => clamd().map(Some),
+        Engine::Clamscan => clamscan().map(Some),
+        Engine::Auto => match passed_over(clamd()) {
+            Some(client) => Ok(Some(client)),
+            None => Ok(passed_over(clamscan())),
+        },
     }
+}
+
+/// What `auto` looks beyond.
+#[cfg(feature = "clamav")]
+fn passed_over(found: Result<Box<dyn Scanner>, Error>) -> Option<Box<dyn Scanner>> {
+    found
+        .inspect_err(|error| {
+            tracing::warn!(error = %error, cause = ?std::error::Error::source(error), "scan goes on without this antivirus");
+        })
+        .ok()
 }
 
 #[cfg(not(feature = "clamav"))]
 fn antivirus(settings: &Settings) -> Result<Option<Box<dyn Scanner>>, Error> {
     match settings.engine {
-        Engine::Clamd => Err(Error::NotBuilt { engine: "clamd" }),
+        Engine::Clamd | Engine::Clamscan => Err(Error::NotBuilt { engine: "clamav" }),
         Engine::Rules | Engine::Auto => Ok(None),
     }
 }
@@ -140,10 +188,11 @@ impl Bench {
             true => Verdict::Clean,
             false => Verdict::not_scanned(Reason::NoAntivirus),
         };
-        let said = self
-            .engines
-            .iter()
-            .map(|engine| Finding { engine: engine.name.clone(), verdict: silent(engine) });
+        let said = self.engines.iter().map(|engine| Finding {
+            engine: engine.name.clone(),
+            verdict: silent(engine),
+            why: None,
+        });
         self.conclude(&said.collect::<Vec<_>>()).0
     }
 
@@ -154,6 +203,32 @@ impl Bench {
             .filter_map(|finding| Some((self.weigh(finding)?, finding.engine.clone())))
             .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
         worst.unwrap_or_else(|| (Verdict::error("no engine looked"), String::new()))
+    }
+
+    /// Why the policy lets a file pass that is not clean.
+    pub(super) fn accepted(
+        &self,
+        path: &RelPath,
+        verdict: &Verdict,
+        findings: &[Finding],
+    ) -> Option<String> {
+        if verdict.is_clean() {
+            return None;
+        }
+        let said: Vec<Verdict> = findings.iter().filter_map(|said| self.weigh(said)).collect();
+        let accept = self.policy.accept.iter().find(|accept| accept.covers(path, &said));
+        accept.map(|accept| accept.why.clone())
+    }
+
+    /// Digest of everything that verdicts rest on but the files themselves.
+    pub(super) fn basis(&self, settings: &Settings) -> Sha256 {
+        let limits = settings.clamd.as_ref().and_then(|clamd| clamd.max_file_size_bytes);
+        let basis = serde_json::json!({
+            "engines": self.engines, "policy": self.policy, "limits": limits,
+            "clamscan": settings.clamscan, "content": settings.content,
+            "whole": settings.rules_whole_bytes, "read": settings.rules_read_bytes,
+        });
+        Sha256::of(basis.to_string().as_bytes())
     }
 
     /// What one engine's word is worth beside the others; `None` where it adds
@@ -210,7 +285,11 @@ mod tests {
             Bench { engines: engines.into(), policy: policy.clone(), now: Timestamp::now() };
         let findings: Vec<_> = said
             .iter()
-            .map(|(engine, verdict)| Finding { engine: (*engine).into(), verdict: verdict.clone() })
+            .map(|(engine, verdict)| Finding {
+                engine: (*engine).into(),
+                verdict: verdict.clone(),
+                why: None,
+            })
             .collect();
         bench.conclude(&findings).0
     }

@@ -27,10 +27,10 @@ pub enum Error {
         engine: &'static str,
     },
     /// The engine that was asked for does not answer.
-    #[error("clamd at {address} does not answer")]
+    #[error("{engine} does not answer")]
     EngineGone {
-        /// Where it should listen.
-        address: String,
+        /// Which, and where it should listen.
+        engine: String,
         /// What happened instead.
         source: io::Error,
     },
@@ -123,7 +123,9 @@ impl Fault for Error {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self {
             Self::Storage(source) => return source.hint(),
-            Self::EngineGone { .. } => "Start clamd, or point the scan at where it listens.",
+            Self::EngineGone { .. } => {
+                "Start clamd, or point the scan at where it listens; clamscan needs its signatures."
+            }
             Self::NotBuilt { .. } => "Choose another engine, or a build that has this one.",
             Self::Rules { .. } => "Correct the rule, or take it out of the studio's rules folder.",
             Self::QuarantineConflict { .. } => "Look at what stands there and move it away.",

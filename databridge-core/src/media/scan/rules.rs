@@ -1,87 +1,159 @@
 //! YARA rules, matched in-process: those that ship with DataBridge and a
 //! studio's own.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod library;
+mod set;
+mod windows;
 
-use boreal::MetadataValue;
-use boreal::compiler::Compiler;
-use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
-use boreal::scanner::{EvaluatedRule, ScanError, ScanParams, ScanResult};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::content::is_media;
-use super::{EngineInfo, Error, Reason, Scanner, Subject, Verdict};
-use crate::media::checksum::Sha256;
+use boreal::scanner::{ScanError, ScanParams, ScanResult};
 
-const SHIPPED: &str = include_str!("rules/shipped.yar");
-
-/// How much of the beginning, and of the end, of a file that is not held whole.
-const WINDOW_BYTES: u64 = 8 << 20;
+use self::set::Set;
+use self::windows::Windows;
+use super::content::archive::{self, Entry, Seen};
+use super::content::{Bytes, is_essence, is_media};
+use super::{ContentPolicy, EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 
 /// The rules as an engine. It is no antivirus.
 #[derive(Debug)]
 pub struct Rules {
-    compiled: boreal::Scanner,
-    digest: Sha256,
+    folder: Option<std::path::PathBuf>,
+    read_bytes: u64,
+    policy: ContentPolicy,
+    set: RwLock<Arc<Set>>,
+}
+
+/// What rules are told about a file beside its content.
+struct Named<'n> {
+    name: &'n str,
+    extension: &'n str,
+    is_essence: bool,
+    timeout: std::time::Duration,
 }
 
 impl Rules {
-    /// The shipped rules and those in `studio`.
+    /// The shipped rules and those in the studio's folder. Both are compiled once
+    /// in a process, the studio's again when a file of the folder is another.
     ///
     /// # Errors
     /// The folder cannot be read, or one of its rules does not compile.
-    pub fn compile(studio: Option<&Path>) -> Result<Self, Error> {
-        let mut compiler = Compiler::new();
-        compiler.define_symbol("extension", "");
-        compiler.define_symbol("filename", "");
-        compiler.define_symbol("media", false);
-        let mut text = Vec::from(SHIPPED);
-        add(&mut compiler, SHIPPED, "databridge", Path::new("(shipped)"))?;
-        for path in studio.map(rule_files).transpose()?.unwrap_or_default() {
-            let rules = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-            add(&mut compiler, &rules, &path.to_string_lossy(), &path)?;
-            text.extend_from_slice(rules.as_bytes());
-        }
-        Ok(Self { compiled: compiler.finalize(), digest: Sha256::of(&text) })
+    pub fn open(settings: &Settings) -> Result<Self, Error> {
+        let folder = settings.rules_dir.clone();
+        let set = RwLock::new(library::open(folder.as_deref())?);
+        let policy = settings.content.clone();
+        Ok(Self { folder, read_bytes: settings.rules_read_bytes, policy, set })
     }
 
-    fn scanner_for(&self, subject: &Subject<'_>) -> Result<boreal::Scanner, String> {
-        let extension = subject.extension();
-        let name = subject.path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-        let mut scanner = self.compiled.clone();
-        let media = is_media(&extension);
+    fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows the beginning of a file to the rules for it, and all that there is
+    /// to the others.
+    fn see(
+        &self,
+        named: &Named<'_>,
+        head: &[u8],
+        scan: impl FnOnce(&boreal::Scanner) -> Outcome,
+    ) -> Vec<Said> {
+        let set = self.set();
+        let body = if named.is_essence { &set.essence } else { &set.full };
+        let mut said = Vec::new();
+        for outcome in [
+            self.ready(&set.head, named).map(|s| outcome(s.scan_mem(head), &s, &self.policy)),
+            self.ready(body, named).map(|scanner| scan(&scanner)),
+        ] {
+            match outcome {
+                Ok(found) => said.extend(found),
+                Err(message) => said.push(Verdict::error(message).into()),
+            }
+        }
+        said
+    }
+
+    fn ready(
+        &self,
+        compiled: &boreal::Scanner,
+        named: &Named<'_>,
+    ) -> Result<boreal::Scanner, String> {
+        let mut scanner = compiled.clone();
         let defined = scanner
-            .define_symbol("media", media)
-            .and_then(|()| scanner.define_symbol("extension", extension))
-            .and_then(|()| scanner.define_symbol("filename", name));
+            .define_symbol("media", is_media(named.extension))
+            .and_then(|()| scanner.define_symbol("extension", named.extension.to_owned()))
+            .and_then(|()| scanner.define_symbol("filename", named.name.to_owned()))
+            .and_then(|()| scanner.define_symbol("scene_scripts", self.policy.scene_scripts));
         defined.map_err(|error| error.to_string())?;
-        scanner.set_scan_params(ScanParams::default().timeout_duration(Some(subject.timeout)));
+        let params =
+            ScanParams::default().timeout_duration(Some(named.timeout)).match_max_length(0);
+        scanner.set_scan_params(params);
         Ok(scanner)
     }
-}
 
-fn add(compiler: &mut Compiler, rules: &str, namespace: &str, path: &Path) -> Result<(), Error> {
-    compiler
-        .add_rules_str_in_namespace(rules, namespace)
-        .map(drop)
-        .map_err(|error| Error::Rules { path: path.to_path_buf(), message: error.to_string() })
-}
-
-/// `*.yar` and `*.yara` in a folder, sorted.
-fn rule_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
-    let mut files = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
-        let path = entry.map_err(Error::io("list", folder))?.path();
-        if path.extension().is_some_and(|e| e == "yar" || e == "yara") {
-            files.insert(path);
-        }
+    /// The rules on what is packed in an archive. What is wrong with the archive
+    /// itself, the content checks say.
+    fn inside(&self, subject: &Subject<'_>) -> Vec<Said> {
+        let mut said = Vec::new();
+        let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
+        archive::walk(bytes, subject.path.as_str(), limits, subject.timeout, &mut |seen| {
+            let Seen::Entry(entry) = seen else { return };
+            let found = self.entry(&entry, subject);
+            said.extend(found.into_iter().map(|one| {
+                let why = one.why.unwrap_or_else(|| one.verdict.to_string());
+                Said { why: Some(format!("{}: {why}", entry.path.escape_debug())), ..one }
+            }));
+        });
+        said
     }
-    Ok(files)
+
+    fn entry(&self, entry: &Entry<'_>, subject: &Subject<'_>) -> Vec<Said> {
+        let (name, extension) = entry.name();
+        let head = &entry.content[..entry.content.len().min(super::HEAD_BYTES)];
+        let named = Named {
+            name,
+            extension: &extension,
+            is_essence: is_essence(head, &extension),
+            timeout: subject.timeout,
+        };
+        let mut said = self.see(&named, head, |scanner| {
+            outcome(scanner.scan_mem(entry.content), scanner, &self.policy)
+        });
+        if !entry.is_whole() {
+            said.push(Verdict::not_scanned(Reason::TooLarge).into());
+        }
+        said
+    }
+}
+
+type Outcome = Vec<Said>;
+
+/// What a match, or a scan that ended early, comes to.
+fn outcome(
+    result: Result<ScanResult<'_>, (ScanError, ScanResult<'_>)>,
+    scanner: &boreal::Scanner,
+    policy: &ContentPolicy,
+) -> Outcome {
+    let (result, trouble) = match result {
+        Ok(result) => (result, None),
+        Err((ScanError::Timeout, partial)) => {
+            (partial, Some(Verdict::not_scanned(Reason::TimedOut)))
+        }
+        Err((error, partial)) => (partial, Some(Verdict::error(error))),
+    };
+    let mut said: Outcome =
+        result.rules.iter().filter_map(|rule| set::said(scanner, rule, policy)).collect();
+    said.extend(trouble.map(Said::from));
+    said
 }
 
 impl Scanner for Rules {
+    /// Takes up what changed in the studio's folder. Where that does not compile
+    /// there is no scan: which rules apply must not depend on how long a process
+    /// has been running.
     fn info(&self) -> Result<EngineInfo, Error> {
-        let digest = self.digest.to_string();
+        let set = library::open(self.folder.as_deref())?;
+        let digest = set.digest;
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
         Ok(EngineInfo {
             name: "rules".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -92,101 +164,36 @@ impl Scanner for Rules {
     }
 
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {
-        let scanner = match self.scanner_for(subject) {
-            Ok(scanner) => scanner,
-            Err(message) => return vec![Verdict::error(message)],
-        };
+        self.explain(subject).into_iter().map(|said| said.verdict).collect()
+    }
+
+    fn explain(&self, subject: &Subject<'_>) -> Vec<Said> {
+        let extension = subject.extension();
+        let name = subject.path.as_str().rsplit('/').next().unwrap_or_default();
+        let is_essence = is_essence(subject.head, &extension);
+        let named = Named { name, extension: &extension, is_essence, timeout: subject.timeout };
         let mut failed = None;
-        let outcome = match subject.whole {
-            Some(whole) => scanner.scan_mem(whole),
-            None => scanner.scan_fragmented(Windows::new(subject, &mut failed)),
-        };
-        let (result, trouble) = match outcome {
-            Ok(result) => (result, None),
-            Err((ScanError::Timeout, partial)) => {
-                (partial, Some(Verdict::not_scanned(Reason::TimedOut)))
-            }
-            Err((error, partial)) => (partial, Some(Verdict::error(error))),
-        };
-        let mut verdicts = found(&scanner, &result);
-        verdicts.extend(trouble);
-        verdicts.extend(failed.map(|error| Verdict::error(format!("cannot read: {error}"))));
-        if verdicts.is_empty() {
-            let reason =
-                if subject.whole.is_some() { Reason::NoAntivirus } else { Reason::TooLarge };
-            verdicts.push(Verdict::not_scanned(reason));
+        let windows = Windows::new(subject, self.read_bytes, &mut failed);
+        let is_seen_whole = subject.whole.is_some() || windows.is_all();
+        let mut said = self.see(&named, subject.head, |scanner| {
+            let result = match subject.whole {
+                Some(whole) => scanner.scan_mem(whole),
+                None => scanner.scan_fragmented(windows),
+            };
+            outcome(result, scanner, &self.policy)
+        });
+        said.extend(failed.map(|e| Verdict::error(format!("cannot read: {e}")).into()));
+        if archive::is_archive(subject.head) {
+            said.extend(self.inside(subject));
         }
-        verdicts
-    }
-}
-
-fn found(scanner: &boreal::Scanner, result: &ScanResult<'_>) -> Vec<Verdict> {
-    result.rules.iter().map(|rule| verdict(scanner, rule)).collect()
-}
-
-fn verdict(scanner: &boreal::Scanner, rule: &EvaluatedRule<'_>) -> Verdict {
-    let meta = |key: &str| {
-        rule.metadatas.iter().find_map(|meta| match meta.value {
-            MetadataValue::Bytes(value) if scanner.get_string_symbol(meta.name) == key => {
-                Some(String::from_utf8_lossy(scanner.get_bytes_symbol(value)).into_owned())
-            }
-            _ => None,
-        })
-    };
-    if meta("verdict").as_deref() == Some("infected") {
-        return Verdict::Infected { name: meta("name").unwrap_or_else(|| rule.name.to_owned()) };
-    }
-    Verdict::Suspicious { rule: rule.name.to_owned() }
-}
-
-/// The beginning and the end of a large file, at their true offsets.
-#[derive(Debug)]
-struct Windows<'a> {
-    subject: Subject<'a>,
-    regions: [(u64, u64); 2],
-    next: usize,
-    buffer: Vec<u8>,
-    failed: &'a mut Option<std::io::Error>,
-}
-
-impl<'a> Windows<'a> {
-    fn new(subject: &Subject<'a>, failed: &'a mut Option<std::io::Error>) -> Self {
-        let size = subject.size_bytes;
-        let head = size.min(WINDOW_BYTES);
-        let tail = (size - head).min(WINDOW_BYTES);
-        let regions = [(0, head), (size - tail, tail)];
-        Self { subject: *subject, regions, next: 0, buffer: Vec::new(), failed }
-    }
-
-    fn described(&self) -> Option<RegionDescription> {
-        let (start, length) = *self.regions.get(self.next.checked_sub(1)?)?;
-        Some(RegionDescription {
-            start: usize::try_from(start).ok()?,
-            length: usize::try_from(length).ok()?,
-        })
-    }
-}
-
-impl FragmentedMemory for Windows<'_> {
-    fn reset(&mut self) {
-        self.next = 0;
-    }
-
-    fn next(&mut self, _params: &MemoryParams) -> Option<RegionDescription> {
-        self.next += 1;
-        self.described()
-    }
-
-    fn fetch(&mut self, _params: &MemoryParams) -> Option<Region<'_>> {
-        use std::os::unix::fs::FileExt;
-        let region = self.described()?;
-        self.buffer.resize(region.length, 0);
-        match self.subject.file.read_exact_at(&mut self.buffer, u64::try_from(region.start).ok()?) {
-            Ok(()) => Some(Region { start: region.start, mem: &self.buffer }),
-            Err(error) => {
-                *self.failed = Some(error);
-                None
-            }
+        if !is_seen_whole {
+            let why = "rules saw only its beginning and its end";
+            let verdict = Verdict::not_scanned(Reason::TooLarge);
+            said.push(Said { verdict, why: Some(why.into()) });
         }
+        if said.is_empty() {
+            said.push(Verdict::not_scanned(Reason::NoAntivirus).into());
+        }
+        said
     }
 }

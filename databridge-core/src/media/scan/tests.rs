@@ -4,6 +4,8 @@ mod clamd;
 mod quarantine;
 #[cfg(feature = "yara")]
 mod rules;
+#[cfg(all(feature = "yara", feature = "archives"))]
+mod shipped;
 mod tree;
 
 use std::path::Path;
@@ -23,9 +25,16 @@ fn rel(path: &str) -> RelPath {
 }
 
 #[cfg(any(feature = "clamav", feature = "yara"))]
+/// A picture of one line, in one chunk that fills it up; at least 91 bytes.
 fn exr(len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    bytes[..4].copy_from_slice(b"\x76\x2f\x31\x01");
+    let mut bytes = b"\x76\x2f\x31\x01\x02\0\0\0".to_vec();
+    bytes.extend_from_slice(b"dataWindow\0box2i\0\x10\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0");
+    bytes.extend_from_slice(b"compression\0compression\0\x01\0\0\0\0\0");
+    bytes.extend_from_slice(&(bytes.len() as u64 + 8).to_le_bytes());
+    let size = len - bytes.len() - 8;
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&u32::try_from(size).unwrap().to_le_bytes());
+    bytes.resize(len, 0);
     bytes
 }
 

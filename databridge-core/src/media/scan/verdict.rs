@@ -47,7 +47,7 @@ impl Verdict {
     pub const fn is_clean(&self) -> bool {
         matches!(self, Self::Clean)
     }
-    /// A [`Verdict::NotScanned`].
+    /// A [`Verdict::Infected`].
     pub const fn is_infected(&self) -> bool {
         matches!(self, Self::Infected { .. })
     }
@@ -94,6 +94,9 @@ pub enum Reason {
     /// The engine's signatures are older than the policy allows, or of unknown
     /// age.
     StaleSignatures,
+    /// The engine does not even know the test file that every engine knows: it has
+    /// no signatures to speak of.
+    NoSignatures,
     /// The engine would silently skip what exceeds its limits, and whether this
     /// file does cannot be told from outside.
     UnknownLimits,
@@ -114,6 +117,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::NoAntivirus => "no_antivirus",
             Self::StaleSignatures => "stale_signatures",
+            Self::NoSignatures => "no_signatures",
             Self::UnknownLimits => "unknown_limits",
             Self::TooLarge => "too_large",
             Self::Limits => "limits",
@@ -127,7 +131,7 @@ impl fmt::Display for Reason {
 /// Which engine looked, and how much it knew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
-    /// `clamd`, `rules`, `content`.
+    /// `clamd`, `clamscan`, `rules`, `content`.
     pub name: String,
     /// The engine's own version.
     pub version: String,
@@ -148,6 +152,24 @@ pub struct Finding {
     pub engine: String,
     /// What it said.
     pub verdict: Verdict,
+    /// Why, and where in the file, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// One thing that an engine has to say about a file, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What.
+    pub verdict: Verdict,
+    /// Why, and where in the file, for people.
+    pub why: Option<String>,
+}
+
+impl From<Verdict> for Said {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, why: None }
+    }
 }
 
 /// A file and everything that was said about it.
@@ -165,4 +187,7 @@ pub struct FileVerdict {
     pub sha256: Option<Sha256>,
     /// Everything that was said, clean or not.
     pub findings: Vec<Finding>,
+    /// Why the policy lets it pass although it is not clean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }

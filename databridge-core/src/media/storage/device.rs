@@ -1,93 +1,104 @@
-//! Files read from their device, and not from what memory remembers of it.
+//! Files read from their device, and not from what memory remembers of them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, pread};
 
-use super::{Medium, Worth};
+use super::aligned::{ALIGN_BYTES, aligned_up};
+use super::{Medium, Stat, Worth};
 
-const ALIGN_BYTES: usize = DeviceFile::ALIGN_BYTES;
-
-/// Memory that begins where `O_DIRECT` wants it.
-pub(crate) struct Aligned {
-    memory: Vec<u8>,
-    skip: usize,
-    len: usize,
-}
-
-impl Aligned {
-    /// `len` bytes, rounded up to whole blocks.
-    pub fn new(len: usize) -> Self {
-        let len = len.next_multiple_of(ALIGN_BYTES);
-        let memory = vec![0; len + ALIGN_BYTES];
-        let skip = memory.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
-        Self { memory, skip, len }
-    }
-
-    /// All of it, to be read into.
-    pub fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.skip..self.skip + self.len]
-    }
-
-    /// All of it.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.memory[self.skip..self.skip + self.len]
-    }
-}
-
-/// An open file that is read past the page cache where its file system allows
-/// that, and otherwise after the cache was told to let it go. What is dirty must
-/// have been flushed before, or memory keeps it.
+/// An open file that is read past the page cache (`O_DIRECT`) where its file system
+/// takes that; elsewhere each file is dropped from the page cache before it is read.
+/// What is dirty must have been flushed before, or memory keeps it.
+#[derive(Debug)]
 pub(crate) struct DeviceFile {
     file: OwnedFd,
     medium: Medium,
-    is_direct: bool,
+    direct: bool,
 }
 
 impl DeviceFile {
-    /// What `O_DIRECT` asks of addresses, offsets and lengths on every common device.
-    pub const ALIGN_BYTES: usize = 4096;
-
     /// Takes an open file over.
     pub fn new(file: impl Into<OwnedFd>, medium: Medium) -> Self {
-        let file = file.into();
-        if medium == Medium::Memory {
-            return Self { file, medium, is_direct: false };
+        let mut new = Self { file: file.into(), medium, direct: false };
+        if medium != Medium::Memory {
+            let set = |flags| fcntl_setfl(&new.file, flags | OFlags::DIRECT);
+            new.direct = fcntl_getfl(&new.file).and_then(set).is_ok();
         }
-        // Also before direct reads: some file systems quietly serve them buffered.
-        let _ = fadvise(&file, 0, None, Advice::DontNeed);
-        let set = |flags| fcntl_setfl(&file, flags | OFlags::DIRECT);
-        let is_direct = fcntl_getfl(&file).and_then(set).is_ok();
-        Self { file, medium, is_direct }
+        if !new.direct {
+            new.without_readahead();
+        }
+        new
     }
 
-    /// Reads at `offset`, a multiple of [`Self::ALIGN_BYTES`], into an [`Aligned`]; 0 at
-    /// the end. A direct read that ends within a block ended with the file.
-    pub fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        loop {
-            match pread(&self.file, &mut *buffer, offset) {
-                Err(Errno::INTR) => {}
+    /// What is known of it now.
+    pub fn stat(&self) -> Result<Stat, Errno> {
+        Ok(rustix::fs::fstat(&self.file)?.into())
+    }
+
+    /// Brings what was written to it to the device.
+    pub fn flush(&self) -> Result<(), Errno> {
+        if self.medium == Medium::Memory { Ok(()) } else { rustix::fs::fdatasync(&self.file) }
+    }
+
+    /// What reading it was worth.
+    pub fn worth(&self) -> Worth {
+        self.medium.worth(self.direct)
+    }
+
+    /// Lets the page cache forget it. Also before a direct read: some file systems
+    /// quietly serve that buffered.
+    pub fn forget(&self) {
+        if self.medium != Medium::Memory {
+            let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        }
+    }
+
+    /// Reads what stands from `at` to `end`, or to the end of the file, or as much
+    /// as the buffer holds. `at` must be aligned.
+    pub fn read(&mut self, at: u64, end: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let asked = usize::try_from(aligned_up(wanted as u64)).unwrap_or(wanted).min(buffer.len());
+        let mut filled = 0;
+        while filled < wanted {
+            let range = if self.direct { filled..asked } else { filled..wanted };
+            match pread(&self.file, &mut buffer[range], at + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => continue,
                 // Accepted when it was set and refused at the reading.
-                Err(Errno::INVAL | Errno::OPNOTSUPP) if self.is_direct => self.be_buffered()?,
-                done => return done,
+                Err(Errno::INVAL | Errno::OPNOTSUPP) if self.direct => self.leave_direct()?,
+                Err(errno) => return Err(errno),
+            }
+            // Where the file ends within a block, so does a direct read; a short one
+            // elsewhere cannot be gone on with.
+            if self.direct && filled < wanted && !filled.is_multiple_of(ALIGN_BYTES) {
+                if self.stat()?.size_bytes == at + filled as u64 {
+                    break;
+                }
+                self.leave_direct()?;
             }
         }
+        Ok(filled.min(wanted))
     }
 
-    /// What its reads are worth.
-    pub fn worth(&self) -> Worth {
-        self.medium.worth(self.is_direct)
+    fn leave_direct(&mut self) -> Result<(), Errno> {
+        fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)?;
+        self.direct = false;
+        self.forget();
+        self.without_readahead();
+        Ok(())
     }
 
-    fn be_buffered(&mut self) -> Result<(), Errno> {
-        self.is_direct = false;
-        fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)
+    /// What is read ahead is not there to be dropped, and may not be written yet.
+    fn without_readahead(&self) {
+        let _ = fadvise(&self.file, 0, None, Advice::Random);
     }
 }
 
 impl AsFd for DeviceFile {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
@@ -97,6 +108,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::fs::File;
 
+    use super::super::Aligned;
     use super::*;
 
     #[test]
@@ -110,12 +122,13 @@ mod tests {
                 file.sync_all().unwrap();
                 let medium = Medium::of(&file);
                 let mut file = DeviceFile::new(file, medium);
-                let mut buffer = Aligned::new(2 * ALIGN_BYTES - 1);
+                file.forget();
+                let mut buffer = Aligned::new(2 * ALIGN_BYTES);
                 let mut found = Vec::new();
                 loop {
-                    let count = file.read_at(buffer.as_mut(), found.len() as u64).unwrap();
-                    found.extend_from_slice(&buffer.as_slice()[..count]);
-                    if count % ALIGN_BYTES != 0 || count == 0 {
+                    let count = file.read(found.len() as u64, u64::MAX, &mut buffer).unwrap();
+                    found.extend_from_slice(&buffer[..count]);
+                    if count == 0 || count % ALIGN_BYTES != 0 {
                         break;
                     }
                 }

@@ -62,6 +62,16 @@ impl Folder {
 
     /// Opens a regular file for reading; never waits on a pipe.
     pub fn open_file(&self, path: &RelPath) -> Result<File, Error> {
+        let file = self.open_any(path)?;
+        let stat = Stat::of(&file).map_err(|error| self.error("examine", path, error))?;
+        if stat.kind != Kind::File {
+            return Err(Error::NotAFile { path: self.path.join(path) });
+        }
+        Ok(file)
+    }
+
+    /// The same for a caller who looks himself what it is that he opened.
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<File, Error> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve("open", path.to_path(), flags).map_err(|error| match error {
             // Opening a socket.
@@ -72,10 +82,6 @@ impl Folder {
             }
             other => other,
         })?;
-        let stat = Stat::of(&fd).map_err(|error| self.error("examine", path, error))?;
-        if stat.kind != Kind::File {
-            return Err(Error::NotAFile { path: self.path.join(path) });
-        }
         Ok(File::from(fd))
     }
 

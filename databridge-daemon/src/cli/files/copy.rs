@@ -1,11 +1,17 @@
 //! `databridge copy`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use databridge_core::media::copy;
+use databridge_core::media::copy::{
+    self, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
+};
+use databridge_core::media::manifest::{List, Manifest};
 use databridge_core::media::monitor::Phase;
+use databridge_core::media::throttle::Throttle;
 
+use super::units::rate;
 use crate::cli::Outcome;
+use crate::cli::error::io;
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
 
@@ -21,42 +27,87 @@ pub struct Copy {
     /// Begin anew, and leave nothing behind on failure.
     #[arg(long)]
     no_resume: bool,
+    /// Permissions of files, octal.
+    #[arg(long, value_name = "MODE", default_value = "0644", conflicts_with = "keep_mode")]
+    file_mode: String,
+    /// Permissions of folders, octal.
+    #[arg(long, value_name = "MODE", default_value = "0755", conflicts_with = "keep_mode")]
+    dir_mode: String,
+    /// Files and folders keep the read, write and execute bits of the source; never
+    /// set-ID or sticky bits.
+    #[arg(long)]
+    keep_mode: bool,
+    /// Files get the time of the copy instead of the source's.
+    #[arg(long)]
+    no_keep_mtime: bool,
+    /// Folders keep their modification time too.
+    #[arg(long)]
+    keep_dir_mtime: bool,
+    /// Extended attributes come along: of the namespaces user (the default) and trusted.
+    #[arg(long, value_name = "NAMESPACES", num_args = 0..=1, default_missing_value = "user",
+          require_equals = true)]
+    xattrs: Option<String>,
+    /// POSIX access control lists come along.
+    #[arg(long)]
+    acls: bool,
+    /// Report attributes that the destination does not take, instead of failing.
+    #[arg(long)]
+    tolerate_attributes: bool,
+    /// Give everything to this user and group: USER, USER:GROUP or :GROUP.
+    #[arg(long, value_name = "OWNER")]
+    chown: Option<String>,
+    /// Fail before anything is written unless they will be able to read it:
+    /// group:NAME, user:NAME or others.
+    #[arg(long, value_name = "WHO")]
+    readable_by: Option<String>,
+    /// Share the limit with every copy on this host that names the same file.
+    #[arg(long, value_name = "FILE", requires = "limit")]
+    limit_file: Option<PathBuf>,
+    /// A list that says what the source is (SHA256SUMS, ASC MHL, JSON, with SHA-256 of
+    /// every file): a source that is something else is refused.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
-    /// Files handled at a time.
+    /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
 
-/// Bytes, with k, M, G or T for thousands.
-fn rate(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.trim_end_matches(['B', 'b']).char_indices().last() {
-        Some((i, 'k' | 'K')) => (&text[..i], 1e3),
-        Some((i, 'm' | 'M')) => (&text[..i], 1e6),
-        Some((i, 'g' | 'G')) => (&text[..i], 1e9),
-        Some((i, 't' | 'T')) => (&text[..i], 1e12),
-        _ => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(n) if n > 0.0 && n.is_finite() => Ok(((n * factor) as u64).max(1)),
-        _ => Err("write it as 200M or 1.5G".into()),
-    }
-}
-
 impl Copy {
-    pub fn run(self, show: &Show) -> Outcome {
-        let options = copy::Options {
-            policy: copy::Policy {
-                limit_bytes_per_second: self.limit,
-                jobs: self.jobs,
-                ..copy::Policy::default()
+    fn policy(&self) -> Result<Policy, copy::Error> {
+        let namespaces = self.xattrs.as_deref().map(parse_namespaces).transpose()?;
+        Ok(Policy {
+            dir_mode: parse_mode("dir-mode", &self.dir_mode)?,
+            file_mode: parse_mode("file-mode", &self.file_mode)?,
+            keep_mode: self.keep_mode,
+            keep_mtime: !self.no_keep_mtime,
+            keep_dir_mtime: self.keep_dir_mtime,
+            xattrs: Xattrs {
+                namespaces: namespaces.unwrap_or_default(),
+                acls: self.acls,
+                tolerate: self.tolerate_attributes,
             },
+            owner: self.chown.as_deref().map(Owner::parse).transpose()?.unwrap_or_default(),
+            reader: self.readable_by.as_deref().map(Reader::parse).transpose()?,
+            limit_bytes_per_second: self.limit.filter(|_| self.limit_file.is_none()),
+            jobs: self.jobs,
+        })
+    }
+
+    pub fn run(self, show: &Show) -> Outcome {
+        let manifest = self.manifest.as_deref().map(|path| known(path, &self.src)).transpose()?;
+        let options = copy::Options {
+            policy: self.policy()?,
             resume: self.resume || !self.no_resume,
-            manifest: None,
+            manifest,
+            ..copy::Options::default()
         };
-        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack]);
+        let shared = self.limit_file.as_deref().map(|path| {
+            Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
+        });
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
         let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
         drop(terminal);
         show.document(&report);
@@ -68,20 +119,19 @@ impl Copy {
             size(report.bytes),
             worth.as_str().unwrap_or_default(),
         ));
+        let lost = &report.transferred.lost_attributes;
+        for name in &lost.named {
+            show.line(format!("  attribute not taken: {name}"));
+        }
+        if lost.count > lost.named.len() as u64 {
+            show.line(format!("  and {} more", lost.count - lost.named.len() as u64));
+        }
         Ok(0)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_read() {
-        assert_eq!(rate("200M"), Ok(200_000_000));
-        assert_eq!(rate("1.5G"), Ok(1_500_000_000));
-        assert_eq!(rate("512"), Ok(512));
-        assert!(rate("fast").is_err());
-        assert!(rate("-1").is_err());
-    }
+/// The manifest that a list makes, with the lengths that it does not know and the empty
+/// folders as the source has them: a list knows of no others.
+fn known(list: &Path, source: &Path) -> Result<Manifest, databridge_core::Error> {
+    Ok(List::read(list)?.to_manifest(source)?)
 }

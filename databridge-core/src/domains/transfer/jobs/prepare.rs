@@ -29,7 +29,7 @@ impl Job<'_> {
             shape: Shape::Tree,
             manifest: manifest.clone(),
             attempt: Attempt { id: t.id, epoch: u64::try_from(epoch).unwrap_or(0) },
-            policy: service.policy.copy,
+            policy: service.policy.copy.clone(),
         };
         Ok((manifest, plan))
     }

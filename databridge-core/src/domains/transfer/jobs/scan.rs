@@ -69,9 +69,17 @@ impl Job<'_> {
     async fn look(&self, t: &Transfer) -> Result<Report, AnyError> {
         let root = self.service.places.frozen(&t.code, t.revision);
         let manifest = self.manifest(t).await?;
-        let (policy, watch) = (self.service.policy.clone(), self.watch.clone());
-        off_thread(move || Ok(scan::tree(&root, Files::Manifest(&manifest), &policy.scan, &watch)?))
-            .await
+        let settings = self.service.policy.scan.within(&t.project, &t.category);
+        let watch = self.watch.clone();
+        let (journal, learned) = self.journal(t).await?;
+        let scan = off_thread(move || {
+            let engines = scan::Engines::open(&settings)?;
+            Ok(engines.tree_with(&root, Files::Manifest(&manifest), &journal, &watch)?)
+        });
+        // The journal is closed by the end of the scan.
+        let (report, kept) = tokio::join!(scan, self.keep_learned(learned));
+        kept?;
+        report
     }
 
     /// What an admin released comes back out of quarantine. Answers its paths.
@@ -151,11 +159,11 @@ impl Job<'_> {
             true => &report
                 .files
                 .iter()
-                .filter(|f| !released.contains(f.path.as_str()))
+                .filter(|f| !released.contains(f.path.as_str()) && f.accepted.is_none())
                 .map(|f| f.verdict.clone())
                 .max()
                 .unwrap_or(Verdict::Clean),
-            false => &report.verdict,
+            false => report.decisive(),
         };
         reach("scan.before_commit");
         match verdict {
@@ -185,6 +193,7 @@ impl Job<'_> {
         data["verdict"] = json!(report.verdict);
         data["engines"] = json!(report.engines);
         data["counts"] = json!(report.counts);
+        data["taken_over"] = json!(report.taken_over);
         data["manifest_digest"] = json!(digest);
         self.save(unit, t, kind, data).await
     }

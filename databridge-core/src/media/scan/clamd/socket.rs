@@ -1,7 +1,8 @@
-//! One connection: one command and its reply.
+//! A connection that waits no longer than it is told to, and stops when nobody
+//! wants the answer any more.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
@@ -14,64 +15,95 @@ use rustix::net::{
     SocketFlags, SocketType, sendmsg, socket_with, sockopt,
 };
 
+use crate::media::monitor::Monitor;
 use crate::media::scan::settings::ClamdAddress;
 
 /// How much one INSTREAM chunk carries.
 const CHUNK_BYTES: usize = 256 << 10;
 /// No reply is longer; what is, is no clamd.
 const REPLY_BYTES: usize = 64 << 10;
+/// How often a call that waits looks whether to stop.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long to wait, and for whom.
+#[derive(Clone, Copy)]
+pub struct Wait<'a> {
+    deadline: Instant,
+    monitor: &'a dyn Monitor,
+}
+
+impl<'a> Wait<'a> {
+    pub fn new(timeout: Duration, monitor: &'a dyn Monitor) -> Self {
+        let now = Instant::now();
+        Self { deadline: now.checked_add(timeout).unwrap_or(now), monitor }
+    }
+
+    /// The same, but not so long.
+    pub fn at_most(self, timeout: Duration) -> Self {
+        Self { deadline: self.deadline.min(Self::new(timeout, self.monitor).deadline), ..self }
+    }
+
+    /// The time-out of the next call.
+    ///
+    /// # Errors
+    /// `TimedOut`, and `Interrupted` where somebody asked to stop.
+    pub fn tick(&self) -> io::Result<Duration> {
+        if self.monitor.cancelled() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left.min(TICK)) }
+    }
+
+    /// Waits, but no longer than there is to wait.
+    ///
+    /// # Errors
+    /// As [`Wait::tick`].
+    pub fn pause(&self, pause: Duration) -> io::Result<()> {
+        let end = Instant::now() + pause;
+        while Instant::now() < end {
+            let left = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(self.tick()?.min(left));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a call merely came to the end of a tick.
+pub fn is_tick(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
 
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
-/// A connection with a deadline, which every call on it keeps.
-pub struct Socket {
-    stream: Stream,
-    deadline: Instant,
-}
+/// A connection to a clamd.
+pub struct Socket(Stream);
 
 impl Socket {
-    /// Connects, and gives the conversation as long as the connecting.
-    pub fn connect(address: &ClamdAddress, timeout: Duration) -> io::Result<Self> {
-        let deadline = Instant::now() + timeout;
-        let stream = match address {
+    pub fn connect(address: &ClamdAddress, wait: &Wait<'_>) -> io::Result<Self> {
+        Ok(Self(match address {
             ClamdAddress::Unix(path) => {
-                let fd = socket_with(
-                    AddressFamily::UNIX,
-                    SocketType::STREAM,
-                    SocketFlags::CLOEXEC,
-                    None,
-                )?;
-                // A daemon that hangs lets its queue fill up, and connecting
-                // then blocks; on Linux the send time-out ends that.
-                sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, Some(timeout))?;
-                rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
-                Stream::Unix(UnixStream::from(fd))
+                Stream::Unix(connect_unix(&SocketAddrUnix::new(path)?, wait)?)
             }
-            ClamdAddress::Tcp(host) => Stream::Tcp(connect_tcp(host, timeout)?),
-        };
-        Ok(Self { stream, deadline })
-    }
-
-    /// Gives the conversation so long from now on.
-    pub fn deadline(&mut self, timeout: Duration) {
-        self.deadline = Instant::now() + timeout;
+            ClamdAddress::Tcp(host) => Stream::Tcp(connect_tcp(host, wait)?),
+        }))
     }
 
     /// Sends all of `bytes`.
-    pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, mut bytes: &[u8], wait: &Wait<'_>) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.arm()?;
-            let sent = match &mut self.stream {
+            self.arm(wait)?;
+            let sent = match &mut self.0 {
                 Stream::Unix(stream) => stream.write(bytes),
                 Stream::Tcp(stream) => stream.write(bytes),
             };
             match sent {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_tick(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -79,43 +111,47 @@ impl Socket {
     }
 
     /// Sends a command and, with one byte after it, an open file (SCM_RIGHTS).
-    pub fn pass(&mut self, command: &[u8], file: &File) -> io::Result<()> {
-        self.send(command)?;
-        self.arm()?;
+    pub fn pass(&mut self, command: &[u8], file: &File, wait: &Wait<'_>) -> io::Result<()> {
+        self.send(command, wait)?;
         let fds = [file.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(io::Error::other("no room for a descriptor"));
+        loop {
+            self.arm(wait)?;
+            let Stream::Unix(stream) = &self.0 else {
+                return Err(io::Error::other("descriptors pass over local sockets only"));
+            };
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+                return Err(io::Error::other("no room for a descriptor"));
+            }
+            match sendmsg(stream, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(error) if is_tick(&error.into()) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let Stream::Unix(stream) = &self.stream else {
-            return Err(io::Error::other("descriptors pass over local sockets only"));
-        };
-        rustix::io::retry_on_intr(|| {
-            sendmsg(stream, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
-        })?;
+    }
+
+    /// Bytes as chunks of an INSTREAM.
+    pub fn chunks(&mut self, bytes: &[u8], wait: &Wait<'_>) -> io::Result<()> {
+        let mut frame = Vec::new();
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            frame.clear();
+            frame.extend(u32::try_from(chunk.len()).map_err(io::Error::other)?.to_be_bytes());
+            frame.extend_from_slice(chunk);
+            self.send(&frame, wait)?;
+        }
         Ok(())
     }
 
-    /// Bytes in memory as chunks of an INSTREAM.
-    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        bytes.chunks(CHUNK_BYTES).try_for_each(|chunk| self.chunk(chunk))
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        self.send(&length.to_be_bytes())?;
-        self.send(bytes)
-    }
-
     /// All of a file as chunks; a file that has become shorter is an error.
-    pub fn file(&mut self, file: &File, size_bytes: u64) -> io::Result<()> {
+    pub fn file(&mut self, file: &File, size_bytes: u64, wait: &Wait<'_>) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut offset = 0;
         while offset < size_bytes {
             let want = usize::try_from(size_bytes - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
             file.read_exact_at(&mut buffer[..want], offset)?;
-            self.chunk(&buffer[..want])?;
+            self.chunks(&buffer[..want], wait)?;
             offset += want as u64;
         }
         Ok(())
@@ -123,10 +159,10 @@ impl Socket {
 
     /// Ends an INSTREAM and reads the reply. A daemon that refuses the length
     /// closes while we write, and only its reply says why.
-    pub fn finish_stream(&mut self, sent: io::Result<()>) -> io::Result<String> {
-        match sent.and_then(|()| self.send(&0u32.to_be_bytes())) {
-            Ok(()) => self.reply(),
-            Err(error) if is_hang_up(&error) => match self.reply() {
+    pub fn finish_stream(&mut self, sent: io::Result<()>, wait: &Wait<'_>) -> io::Result<String> {
+        match sent.and_then(|()| self.send(&0u32.to_be_bytes(), wait)) {
+            Ok(()) => self.reply(wait),
+            Err(error) if is_hang_up(&error) => match self.reply(wait) {
                 Ok(reply) if !reply.is_empty() => Ok(reply),
                 _ => Err(error),
             },
@@ -135,20 +171,20 @@ impl Socket {
     }
 
     /// Reads up to the terminating NUL, or to the end.
-    pub fn reply(&mut self) -> io::Result<String> {
+    pub fn reply(&mut self, wait: &Wait<'_>) -> io::Result<String> {
         let mut reply = Vec::new();
         let mut buffer = [0; 1024];
         loop {
-            self.arm()?;
-            let read = match &mut self.stream {
+            self.arm(wait)?;
+            let read = match &mut self.0 {
                 Stream::Unix(stream) => stream.read(&mut buffer),
                 Stream::Tcp(stream) => stream.read(&mut buffer),
             };
             match read {
-                Ok(0) if reply.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) if reply.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(0) => break,
                 Ok(n) => reply.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_tick(&error) => continue,
                 Err(error) => return Err(error),
             }
             if let Some(end) = reply.iter().position(|&byte| byte == 0) {
@@ -162,38 +198,56 @@ impl Socket {
         Ok(String::from_utf8_lossy(&reply).trim_end().to_owned())
     }
 
-    /// Sets what is left as the time-out of the next call.
-    fn arm(&self) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match &self.stream {
+    fn arm(&self, wait: &Wait<'_>) -> io::Result<()> {
+        let tick = Some(wait.tick()?);
+        match &self.0 {
             Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(left))?;
-                stream.set_write_timeout(Some(left))
+                stream.set_read_timeout(tick)?;
+                stream.set_write_timeout(tick)
             }
             Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(left))?;
-                stream.set_write_timeout(Some(left))
+                stream.set_read_timeout(tick)?;
+                stream.set_write_timeout(tick)
             }
         }
     }
 }
 
-fn is_hang_up(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+pub fn is_hang_up(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
-fn connect_tcp(host: &str, timeout: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+fn connect_unix(address: &SocketAddrUnix, wait: &Wait<'_>) -> io::Result<UnixStream> {
+    loop {
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // A daemon that hangs lets its queue fill up, and connecting then
+        // blocks; on Linux the send time-out ends that.
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, Some(wait.tick()?))?;
+        match rustix::net::connect(&fd, address) {
+            Ok(()) => return Ok(UnixStream::from(fd)),
+            Err(error) if is_tick(&error.into()) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn connect_tcp(host: &str, wait: &Wait<'_>) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
+        loop {
+            // Longer than a tick: a packet that was lost is sent again after a second.
+            let timeout = wait.tick()?.max(Duration::from_millis(1500));
+            match TcpStream::connect_timeout(&address, timeout) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) if is_tick(&error) => {}
+                Err(error) => {
+                    last = error;
+                    break;
+                }
             }
-            Err(error) => last = error,
         }
     }
     Err(last)

@@ -11,6 +11,7 @@ fn verdict(path: &str, content: &[u8]) -> FileVerdict {
         size_bytes: Some(content.len() as u64),
         sha256: Some(Sha256::of(content)),
         findings: Vec::new(),
+        accepted: None,
     }
 }
 

@@ -52,7 +52,7 @@ fn what_is_dressed_as_media() {
         let by_rules: Vec<_> = found.iter().filter(|f| f.engine == "rules").collect();
         assert_eq!(by_rules[0].verdict, suspicious(rule), "{name}");
     }
-    assert_eq!(scan_one("tool", elf), suspicious("executable_elf"));
+    assert_eq!(scan_one("tool", elf), suspicious("content.executable"));
 }
 
 #[test]
@@ -82,28 +82,39 @@ fn executables_pass_where_policy_lets_them() {
 #[test]
 fn a_file_seen_in_part_is_not_clean_even_where_rules_suffice() {
     let root = tempfile::tempdir().unwrap();
-    let mut settings = rules();
+    let mut settings = Settings { rules_whole_bytes: 1000, rules_read_bytes: 0, ..rules() };
     settings.policy.rules_suffice = true;
-    settings.rules_whole_bytes = 1000;
-    let files: &[(&str, &[u8])] = &[("small.exr", &exr(1000)), ("large.exr", &exr(1001))];
+    let large = exr((16 << 20) + 1);
+    let files: &[(&str, &[u8])] = &[("small.exr", &exr(1000)), ("large.exr", &large)];
     let report = scan(root.path(), files, &settings);
     assert_eq!(on(&report, "small.exr"), Verdict::Clean);
     assert_eq!(on(&report, "large.exr"), Verdict::not_scanned(Reason::TooLarge));
+    settings.rules_read_bytes = 1 << 30;
+    assert_eq!(on(&scan(root.path(), files, &settings), "large.exr"), Verdict::Clean);
 }
 
 #[test]
-fn both_ends_of_a_large_file_are_seen_at_their_true_offsets() {
+fn a_large_file_is_seen_at_its_true_offsets() {
     let root = tempfile::tempdir().unwrap();
-    let settings = Settings { rules_whole_bytes: 1000, ..rules() };
-    let mut tail = exr(20 << 20);
-    let end = tail.len() - 68;
-    tail[end..].copy_from_slice(&eicar());
+    let put = |at: usize| {
+        let mut bytes = exr(20 << 20);
+        bytes[at..at + 68].copy_from_slice(&eicar());
+        bytes
+    };
+    let (tail, middle) = (put((20 << 20) - 68), put((8 << 20) - 34));
     let mut head = vec![0; 20 << 20];
     head[..68].copy_from_slice(&eicar());
-    let files: &[(&str, &[u8])] = &[("tail.exr", &tail), ("head.bin", &head)];
+    let files: &[(&str, &[u8])] =
+        &[("tail.exr", &tail), ("middle.exr", &middle), ("head.bin", &head)];
+    let settings = Settings { rules_whole_bytes: 1000, ..rules() };
     let report = scan(root.path(), files, &settings);
     assert_eq!(on(&report, "tail.exr"), suspicious("eicar_inside"));
+    assert_eq!(on(&report, "middle.exr"), suspicious("eicar_inside"), "between two windows");
     assert_eq!(on(&report, "head.bin"), Verdict::Infected { name: "EICAR-Test-File".into() });
+    let ends = Settings { rules_read_bytes: 0, ..settings };
+    let report = scan(root.path(), files, &ends);
+    assert_eq!(on(&report, "tail.exr"), suspicious("eicar_inside"));
+    assert_eq!(on(&report, "middle.exr"), Verdict::not_scanned(Reason::NoAntivirus));
 }
 
 #[test]
@@ -135,4 +146,61 @@ fn a_studio_adds_its_own_rules() {
     let error = tree(root.path(), Files::Paths(&[]), &settings, &()).unwrap_err();
     let Error::Rules { path, .. } = error else { panic!("{error}") };
     assert!(path.ends_with("c.yar"));
+}
+
+#[test]
+fn a_studios_rules_are_read_again_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yar");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write("rule first { strings: $a = \"MARK\" condition: $a }");
+    let settings = Settings { rules_dir: Some(folder.path().into()), ..rules() };
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("a.txt"), "MARK").unwrap();
+    let engines = Engines::open(&settings).unwrap();
+    let look = || engines.tree(root.path(), Files::Paths(&[rel("a.txt")]), &());
+    let version = |report: &Report| report.engines[1].signature_version.clone();
+    let first = look().unwrap();
+    assert_eq!(first.verdict, suspicious("first"));
+    assert_eq!(version(&look().unwrap()), version(&first));
+
+    write("rule other { strings: $a = \"MARK\" condition: $a }");
+    let second = look().unwrap();
+    assert_eq!(second.verdict, suspicious("other"));
+    assert_ne!(version(&second), version(&first));
+
+    write("rule fine { condition: false }\n\nrule broken { condition: $none }");
+    let error = look().unwrap_err().to_string();
+    assert!(error.contains("a.yar") && error.contains("line 3:"), "{error}");
+    write("include \"/etc/passwd\"");
+    assert!(matches!(look(), Err(Error::Rules { .. })), "one file says all");
+    write("rule again { strings: $a = \"MARK\" condition: $a }");
+    assert_eq!(look().unwrap().verdict, suspicious("again"));
+}
+
+#[test]
+fn a_rule_that_takes_too_long_is_not_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "rule slow { condition: for all i in (0..9223372036854775806) : (i >= 0) }";
+    std::fs::write(folder.path().join("slow.yar"), text).unwrap();
+    let mut settings = Settings { rules_dir: Some(folder.path().into()), ..rules() };
+    settings.file_timeout_seconds = 1;
+    settings.policy.rules_suffice = true;
+    let root = tempfile::tempdir().unwrap();
+    let files: &[(&str, &[u8])] = &[("a.txt", b"note")];
+    let report = scan(root.path(), files, &settings);
+    assert_eq!(report.verdict, Verdict::not_scanned(Reason::TimedOut));
+}
+
+#[test]
+fn nobody_waives_malware() {
+    let root = tempfile::tempdir().unwrap();
+    let waive = vec!["*".to_owned()];
+    let content = ContentPolicy { waive, ..ContentPolicy::default() };
+    let settings = Settings { content, ..rules() };
+    let files: &[(&str, &[u8])] = &[("a.txt", &eicar()), ("run.sh", b"#!/bin/sh\n")];
+    let report = scan(root.path(), files, &settings);
+    assert!(on(&report, "a.txt").is_infected());
+    assert_eq!(on(&report, "run.sh"), Verdict::not_scanned(Reason::NoAntivirus));
+    assert_eq!(report.policy.waived, ["*"], "the report says so");
 }

@@ -1,4 +1,4 @@
-//! What clamd's answers mean.
+//! What ClamAV's answers mean, the daemon's and the program's.
 
 use time::PrimitiveDateTime;
 use time::macros::format_description;
@@ -10,20 +10,20 @@ use crate::media::scan::{EngineInfo, Reason, Verdict};
 /// without the part before the colon. Anything else is an error.
 pub fn verdict(reply: &str) -> Verdict {
     let result = reply.split_once(": ").map_or(reply, |(_, result)| result).trim();
-    if result == "OK" && reply != result {
+    if matches!(result, "OK" | "Empty file") && reply != result {
         return Verdict::Clean;
     }
     if let Some(name) = result.strip_suffix(" FOUND") {
         return found(name);
     }
     let lower = result.to_ascii_lowercase();
-    if lower.contains("size limit exceeded") {
+    if lower.contains("size limit exceeded") || lower == "excluded" {
         return Verdict::not_scanned(Reason::TooLarge);
     }
     if lower.contains("timed out") || lower.contains("time limit") {
         return Verdict::not_scanned(Reason::TimedOut);
     }
-    Verdict::error(format!("clamd answered {reply:?}"))
+    Verdict::error(format!("ClamAV answered {reply:?}"))
 }
 
 /// Two families of heuristics are no malware but the engine's way to say that
@@ -41,13 +41,13 @@ fn found(name: &str) -> Verdict {
 /// `ClamAV 1.4.3/27800/Sun Oct 12 09:30:00 2025`; the last two are absent where
 /// the daemon has no official signatures. The date is the daemon's local time
 /// and read as UTC, which errs by half a day at most.
-pub fn version(reply: &str) -> EngineInfo {
+pub fn version(name: &str, reply: &str) -> EngineInfo {
     let mut parts = reply.splitn(3, '/').map(str::trim);
     let engine = parts.next().unwrap_or_default();
     let signatures = parts.next().filter(|version| !version.is_empty());
     let date = parts.next().and_then(date);
     EngineInfo {
-        name: "clamd".into(),
+        name: name.into(),
         version: engine.strip_prefix("ClamAV ").unwrap_or(engine).into(),
         signature_version: signatures.map(str::to_owned),
         signature_date: date,
@@ -78,6 +78,8 @@ mod tests {
         for (reply, expected) in [
             ("stream: OK", Verdict::Clean),
             ("fd[13]: OK", Verdict::Clean),
+            ("/proc/1/fd/7: Empty file", Verdict::Clean),
+            ("/proc/1/fd/7: Excluded", not(Reason::TooLarge)),
             ("fd[13]: Win.Test-1 FOUND", Verdict::Infected { name: "Win.Test-1".into() }),
             ("stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND", not(Reason::Limits)),
             ("stream: Heuristics.Encrypted.Zip FOUND", not(Reason::Encrypted)),
@@ -93,13 +95,13 @@ mod tests {
 
     #[test]
     fn versions() {
-        let full = version("ClamAV 1.4.3/27800/Sun Oct  5 09:30:00 2025");
+        let full = version("clamd", "ClamAV 1.4.3/27800/Sun Oct  5 09:30:00 2025");
         assert_eq!(
             (full.version.as_str(), full.signature_version.as_deref()),
             ("1.4.3", Some("27800"))
         );
         assert_eq!(full.signature_date.unwrap().to_string(), "2025-10-05T09:30:00Z");
-        let bare = version("ClamAV 1.4.6");
+        let bare = version("clamd", "ClamAV 1.4.6");
         assert_eq!(
             (bare.version.as_str(), bare.signature_version, bare.signature_date),
             ("1.4.6", None, None)
@@ -110,9 +112,10 @@ mod tests {
         #[test]
         fn only_ok_is_clean(reply in ".{0,80}") {
             if verdict(&reply).is_clean() {
-                prop_assert!(reply.trim_end().ends_with(": OK"));
+                let said = reply.trim_end();
+                prop_assert!(said.ends_with(": OK") || said.ends_with(": Empty file"));
             }
-            let _ = version(&reply);
+            let _ = version("clamd", &reply);
         }
     }
 }

@@ -1,0 +1,258 @@
+//! How many files a device is asked for at a time, by all copies together.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::Medium;
+use crate::media::throttle::Throttle;
+
+use super::error::Error;
+
+/// How often a wait for a lane looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
+/// Files at a time, at most, on anything.
+const WIDEST: usize = 8;
+
+/// What a file system stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Device {
+    /// A disk with heads: they had better not move to and fro.
+    Rotational,
+    /// Solid, memory, or nobody says.
+    Quick,
+    /// Behind a network, where each answer takes its time.
+    Far,
+}
+
+impl Device {
+    fn of(file: impl AsFd) -> Self {
+        match Medium::of(&file) {
+            Medium::Server => Self::Far,
+            Medium::Disk | Medium::Cached | Medium::Unknown if turns(&file) => Self::Rotational,
+            _ => Self::Quick,
+        }
+    }
+
+    /// Files at a time.
+    fn width(self, cores: usize) -> usize {
+        match self {
+            Self::Rotational => 2.min(cores),
+            Self::Quick => cores.min(WIDEST),
+            Self::Far => (2 * cores).clamp(4, WIDEST),
+        }
+    }
+}
+
+/// Whether the block device says that it rotates (sysfs, `queue/rotational`); a
+/// partition is asked through the disk that it is on.
+fn turns(file: impl AsFd) -> bool {
+    let Ok(stat) = rustix::fs::fstat(file) else { return false };
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let Ok(device) = PathBuf::from(format!("/sys/dev/block/{major}:{minor}")).canonicalize() else {
+        return false;
+    };
+    let says = |path: PathBuf| std::fs::read_to_string(path).ok();
+    let answer =
+        says(device.join("queue/rotational")).or_else(|| says(device.join("../queue/rotational")));
+    answer.is_some_and(|text| text.trim() == "1")
+}
+
+/// The lanes of one device.
+#[derive(Debug)]
+pub struct Lanes {
+    width: usize,
+    /// Whether those in the lanes are counted.
+    shared: bool,
+    busy: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// By device number, as long as some copy is at it.
+static DEVICES: Mutex<BTreeMap<u64, Weak<Lanes>>> = Mutex::new(BTreeMap::new());
+
+impl Lanes {
+    /// Of the device that `file` stands on, shared with every other copy of this
+    /// process; or as many as `asked`, which nobody else counts.
+    pub fn of(file: impl AsFd, asked: Option<usize>) -> Arc<Self> {
+        if let Some(jobs) = asked {
+            return Arc::new(Self::new(jobs.max(1), false));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let width = Device::of(&file).width(cores);
+        #[allow(clippy::useless_conversion)]
+        let device = rustix::fs::fstat(&file).map_or(0, |stat| u64::from(stat.st_dev));
+        let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.retain(|_, lanes| lanes.strong_count() > 0);
+        if let Some(lanes) = devices.get(&device).and_then(Weak::upgrade) {
+            return lanes;
+        }
+        let lanes = Arc::new(Self::new(width, true));
+        devices.insert(device, Arc::downgrade(&lanes));
+        lanes
+    }
+
+    fn new(width: usize, shared: bool) -> Self {
+        Self { width, shared, busy: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// Files at a time.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Waits for a free lane.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn enter<'a>(&'a self, monitor: &'a dyn Monitor) -> Result<Lane<'a>, Error> {
+        match self.take(monitor) {
+            true => Ok(Lane { lanes: self, monitor, held: Mutex::new(true) }),
+            false => Err(Error::Cancelled),
+        }
+    }
+
+    fn take(&self, monitor: &dyn Monitor) -> bool {
+        if !self.shared {
+            return true;
+        }
+        loop {
+            let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut busy, _) = self
+                .freed
+                .wait_timeout_while(busy, LOOK, |busy| *busy >= self.width)
+                .unwrap_or_else(PoisonError::into_inner);
+            if *busy < self.width {
+                *busy += 1;
+                return true;
+            }
+            drop(busy);
+            if monitor.cancelled() {
+                return false;
+            }
+        }
+    }
+
+    fn leave(&self) {
+        if self.shared {
+            *self.busy.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+            self.freed.notify_one();
+        }
+    }
+}
+
+/// A lane of a device, until it is dropped. Work watches through it: while it is
+/// held, others have the lane.
+#[derive(Debug)]
+pub struct Lane<'a> {
+    lanes: &'a Lanes,
+    monitor: &'a dyn Monitor,
+    held: Mutex<bool>,
+}
+
+impl std::fmt::Debug for dyn Monitor + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Monitor")
+    }
+}
+
+impl Monitor for Lane<'_> {
+    fn on(&self, progress: Progress<'_>) {
+        self.monitor.on(progress);
+    }
+
+    fn cancelled(&self) -> bool {
+        if !self.monitor.held() {
+            return self.monitor.cancelled();
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *held, false) {
+            self.lanes.leave();
+        }
+        let cancelled = self.monitor.cancelled();
+        *held = !cancelled && self.lanes.take(self.monitor);
+        !*held
+    }
+
+    fn throttle(&self) -> Option<&Throttle> {
+        self.monitor.throttle()
+    }
+
+    fn held(&self) -> bool {
+        self.monitor.held()
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        if *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.lanes.leave();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::media::monitor::Gate;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[derive(Default)]
+    struct Watch {
+        gate: Gate,
+        stop: AtomicBool,
+    }
+
+    impl Monitor for Watch {
+        fn cancelled(&self) -> bool {
+            self.gate.pass(|| self.stop.load(Ordering::Acquire));
+            self.stop.load(Ordering::Acquire)
+        }
+        fn held(&self) -> bool {
+            self.gate.is_closed()
+        }
+    }
+
+    #[test]
+    fn devices_differ_in_width() {
+        assert_eq!(Device::Rotational.width(16), 2);
+        assert_eq!(Device::Quick.width(4), 4);
+        assert_eq!(Device::Quick.width(64), 8);
+        assert_eq!(Device::Far.width(1), 4);
+    }
+
+    #[test]
+    fn copies_to_one_device_share_its_lanes_unless_asked_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || std::fs::File::open(dir.path()).unwrap();
+        assert!(Arc::ptr_eq(&Lanes::of(open(), None), &Lanes::of(open(), None)));
+        let asked = Lanes::of(open(), Some(3));
+        assert_eq!(asked.width(), 3);
+        assert!(!Arc::ptr_eq(&asked, &Lanes::of(open(), None)));
+    }
+
+    #[test]
+    fn a_full_device_lets_in_who_comes_when_another_is_held_or_done() {
+        let lanes = Lanes::new(1, true);
+        let (first, second) = (Watch::default(), Watch::default());
+        let lane = lanes.enter(&first).unwrap();
+        second.stop.store(true, Ordering::Release);
+        assert!(matches!(lanes.enter(&second), Err(Error::Cancelled)));
+        second.stop.store(false, Ordering::Release);
+        first.gate.close();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lane.cancelled());
+            // Comes in only because the one that is held left.
+            let other = lanes.enter(&second).unwrap();
+            first.gate.open();
+            drop(other);
+            assert!(!waiting.join().unwrap());
+        });
+        drop(lane);
+        assert_eq!(*lanes.busy.lock().unwrap(), 0);
+    }
+}

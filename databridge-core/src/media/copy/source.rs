@@ -1,0 +1,101 @@
+//! A file of the source, being read.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use rustix::fs::{Advice, SeekFrom};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::media::storage::{Kind, Stat, aligned_down, aligned_up};
+use crate::media::walk;
+
+use super::error::Error;
+
+/// What tells that a file is the one that it was: inode, length, mtime and ctime
+/// in nanoseconds. Not the device's number, which network mounts and btrfs change
+/// at each mount. In the journal an array of four numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts(u64, u64, i64, i64);
+
+impl From<&Stat> for Facts {
+    fn from(stat: &Stat) -> Self {
+        Self(stat.ino, stat.size_bytes, stat.mtime_ns, stat.ctime_ns)
+    }
+}
+
+impl From<&walk::Entry> for Facts {
+    fn from(entry: &walk::Entry) -> Self {
+        Self(entry.ino, entry.size_bytes, entry.mtime_ns, entry.ctime_ns)
+    }
+}
+
+/// A source file, open.
+#[derive(Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    pub file: File,
+    /// What it was before the first byte was read; `None` for a small file of a
+    /// source that was listed, which need not be asked twice.
+    pub before: Option<Stat>,
+    /// It takes up fewer blocks than its length asks for, so it may have holes.
+    pub sparse: bool,
+}
+
+impl Source {
+    /// Where the next data stand from `at` on, and where they end; both are `size`
+    /// if only a hole follows. A file system that knows no holes has data only.
+    pub fn data_from(&self, at: u64, size: u64) -> (u64, u64) {
+        if !self.sparse {
+            return (at, size);
+        }
+        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+            Ok(start) => start.clamp(at, size),
+            Err(Errno::NXIO) => return (size, size),
+            Err(_) => return (at, size),
+        };
+        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).unwrap_or(size);
+        // As written: in whole blocks.
+        let start = aligned_down(start).max(at);
+        (start, aligned_up(end).clamp(start, size))
+    }
+
+    /// Has a range fetched from the device while something else is done.
+    pub fn will_need(&self, at: u64, bytes: u64) {
+        let bytes = std::num::NonZeroU64::new(bytes);
+        let _ = rustix::fs::fadvise(&self.file, at, bytes, Advice::WillNeed);
+    }
+
+    /// Fills the buffer from `at`.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`] if the file ends earlier.
+    pub fn fill(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match rustix::io::pread(&self.file, &mut buffer[filled..], at + filled as u64) {
+                Ok(0) | Err(Errno::ISDIR) => return Err(self.changed()),
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::at(&self.path, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What it is after the last byte was read.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`] if it is not what it was before.
+    pub fn settled(&self, listed: Option<&Facts>) -> Result<Stat, Error> {
+        let after = Stat::of(&self.file).map_err(|error| Error::at(&self.path, error))?;
+        let same = after.kind == Kind::File
+            && self.before.is_none_or(|before| after.is_unchanged_since(&before))
+            && listed.is_none_or(|listed| Facts::from(&after) == *listed);
+        if same { Ok(after) } else { Err(self.changed()) }
+    }
+
+    pub fn changed(&self) -> Error {
+        Error::SourceChanged { path: self.path.clone() }
+    }
+}

@@ -1,0 +1,130 @@
+//! How much may come out of an archive, and who counts it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::Instant;
+
+use super::super::policy::Limits;
+
+/// Nothing below this counts as a bomb, whatever it was packed into.
+const BOMB_BYTES: u64 = 1 << 20;
+
+/// Why a walk ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    Bomb { unpacked: u64, packed: u64 },
+    Bytes,
+    Entries,
+    Directory,
+    Time,
+    Unreadable,
+}
+
+/// What is left, for one file with everything in it.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes: Cell<u64>,
+    entries: Cell<u64>,
+    ratio: u64,
+    deadline: Option<Instant>,
+    stop: Cell<Option<Stop>>,
+    trouble: RefCell<String>,
+}
+
+impl Budget {
+    pub fn new(limits: Limits, deadline: Option<Instant>) -> Self {
+        Self {
+            bytes: Cell::new(limits.unpacked_bytes),
+            entries: Cell::new(limits.entries),
+            ratio: limits.ratio,
+            deadline,
+            stop: Cell::new(None),
+            trouble: RefCell::new(String::new()),
+        }
+    }
+
+    /// What the file system said.
+    pub fn trouble(&self) -> String {
+        self.trouble.borrow().clone()
+    }
+}
+
+impl Budget {
+    pub fn stopped(&self) -> Option<Stop> {
+        self.stop.get()
+    }
+
+    pub fn stop(&self, stop: Stop) -> io::Error {
+        self.stop.set(Some(stop));
+        io::Error::other("stopped")
+    }
+
+    pub fn fail(&self, error: &io::Error) {
+        *self.trouble.borrow_mut() = error.to_string();
+        self.stop.set(Some(Stop::Unreadable));
+    }
+
+    /// One more entry.
+    pub fn entry(&self) -> Result<(), Stop> {
+        let left = self.entries.get().checked_sub(1).ok_or(Stop::Entries)?;
+        self.entries.set(left);
+        match self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            true => Err(Stop::Time),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Counts what comes out against what went in.
+pub(super) struct Meter<'m, R> {
+    inner: R,
+    packed: &'m Cell<u64>,
+    unpacked: u64,
+    budget: &'m Budget,
+}
+
+impl<'m, R: io::Read> Meter<'m, R> {
+    /// `packed` says how many bytes went in so far, or will at most.
+    pub const fn new(inner: R, packed: &'m Cell<u64>, budget: &'m Budget) -> Self {
+        Self { inner, packed, unpacked: 0, budget }
+    }
+}
+
+/// Reads to the end and holds the first bytes: those, how many there were, and how
+/// it ended.
+pub(super) fn hold(reader: &mut dyn io::Read, held_bytes: u64) -> (Vec<u8>, u64, io::Result<()>) {
+    use io::Read;
+    let mut content = Vec::new();
+    let held = reader.take(held_bytes).read_to_end(&mut content);
+    let mut size = content.len() as u64;
+    let mut buffer = vec![0; 64 << 10];
+    let mut ended = held.map(drop);
+    while ended.is_ok() {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => size += n as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => ended = Err(error),
+        }
+    }
+    (content, size, ended)
+}
+
+impl<R: io::Read> io::Read for Meter<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.unpacked += n as u64;
+        let Some(left) = self.budget.bytes.get().checked_sub(n as u64) else {
+            return Err(self.budget.stop(Stop::Bytes));
+        };
+        self.budget.bytes.set(left);
+        let (unpacked, packed) = (self.unpacked, self.packed.get().max(1));
+        if unpacked > BOMB_BYTES && unpacked / packed > self.budget.ratio {
+            return Err(self.budget.stop(Stop::Bomb { unpacked, packed }));
+        }
+        if self.budget.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(self.budget.stop(Stop::Time));
+        }
+        Ok(n)
+    }
+}

@@ -1,0 +1,174 @@
+//! The walk through an archive and all archives in it.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use super::super::Note;
+use super::super::bytes::Bytes;
+use super::super::policy::Limits;
+use super::budget::{self, Budget, Stop};
+use super::{Entry, Format, Seen};
+use crate::media::scan::Reason;
+
+/// How much of an entry is held; an archive in an archive is opened only if it is
+/// held whole.
+const HELD_BYTES: u64 = 16 << 20;
+
+/// Walks through an archive called `name` and all archives in it. It ends at the
+/// first limit, which it names.
+pub(in crate::media::scan) fn walk(
+    bytes: Bytes<'_>,
+    name: &str,
+    limits: Limits,
+    timeout: Duration,
+    seen: &mut dyn FnMut(Seen<'_>),
+) {
+    let Some(format) = Format::of(bytes.head()) else { return };
+    let budget = Budget::new(limits, Instant::now().checked_add(timeout));
+    let mut walk = Walk { budget: &budget, limits, seen };
+    let stop = walk.open(bytes, format, name, "", 0).err();
+    match stop {
+        None => {}
+        Some(Stop::Bomb { unpacked, packed }) => walk.note(
+            "content.archive_bomb",
+            format!("{unpacked} bytes came out of {packed} before it was stopped"),
+        ),
+        Some(Stop::Bytes) => walk.skipped(format!(
+            "more than {} bytes came out before it was stopped",
+            limits.unpacked_bytes
+        )),
+        Some(Stop::Entries) => {
+            walk.skipped(format!("it has more than {} entries", limits.entries));
+        }
+        Some(Stop::Directory) => walk.skipped("its list of entries is too long".into()),
+        Some(Stop::Time) => {
+            seen(Seen::NotScanned(Reason::TimedOut, "opening it took too long".into()));
+        }
+        Some(Stop::Unreadable) => seen(Seen::Failed(budget.trouble())),
+    }
+}
+
+pub(super) struct Walk<'w> {
+    pub(super) budget: &'w Budget,
+    limits: Limits,
+    pub(super) seen: &'w mut dyn FnMut(Seen<'_>),
+}
+
+impl Walk<'_> {
+    pub(super) fn note(&mut self, rule: &'static str, why: String) {
+        (self.seen)(Seen::Note(Note { rule: rule.into(), why }));
+    }
+
+    fn skipped(&mut self, why: String) {
+        (self.seen)(Seen::NotScanned(Reason::Limits, why));
+    }
+
+    /// Opens what stands at `prefix`, which is empty or ends in `!/`.
+    fn open(
+        &mut self,
+        bytes: Bytes<'_>,
+        format: Format,
+        name: &str,
+        prefix: &str,
+        depth: u32,
+    ) -> Result<(), Stop> {
+        let place = Place { prefix, depth };
+        if depth >= self.limits.depth {
+            let why = format!("{}archives stand in each other deeper than {depth}", place.at());
+            self.note("content.archive_nested", why);
+            return Ok(());
+        }
+        match format {
+            Format::Zip => self.zip(bytes, place),
+            Format::Tar | Format::Gzip | Format::Bzip2 | Format::Zstd => {
+                self.stream(bytes, format, name, place)
+            }
+            Format::Closed(kind) => {
+                let why = format!("{}{name} is {kind}, which is not opened", place.at());
+                self.note("content.archive_unopened", why);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where in nested archives a walk stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) prefix: &'p str,
+    depth: u32,
+}
+
+impl Place<'_> {
+    /// How a reason begins that is about this archive.
+    pub(super) fn at(self) -> String {
+        match self.prefix.strip_suffix("!/") {
+            Some(archive) => format!("{archive}: "),
+            None => String::new(),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Reads an entry to its end through a [`budget::Meter`], shows it, and opens it
+    /// if it is an archive.
+    pub(super) fn entry(
+        &mut self,
+        reader: &mut dyn Read,
+        name: &str,
+        place: Place<'_>,
+    ) -> Result<(), Stop> {
+        let path = format!("{}{name}", place.prefix);
+        let budget = self.budget;
+        let (content, size_bytes, ended) = budget::hold(reader, HELD_BYTES);
+        (self.seen)(Seen::Entry(Entry { path: &path, content: &content, size_bytes }));
+        if let Err(error) = ended {
+            if let Some(stop) = budget.stopped() {
+                return Err(stop);
+            }
+            self.note("content.archive_damaged", format!("{path}: {error}"));
+        }
+        let Some(format) = Format::of(&content) else { return Ok(()) };
+        if content.len() as u64 != size_bytes {
+            self.skipped(format!("{path} is an archive too large to be opened inside another"));
+            return Ok(());
+        }
+        let prefix = format!("{path}!/");
+        self.open(Bytes::held(&content), format, name, &prefix, place.depth + 1)
+    }
+
+    /// What an entry's name or type does that nobody should let it do.
+    pub(super) fn trick(&mut self, name: &[u8], place: Place<'_>) {
+        let shown = String::from_utf8_lossy(name);
+        if let Some(why) = path_trick(name) {
+            let why = format!("{}{}: {why}", place.prefix, shown.escape_debug());
+            self.note("content.archive_path", why);
+        }
+    }
+
+    pub(super) fn link(&mut self, name: &[u8], target: &[u8], place: Place<'_>) {
+        let (name, target) = (String::from_utf8_lossy(name), String::from_utf8_lossy(target));
+        let why = format!(
+            "{}{} is a link to {}",
+            place.prefix,
+            name.escape_debug(),
+            target.escape_debug()
+        );
+        self.note("content.archive_link", why);
+    }
+}
+
+/// Why a name in an archive must not be unpacked, on any system.
+fn path_trick(name: &[u8]) -> Option<&'static str> {
+    let is_separator = |b: &u8| matches!(b, b'/' | b'\\');
+    if name.split(is_separator).any(|part| part == b"..") {
+        return Some("leads out of its folder");
+    }
+    if name.first().is_some_and(is_separator) || name.get(1) == Some(&b':') {
+        return Some("is an absolute path");
+    }
+    if name.iter().any(|b| *b < 0x20 || *b == 0x7f) {
+        return Some("has control characters in its name");
+    }
+    name.is_empty().then_some("has no name")
+}
