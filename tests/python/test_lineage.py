@@ -50,8 +50,10 @@ def tried(manager: databridge.Lineage, second: databridge.Lineage) -> None:
     with pytest.raises(databridge.InvalidError):
         manager.link("R", "P")
     ended = manager.end(run.run_code)
-    assert ended.summary is not None and ended.summary["steps_completed"] == 1
-    assert ended.steps is not None and len(ended.steps) == 11
+    assert ended.summary is not None
+    assert ended.summary["steps_completed"] == 1
+    assert ended.steps is not None
+    assert len(ended.steps) == 11
 
 
 def test_on_a_store_of_ones_own(bridge: Bridge) -> None:

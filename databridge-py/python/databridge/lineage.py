@@ -274,9 +274,7 @@ class Lineage:
     ) -> dict[str, Any]:
         """Nodes, edges and, as `mermaid` or `dot`, a drawing in `text`."""
         given = {"direction": direction, "max_depth": max_depth, "limit": limit}
-        found: dict[str, Any] = self._call(
-            "trace_graph", lot_code=lot_code, format=format, **given
-        )
+        found: dict[str, Any] = self._call("trace_graph", lot_code=lot_code, format=format, **given)
         return found
 
     # Runs and gates
