@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export DATABRIDGE_DATA ?= databridge-data
 
-.PHONY: run test test-long check tools bench bench-lineage clean
+.PHONY: run test test-long check tools bench bench-lineage bench-scan clean
 
 # Builds, starts a daemon of its own, and carries one transfer from upload to
 # verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
@@ -27,6 +27,12 @@ bench:
 # A large genealogy on both databases, beside networkx. LOTS is how many.
 bench-lineage:
 	benches/lineage/run.sh
+
+# `databridge scan` beside clamdscan, clamscan and YARA's own program. ARGS go to scan.py.
+bench-scan:
+	@tests/install-tools.sh bench-scan
+	cargo build --locked --release -p databridge-daemon --bin databridge
+	benches/versus/scan.py $(ARGS)
 
 # Format, lints, licences: what needs no server.
 check:

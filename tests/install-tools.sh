@@ -26,6 +26,13 @@ if [ "${1:-test}" = test ]; then
   need mkfs.btrfs btrfs-progs
 fi
 
+if [ "${1:-test}" = bench-scan ]; then
+  need clamd clamav-daemon
+  need clamdscan clamdscan
+  need clamscan clamav
+  need yara yara
+fi
+
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ]; then
     echo "installing ${missing[*]}"

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use databridge_core::app::App;
 use databridge_core::base::error::ErrorKind;
 use databridge_core::media::scan::{Accept, Clamd, ClamdAddress, Engine, Reason};
 use databridge_tests::clamd::{Server, eicar};
@@ -20,6 +21,7 @@ on_both!(
     a_clamd_that_dies_is_a_failed_step_that_can_be_retried,
     the_next_revision_asks_only_about_what_is_new,
     what_a_policy_accepts_by_type_is_on_the_receipt,
+    a_filled_database_from_before_is_upgraded,
 );
 
 const FILES: &[(&str, &[u8])] = &[("a.txt", b"aaaa"), ("sub/b.txt", b"bbbb")];
@@ -251,4 +253,21 @@ async fn what_a_policy_accepts_by_type_is_on_the_receipt(kind: Kind) {
     let page = receipt_page(&lab, &code).await;
     assert!(page.contains("passed by policy, because: frames of our own farm"), "{page}");
     assert!(page.contains("not_scanned(no_antivirus)"), "{page}");
+}
+
+async fn a_filled_database_from_before_is_upgraded(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let delivered = lab.scanned(FILES).await;
+    lab.deliver(&delivered).await;
+    let code = lab.approved(FILES).await;
+    // As the version before kept it.
+    lab.sql("DROP TABLE scanned_files");
+    lab.sql("DELETE FROM _sqlx_migrations WHERE version = 2010");
+    let again = App::open(lab.app.config().clone()).await.unwrap();
+    again.app.close().await;
+    assert_eq!(lab.state(&delivered).await, "delivered");
+    lab.scan_and_accept(&code).await;
+    let kept = lab.sql("SELECT COUNT(*) FROM scanned_files");
+    assert_eq!(kept.trim(), "2");
+    lab.deliver(&code).await;
 }
