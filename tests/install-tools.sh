@@ -14,10 +14,13 @@ need make make
 if [ "${1:-test}" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
   need clamd clamav-daemon
+  need clamscan clamav
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux
   need rsync rsync
+  need sshd openssh-server
+  need ssh openssh-client
   need mkfs.ext4 e2fsprogs
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
@@ -36,4 +39,7 @@ fi
 
 if [ "${1:-test}" = test ]; then
   command -v cargo-nextest >/dev/null 2>&1 || cargo install --locked cargo-nextest
+  # An S3 server that checks signatures, checksums and conditions (about 3 minutes).
+  [ -x target/tools/bin/s3s-fs ] || command -v s3s-fs >/dev/null 2>&1 ||
+    cargo install --locked --features binary --root target/tools s3s-fs@0.14.1
 fi

@@ -77,9 +77,7 @@ def test_a_copy_is_given_what_was_chosen(tmp_path: Path) -> None:
         databridge.verified_copy(source, tmp_path / "three", xattrs=["security"])
     assert refused.value.code == "copy.policy"
     with pytest.raises(databridge.DatabridgeError) as refused:
-        databridge.verified_copy(
-            source, tmp_path / "three", file_mode=0o600, readable_by="others"
-        )
+        databridge.verified_copy(source, tmp_path / "three", file_mode=0o600, readable_by="others")
     assert refused.value.code == "copy.unreadable"
     assert not (tmp_path / "three").exists()
 

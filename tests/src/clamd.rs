@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::process::{Daemon, PATIENCE, find_program, free_port, give_away, unprivileged};
@@ -54,15 +55,25 @@ impl Server {
 
     fn launch(folder: &Path, settings: &str) -> Option<(Daemon, u16)> {
         let port = free_port();
-        let config = folder.join("clamd.conf");
-        fs::write(&config, Self::config(folder, port, settings)).unwrap();
+        fs::write(folder.join("clamd.conf"), Self::config(folder, port, settings)).unwrap();
+        Some((Self::run(folder)?, port))
+    }
+
+    /// `None` where its port was taken.
+    fn run(folder: &Path) -> Option<Daemon> {
         let mut command = unprivileged(find_program("clamd", &[], ADVICE));
-        command.arg("-c").arg(&config);
+        command.arg("-c").arg(folder.join("clamd.conf"));
         let mut daemon = Daemon::spawn_in(command, folder);
         let line = daemon.wait_for_line(PATIENCE, |line| {
             line.contains("Listening daemon") || line.contains("already in use")
         });
-        line.contains("Listening").then_some((daemon, port))
+        line.contains("Listening").then_some(daemon)
+    }
+
+    /// Kills it, if it still runs, and starts it again where it was.
+    pub fn restart(&mut self) {
+        self.daemon.kill_9();
+        self.daemon = Self::run(self.folder.path()).expect("clamd's port was taken");
     }
 
     fn config(folder: &Path, port: u16, settings: &str) -> String {
@@ -86,9 +97,39 @@ impl Server {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// Its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("clamd.conf")
+    }
+
     /// Where its signatures lie, for tests of their date and of `RELOAD`.
     pub fn signatures(&self) -> PathBuf {
         self.folder.path().join("signatures")
+    }
+
+    /// Replaces its signatures by one that matches nothing, and loads that.
+    pub fn forget(&mut self) {
+        for (name, _) in SIGNATURES {
+            fs::remove_file(self.signatures().join(name)).unwrap();
+        }
+        let none = format!("{}:1:None\n", "0".repeat(32));
+        fs::write(self.signatures().join("none.hdb"), none).unwrap();
+        self.reload();
+    }
+
+    /// Makes it read its signatures again, and waits until it has.
+    pub fn reload(&mut self) {
+        assert_eq!(self.command("RELOAD"), "RELOADING");
+        self.daemon.wait_for_line(PATIENCE, |line| line.contains("correctly reloaded"));
+    }
+
+    /// Lets it have this much more memory than it has now, and no more.
+    pub fn limit_memory(&self, more_bytes: u64) {
+        let pid = Pid::from_raw(self.daemon.pid().cast_signed()).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/statm", self.daemon.pid())).unwrap();
+        let pages: u64 = status.split_whitespace().next().unwrap().parse().unwrap();
+        let limit = Some(pages * rustix::param::page_size() as u64 + more_bytes);
+        prlimit(Some(pid), Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
     }
 
     /// Hangs, kills or wakes the scanner, for fault tests.

@@ -89,6 +89,7 @@ mod access;
 mod attributes;
 mod error;
 mod file;
+mod foreign;
 mod journal;
 mod lanes;
 mod listing;
@@ -120,9 +121,14 @@ pub use abort::{Aborted, abort, finish};
 pub use access::Reader;
 pub use attributes::Lost;
 pub use error::{Discrepancy, Error};
+pub(in crate::media) use foreign::{fill, filled, refuse_attributes};
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pace::Pace;
 pub use policy::{
     Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
 };
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pool::each;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
 pub use read_back::{ReadBack, Worths, verify};
@@ -175,4 +181,6 @@ pub enum RenameMethod {
     NoReplace,
     /// By a plain rename after a look, where the file system knows no better (NFS).
     Checked,
+    /// No rename: an object store created the manifest object, where there was none.
+    Conditional,
 }

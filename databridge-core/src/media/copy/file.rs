@@ -144,7 +144,7 @@ impl<'a> Copier<'a> {
             check(&source, wanted, digests)?;
             let from = attributes::Origin { file: &source.file, stat: &stat, path: &source.path };
             let inode = attributes::settle(self.session, from, target.file(), &name, flushed)?;
-            Ok((Facts::from(&stat), inode))
+            Ok::<_, Error>((Facts::from(&stat), inode))
         };
         let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
         let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;

@@ -255,7 +255,7 @@ impl Reader<'_> {
         let known = self.known(file);
         let (right, worth) = match known {
             Some(worth) => {
-                watch.on(Progress::Bytes(file.size_bytes));
+                watch.on(Progress::Kept(file.size_bytes));
                 (true, worth)
             }
             None if file.stat.size_bytes != file.size_bytes => (false, Worth::Memory),

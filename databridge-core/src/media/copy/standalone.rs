@@ -71,6 +71,16 @@ pub struct Rates {
     pub read_back: u64,
 }
 
+impl Rates {
+    /// From what was done in which time.
+    pub(in crate::media) fn of(transferred: &Transferred, read_back: &ReadBack) -> Self {
+        Self {
+            transfer: rate(transferred.bytes, transferred.took),
+            read_back: rate(read_back.bytes - read_back.overlapped_bytes, read_back.took),
+        }
+    }
+}
+
 /// What a whole copy did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -159,10 +169,7 @@ pub fn tree(
         abort(&plan)?;
     }
     let (prepared, transferred, read_back, published, found) = done?;
-    let rates = Rates {
-        transfer: rate(transferred.bytes, transferred.took),
-        read_back: rate(read_back.bytes - read_back.overlapped_bytes, read_back.took),
-    };
+    let rates = Rates::of(&transferred, &read_back);
     Ok(Report {
         destination: site.final_path(),
         shape,
@@ -223,7 +230,7 @@ fn run(
     Ok((prepared, transferred, read_back, published, found))
 }
 
-fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
+pub(super) fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
     let files = manifest.entries().iter().enumerate().filter_map(|(at, entry)| match entry {
         Entry::File { path, size_bytes, sha256 } => {
             let found = found.get_mut(at).and_then(Option::take);
@@ -259,7 +266,7 @@ fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
 
 /// All stand-alone copies to one final path are lives of one attempt: each takes
 /// up what the last one left. (A version 8 UUID, RFC 9562: made of a SHA-256.)
-fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
+pub(super) fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
     let (_, name) = super::site::split(destination)?;
     let digest = Sha256::of(&[b"databridge copy\0", name.as_bytes()].concat());
     let mut bytes = [0; 16];
@@ -269,13 +276,13 @@ fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
 
 /// Keeps a second stand-alone copy to the same path out, as long as it lives.
 #[derive(Debug)]
-struct Lock<'a> {
+pub(super) struct Lock<'a> {
     site: &'a Site,
     file: File,
 }
 
 impl<'a> Lock<'a> {
-    fn take(site: &'a Site) -> Result<Self, Error> {
+    pub(super) fn take(site: &'a Site) -> Result<Self, Error> {
         let name = site.lock();
         let at = |errno| Error::at(site.path(&name), errno);
         loop {

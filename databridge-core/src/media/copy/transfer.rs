@@ -328,6 +328,7 @@ impl<'a> Worker<'a> {
         if let Some(returned) = returned {
             journal.append(&Mark::ReadBack(returned))?;
             steps::reach("copy.window_read_back");
+            watch.on(Progress::Ahead(*size_bytes));
         }
         if !flushed {
             lock(&self.late).push(at);

@@ -10,7 +10,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -177,12 +176,11 @@ fn database(settings: &Clamscan) -> Option<OsString> {
 
 impl Scanner for Client {
     fn info(&self) -> Result<EngineInfo, Error> {
-        let output = Command::new(&self.settings.program)
-            .arg("--version")
-            .args(database(&self.settings))
-            .output()
-            .map_err(gone)?;
-        Ok(reply::version(NAME, String::from_utf8_lossy(&output.stdout).trim()))
+        let arguments: Vec<_> =
+            [OsString::from("--version")].into_iter().chain(database(&self.settings)).collect();
+        let said = Process::start(&self.settings.program, &arguments)
+            .and_then(|mut process| process.line(&Wait::new(self.start_timeout(), &())));
+        Ok(reply::version(NAME, &said.map_err(gone)?))
     }
 
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {

@@ -50,7 +50,8 @@ impl Process {
         }
     }
 
-    fn line(&mut self, wait: &Wait<'_>) -> io::Result<String> {
+    /// The next line that it writes.
+    pub fn line(&mut self, wait: &Wait<'_>) -> io::Result<String> {
         loop {
             if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

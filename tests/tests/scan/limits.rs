@@ -1,0 +1,118 @@
+//! How far clamd reads: told, configured, or proved, and else not believed.
+
+use databridge_core::media::scan::{Engines, Reason, Verdict};
+use databridge_tests::clamd::{Server, marker};
+
+use crate::bench::{Tree, exr, infected, not, settings, unix};
+
+const MB: usize = 1 << 20;
+
+/// Media without a pattern, which takes time to look at.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut bytes = exr(length);
+    for byte in &mut bytes[4..] {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *byte = (state >> 33) as u8;
+    }
+    bytes
+}
+
+fn said(server: &Server, content: &[u8]) -> Verdict {
+    let tree = Tree::new(&[("a.exr", content)]);
+    tree.said(&settings(unix(server)), "clamd")["a.exr"].clone()
+}
+
+#[test]
+fn every_limit_that_is_told_is_not_scanned() {
+    let tree = Tree::new(&[]);
+    tree.archives();
+    for (setting, name, expected) in [
+        ("MaxFileSize 1M", "bomb.zip", not(Reason::Limits)),
+        ("MaxScanSize 1M", "bomb.zip", not(Reason::Limits)),
+        ("MaxFiles 2", "bomb.zip", not(Reason::Limits)),
+        ("MaxRecursion 3", "nested.zip", not(Reason::Limits)),
+        ("MaxScanTime 1", "bomb.zip", not(Reason::Limits)),
+        ("MaxRecursion 17", "nested.zip", infected("Eicar-Test-Body")),
+    ] {
+        let server = Server::start_with(&format!("{setting}\n"));
+        let said = tree.said(&settings(unix(&server)), "clamd");
+        assert_eq!(said[name], expected, "{setting}");
+    }
+}
+
+#[test]
+fn a_silent_daemon_is_believed_only_within_what_it_proved() {
+    // A limit on time that nobody knows of cuts the file at the limit short, too.
+    for (setting, expected) in [
+        ("MaxFileSize 40M\nMaxScanSize 40M\n", Verdict::Clean),
+        ("MaxFileSize 4M\n", not(Reason::UnknownLimits)),
+        ("MaxScanSize 4M\n", not(Reason::UnknownLimits)),
+        ("MaxScanTime 20\n", not(Reason::UnknownLimits)),
+    ] {
+        let server = Server::start_with(&format!("AlertExceedsMax no\n{setting}"));
+        assert_eq!(said(&server, &exr(MB)), expected, "{setting}");
+    }
+}
+
+#[test]
+fn what_its_configuration_says_counts() {
+    let server = Server::start_with("AlertExceedsMax no\nMaxFileSize 8M\nMaxScanSize 30M\n");
+    let mut clamd = unix(&server);
+    clamd.config_file = Some(server.config_file());
+    let settings = settings(clamd);
+    let tree = Tree::new(&[
+        ("large.exr", &[exr(8 * MB), marker()].concat()),
+        ("small.exr", &exr(MB)),
+        ("marked.exr", &[exr(7 * MB), marker()].concat()),
+    ]);
+    let said = tree.said(&settings, "clamd");
+    assert_eq!(said["large.exr"], not(Reason::TooLarge), "clamd itself says OK");
+    assert_eq!(said["small.exr"], Verdict::Clean);
+    assert_eq!(said["marked.exr"], infected("DataBridge.Test.Marker"));
+}
+
+#[test]
+fn a_configuration_that_is_not_the_one_in_force_is_found_out() {
+    // Edited after the daemon had read it.
+    let server = Server::start_with("AlertExceedsMax no\nMaxFileSize 2M\nMaxScanSize 2M\n");
+    let text = std::fs::read_to_string(server.config_file()).unwrap();
+    let edited = text.replace("MaxFileSize 2M", "MaxFileSize 30M");
+    std::fs::write(server.config_file(), edited.replace("ScanSize 2M", "ScanSize 30M")).unwrap();
+    let mut clamd = unix(&server);
+    clamd.config_file = Some(server.config_file());
+    let tree = Tree::new(&[("a.exr", &[exr(3 * MB), marker()].concat())]);
+    let said = tree.said(&settings(clamd), "clamd");
+    assert_eq!(said["a.exr"], not(Reason::UnknownLimits));
+}
+
+#[test]
+fn a_limit_on_time_that_cuts_media_short_is_not_clean() {
+    let marked = [noise(6 * MB), marker()].concat();
+    for alert in ["yes", "no"] {
+        let server = Server::start_with(&format!("AlertExceedsMax {alert}\nMaxScanTime 10\n"));
+        let said = said(&server, &marked);
+        assert!(!said.is_clean(), "{alert}: {said}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_tell_what_is_encrypted_is_not_believed_about_archives() {
+    let server = Server::start_with("AlertEncrypted no\n");
+    let tree = Tree::new(&[("a.exr", &exr(100))]);
+    tree.archives();
+    let said = tree.said(&settings(unix(&server)), "clamd");
+    assert_eq!(said["secret.zip"], not(Reason::UnknownLimits), "clamd itself says OK");
+    assert_eq!(said["a.exr"], Verdict::Clean);
+    assert_eq!(said["eicar.zip"], infected("Eicar-Test-Body"));
+}
+
+#[test]
+fn a_daemon_without_signatures_calls_nothing_clean() {
+    let mut server = Server::start();
+    let engines = Engines::open(&settings(unix(&server))).unwrap();
+    let tree = Tree::new(&[("a.exr", &exr(100))]);
+    assert!(tree.scan(&engines, &()).passes());
+    server.forget();
+    assert_eq!(said(&server, &exr(100)), not(Reason::NoSignatures));
+}
