@@ -124,7 +124,6 @@ impl Copy {
             resume: self.resume || !self.no_resume,
             manifest,
             algorithms: algorithms.collect::<Result<_, _>>()?,
-            ..copy::Options::default()
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
