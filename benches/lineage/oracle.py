@@ -34,7 +34,7 @@ def make(path: Path, lots: int) -> None:
     chance = random.Random(7)
     parents: list[list[int]] = []
     for child in range(lots):
-        count = chance.choices([0, 1, 2, 3], [20, 60, 15, 5])[0]
+        count = chance.choices([0, 1, 2, 3], [10, 60, 20, 10])[0]
         near = {child - 1 - int(chance.expovariate(1 / 2000)) for _ in range(count)}
         parents.append(sorted(p for p in near if p >= 0))
     graph = graph_of(parents)
