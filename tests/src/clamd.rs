@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::process::{Daemon, PATIENCE, find_program, free_port, give_away, unprivileged};
@@ -61,8 +60,12 @@ impl Server {
 
     /// `None` where its port was taken.
     fn run(folder: &Path) -> Option<Daemon> {
-        let mut command = unprivileged(find_program("clamd", &[], ADVICE));
-        command.arg("-c").arg(folder.join("clamd.conf"));
+        let mut command =
+            unprivileged(find_program("prlimit", &[], "on Debian `apt-get install util-linux`"));
+        if let Ok(bytes) = fs::read_to_string(folder.join("memory")) {
+            command.arg(format!("--as={bytes}"));
+        }
+        command.arg(find_program("clamd", &[], ADVICE)).arg("-c").arg(folder.join("clamd.conf"));
         let mut daemon = Daemon::spawn_in(command, folder);
         let line = daemon.wait_for_line(PATIENCE, |line| {
             line.contains("Listening daemon") || line.contains("already in use")
@@ -97,6 +100,12 @@ impl Server {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// Starts it again with so much address space and no more.
+    pub fn starve(&mut self, bytes: u64) {
+        fs::write(self.folder.path().join("memory"), bytes.to_string()).unwrap();
+        self.restart();
+    }
+
     /// Its configuration.
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("clamd.conf")
@@ -121,15 +130,6 @@ impl Server {
     pub fn reload(&mut self) {
         assert_eq!(self.command("RELOAD"), "RELOADING");
         self.daemon.wait_for_line(PATIENCE, |line| line.contains("correctly reloaded"));
-    }
-
-    /// Lets it have this much more memory than it has now, and no more.
-    pub fn limit_memory(&self, more_bytes: u64) {
-        let pid = Pid::from_raw(self.daemon.pid().cast_signed()).unwrap();
-        let status = fs::read_to_string(format!("/proc/{}/statm", self.daemon.pid())).unwrap();
-        let pages: u64 = status.split_whitespace().next().unwrap().parse().unwrap();
-        let limit = Some(pages * rustix::param::page_size() as u64 + more_bytes);
-        prlimit(Some(pid), Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
     }
 
     /// Hangs, kills or wakes the scanner, for fault tests.

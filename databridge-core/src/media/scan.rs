@@ -16,6 +16,8 @@ mod clamscan;
 mod content;
 mod engines;
 mod error;
+#[cfg(feature = "clamav")]
+mod members;
 mod memory;
 #[cfg(feature = "clamav")]
 mod probe;

@@ -121,9 +121,9 @@ pub fn infected(name: &str) -> Verdict {
 }
 
 /// What is flat: no archive and no document.
-pub fn exr(length: usize) -> Vec<u8> {
+pub fn vdb(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    bytes[..4].copy_from_slice(b"\x76\x2f\x31\x01");
+    bytes[..4].copy_from_slice(b" BDV");
     bytes
 }
 

@@ -10,7 +10,7 @@ use databridge_core::media::scan::{
 use databridge_tests::clamd::{Server, marker};
 use databridge_tests::process::find_program;
 
-use crate::bench::{Tree, exr, infected, not, signatures, unix};
+use crate::bench::{Tree, infected, not, signatures, unix, vdb};
 use crate::found;
 
 fn settings() -> Settings {
@@ -49,18 +49,18 @@ fn the_same_as_the_daemon() {
 fn its_limits_are_ours() {
     let mut settings = settings();
     settings.clamscan.max_file_size_bytes = 1 << 20;
-    let tree = Tree::new(&[("a.exr", &exr(2 << 20)), ("b.exr", &exr(1000))]);
+    let tree = Tree::new(&[("a.vdb", &vdb(2 << 20)), ("b.vdb", &vdb(1000))]);
     let said = tree.said(&settings, "clamscan");
-    assert_eq!(said["a.exr"], not(Reason::Limits));
-    assert_eq!(said["b.exr"], Verdict::Clean);
+    assert_eq!(said["a.vdb"], not(Reason::Limits));
+    assert_eq!(said["b.vdb"], Verdict::Clean);
 }
 
 #[test]
 fn names_that_no_list_could_hold() {
     let tree = Tree::new(&[
-        ("a: OK", &[exr(10), marker()].concat()),
-        (" b ", &[exr(10), marker()].concat()),
-        ("-c", &exr(10)),
+        ("a: OK", &[vdb(10), marker()].concat()),
+        (" b ", &[vdb(10), marker()].concat()),
+        ("-c", &vdb(10)),
     ]);
     let said: Vec<_> = tree.said(&settings(), "clamscan").into_values().collect();
     let marked = infected("DataBridge.Test.Marker");
@@ -81,7 +81,7 @@ fn without_signatures_or_program_there_is_no_scan() {
 #[test]
 fn one_that_is_killed_at_a_file_is_started_again_and_else_in_error() {
     let folder = tempfile::tempdir().unwrap();
-    let tree = Tree::new(&[("a.exr", &exr(60 << 20)), ("b.exr", &[exr(9), marker()].concat())]);
+    let tree = Tree::new(&[("a.vdb", &vdb(60 << 20)), ("b.vdb", &[vdb(9), marker()].concat())]);
     // Room for its signatures and small files, not for the large one.
     let settings = wrapped(folder.path(), "ulimit -v 110000; exec @REAL@");
     let engines = match Engines::open(&settings) {
@@ -91,7 +91,7 @@ fn one_that_is_killed_at_a_file_is_started_again_and_else_in_error() {
     let report = tree.scan(&engines, &());
     assert!(!report.passes());
     assert_eq!(report.counts.clean, 0, "{:?}", report.files);
-    let small = report.files.iter().find(|file| file.path.as_str() == "b.exr").unwrap();
+    let small = report.files.iter().find(|file| file.path.as_str() == "b.vdb").unwrap();
     assert_eq!(small.verdict, infected("DataBridge.Test.Marker"));
 }
 
@@ -104,7 +104,7 @@ fn one_that_ends_after_every_file_costs_time_and_no_verdict() {
     let tree = Tree::new(&[]);
     for n in 0..12 {
         let mark = if n == 5 { marker() } else { Vec::new() };
-        tree.write(&format!("{n:02}.exr"), &[exr(100 + n), mark].concat());
+        tree.write(&format!("{n:02}.vdb"), &[vdb(100 + n), mark].concat());
     }
     let report = tree.scan(&engines, &());
     assert_eq!((report.counts.clean, report.counts.infected), (11, 1), "{:?}", report.files);
@@ -121,7 +121,7 @@ fn one_that_says_nothing_times_out() {
     settings.file_timeout_seconds = 1;
     settings.clamscan.start_timeout_seconds = 30;
     let engines = Engines::open(&settings).unwrap();
-    let tree = Tree::new(&[("a.exr", &exr(100))]);
+    let tree = Tree::new(&[("a.vdb", &vdb(100))]);
     let report = tree.scan(&engines, &());
     assert_eq!(report.verdict, not(Reason::TimedOut));
 }
@@ -129,7 +129,7 @@ fn one_that_says_nothing_times_out() {
 #[test]
 fn auto_takes_the_first_that_is_there() {
     let mut server = Server::start();
-    let tree = Tree::new(&[("a.exr", &exr(100))]);
+    let tree = Tree::new(&[("a.vdb", &vdb(100))]);
     let mut settings = Settings { engine: Engine::Auto, ..settings() };
     settings.clamd = Some(unix(&server));
     let by = |settings: &Settings| {

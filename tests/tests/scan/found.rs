@@ -3,14 +3,14 @@
 use databridge_core::media::scan::{Engines, Reason, Verdict};
 use databridge_tests::clamd::{Server, eicar, marker};
 
-use crate::bench::{Tree, exr, infected, not, settings, tcp, unix};
+use crate::bench::{Tree, infected, not, settings, tcp, unix, vdb};
 
 /// Typed by hand from what ClamAV 1.4 says to the signatures in `testdata/clamd`.
 fn expected() -> Vec<(&'static str, Verdict)> {
     vec![
         ("bomb.zip", not(Reason::Limits)),
-        ("clean.exr", Verdict::Clean),
         ("clean.txt", Verdict::Clean),
+        ("clean.vdb", Verdict::Clean),
         ("eicar.tar.gz", infected("Eicar-Test-Body")),
         ("eicar.txt", infected("Eicar-Test-Body")),
         ("eicar.zip", infected("Eicar-Test-Body")),
@@ -23,7 +23,7 @@ fn expected() -> Vec<(&'static str, Verdict)> {
 
 pub fn tree() -> Tree {
     let tree = Tree::new(&[
-        ("clean.exr", &exr(5000)),
+        ("clean.vdb", &vdb(5000)),
         ("clean.txt", b"note\n"),
         ("empty", b""),
         ("eicar.txt", &eicar()),
@@ -54,7 +54,7 @@ fn the_test_file_itself_behind_other_bytes_is_never_clean() {
     let server = Server::start();
     let tree = Tree::new(&[
         ("at5000.txt", &[vec![b' '; 5000], eicar()].concat()),
-        ("late.exr", &[exr(9 << 20), eicar()].concat()),
+        ("late.vdb", &[vdb(9 << 20), eicar()].concat()),
     ]);
     let report = tree.scan(&Engines::open(&settings(unix(&server))).unwrap(), &());
     // ClamAV knows it only as a whole file; our rules look further.

@@ -6,7 +6,7 @@ use databridge_tests::clamd::{Server, eicar};
 use databridge_tests::process::built;
 use serde_json::Value;
 
-use crate::bench::{Tree, exr, signatures};
+use crate::bench::{Tree, signatures, vdb};
 
 fn scan(tree: &Tree, arguments: &[&str]) -> (i32, Value) {
     let Output { status, stdout, stderr } = Command::new(built("databridge"))
@@ -26,8 +26,8 @@ fn exit_codes() {
     let mut server = Server::start();
     let socket = server.socket().display().to_string();
     let database = signatures().display().to_string();
-    let clean = Tree::new(&[("a.exr", &exr(100)), ("b.txt", b"note\n")]);
-    let bad = Tree::new(&[("a.exr", &exr(100)), ("b.com", &eicar())]);
+    let clean = Tree::new(&[("a.vdb", &vdb(100)), ("b.txt", b"note\n")]);
+    let bad = Tree::new(&[("a.vdb", &vdb(100)), ("b.com", &eicar())]);
     let secret = Tree::new(&[]);
     secret.archives();
     for name in ["bomb.zip", "eicar.tar.gz", "eicar.zip", "nested.zip"] {

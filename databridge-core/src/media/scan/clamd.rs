@@ -17,7 +17,8 @@ use self::socket::Socket;
 pub(super) use self::socket::{Wait, is_tick};
 use super::settings::{Clamd, ClamdAddress};
 use super::{
-    EngineInfo, Error, Look, Opened, Reason, Scanner, Subject, Verdict, content, probe, reply,
+    EngineInfo, Error, Look, Opened, Reason, Scanner, Subject, Verdict, content, members, probe,
+    reply,
 };
 
 /// The first wait before a daemon that is gone is asked again; it doubles.
@@ -26,6 +27,9 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// A file at which the daemon hangs up so often may well be what ends it.
 const MOST_DEATHS: u32 = 4;
+/// A file may take so long, whatever the one at the limit took: nobody sets clamd's
+/// `MaxScanTime` (two minutes, unless it is set) as low, and a busy host is no limit.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A clamd that has answered, as an engine.
 pub struct Client {
@@ -193,7 +197,8 @@ impl Client {
             let promised = self.clamd.max_file_size_bytes.unwrap_or(u64::MAX);
             return match subject.size_bytes > promised.min(CEILING_BYTES) {
                 true => Verdict::not_scanned(Reason::TooLarge),
-                false if flat || told => Verdict::Clean,
+                false if flat => Verdict::Clean,
+                false if told && self.reads_members(subject) => Verdict::Clean,
                 false => unknown,
             };
         }
@@ -201,14 +206,25 @@ impl Client {
         if subject.size_bytes > largest {
             return Verdict::not_scanned(Reason::TooLarge);
         }
-        let proved = *self.proved.get_or_init(|| self.prove(largest, subject));
-        let Some(proved) = proved.filter(|_| flat) else { return unknown };
-        let known = self.config.as_ref().and_then(|config| config.max_scan_time);
+        let Some(proved) = self.proof(largest, subject).filter(|_| flat) else { return unknown };
+        let known = self.config.as_ref().map(|config| config.max_scan_time);
         // It would stop at its time limit and call the file clean.
-        match took > known.map_or(proved, |limit| limit / 2) {
+        match took > known.map_or(proved.max(PATIENCE), |limit| limit / 2) {
             true => Verdict::not_scanned(Reason::TimedOut),
             false => Verdict::Clean,
         }
+    }
+
+    /// The one limit that is never told: on the members of a ZIP.
+    fn reads_members(&self, subject: &Subject<'_>) -> bool {
+        let largest = limits::largest(&self.clamd, self.config.as_ref());
+        // A limit that we only take for granted must be proved.
+        members::are_within(subject.file, subject.size_bytes, subject.head, largest)
+            && (!subject.head.starts_with(b"PK") || self.proof(largest, subject).is_some())
+    }
+
+    fn proof(&self, largest: u64, like: &Subject<'_>) -> Option<Duration> {
+        *self.proved.get_or_init(|| self.prove(largest, like))
     }
 
     /// Lets the daemon look at a file that has the test file at the end of all

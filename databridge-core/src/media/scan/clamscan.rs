@@ -18,7 +18,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use self::process::Process;
 use super::clamd::{CEILING_BYTES, Wait, is_tick};
 use super::settings::Clamscan;
-use super::{EngineInfo, Error, Reason, Scanner, Subject, Verdict, probe, reply};
+use super::{EngineInfo, Error, Reason, Scanner, Subject, Verdict, members, probe, reply};
 use crate::media::monitor::Monitor;
 
 const NAME: &str = "clamscan";
@@ -132,11 +132,18 @@ impl Client {
         answer
     }
 
+    /// The one limit that is never told: on the members of a ZIP.
+    fn reads_members(&self, subject: &Subject<'_>) -> bool {
+        let largest = self.settings.max_file_size_bytes.min(CEILING_BYTES);
+        members::are_within(subject.file, subject.size_bytes, subject.head, largest)
+    }
+
     fn believed(&self, subject: &Subject<'_>) -> Verdict {
         match subject.size_bytes > self.settings.max_file_size_bytes.min(CEILING_BYTES) {
             true => Verdict::not_scanned(Reason::TooLarge),
             false if !self.knows => Verdict::not_scanned(Reason::NoSignatures),
-            false if self.tells || subject.size_bytes == 0 => Verdict::Clean,
+            false if subject.size_bytes == 0 => Verdict::Clean,
+            false if self.tells && self.reads_members(subject) => Verdict::Clean,
             false => Verdict::not_scanned(Reason::UnknownLimits),
         }
     }

@@ -20,13 +20,26 @@ const USUAL: [&str; 4] = [
 
 /// What a configuration file says (`clamd.conf(5)`), as far as it bears on what
 /// is read. What it does not say is `None`: defaults differ between versions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub local_socket: Option<PathBuf>,
     pub max_file_size_bytes: Option<u64>,
     pub max_scan_size_bytes: Option<u64>,
     pub stream_max_length_bytes: Option<u64>,
-    pub max_scan_time: Option<Duration>,
+    pub max_scan_time: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            local_socket: None,
+            max_file_size_bytes: None,
+            max_scan_size_bytes: None,
+            stream_max_length_bytes: None,
+            // The same in every version that has it.
+            max_scan_time: Duration::from_secs(120),
+        }
+    }
 }
 
 impl Config {
@@ -42,7 +55,10 @@ impl Config {
                 "MaxFileSize" => config.max_file_size_bytes = size(value),
                 "MaxScanSize" => config.max_scan_size_bytes = size(value),
                 "StreamMaxLength" => config.stream_max_length_bytes = size(value),
-                "MaxScanTime" => config.max_scan_time = duration(value),
+                "MaxScanTime" => {
+                    // One that is not understood leaves none to trust.
+                    config.max_scan_time = duration(value).unwrap_or_default();
+                }
                 _ => {}
             }
         }
@@ -124,14 +140,14 @@ mod tests {
              MaxScanSize 100M\nMaxFileSize 25M\nStreamMaxLength 1G\nMaxFiles\n",
         );
         assert_eq!(config.local_socket, Some("/var/run/clamav/clamd.ctl".into()));
-        assert_eq!(config.max_scan_time, Some(Duration::from_secs(120)));
+        assert_eq!(config.max_scan_time, Duration::from_secs(120));
         assert_eq!((config.file_bytes(false), config.file_bytes(true)), (25 << 20, 25 << 20));
         let unlimited = Config::parse("MaxScanSize 0\nMaxFileSize 0\nMaxScanTime 0");
         assert_eq!(unlimited.file_bytes(false), CEILING_BYTES);
         assert_eq!(unlimited.file_bytes(true), UNKNOWN_LIMIT_BYTES, "the stream's is not known");
-        assert_eq!(unlimited.max_scan_time, Some(Duration::MAX));
+        assert_eq!(unlimited.max_scan_time, Duration::MAX);
         let odd = Config::parse("MaxFileSize lots\nMaxScanSize -1\nMaxScanTime soon");
-        assert_eq!(odd, Config::default());
+        assert_eq!(odd, Config { max_scan_time: Duration::ZERO, ..Config::default() });
     }
 
     #[test]
