@@ -18,6 +18,8 @@ class Case:
 
     name: str
     about: str
+    # Of many files: its targets are removed only now and then, and with a rest.
+    many: bool = False
 
 
 CASES = {
@@ -25,7 +27,7 @@ CASES = {
     for case in (
         Case("large", "one file of 4 GiB"),
         Case("frames", "240 frames of 12 MiB"),
-        Case("small", "50,000 files of 1 to 16 KiB in 500 folders"),
+        Case("small", "50,000 files of 1 to 16 KiB in 500 folders", many=True),
         Case("mixed", "a shot: 48 frames of 12 MiB, a movie of 1 GiB, 2,000 small files"),
     )
 }

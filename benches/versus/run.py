@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +44,23 @@ def settle() -> None:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
 
 
-def once(peer: Peer, databridge: Path, source: Path, work: Path) -> Run:
-    """Runs `peer` from `source` to a fresh target below `work`, which is then removed."""
-    target, scratch = work / "target", work / "scratch"
-    for left in (target, scratch):
+def clear(work: Path, rest_seconds: float = 0) -> None:
+    """Removes what runs left.
+
+    ext4 without a journal gives the inodes of many small files back only a minute after they
+    were deleted, and makes whoever creates files before that search long for others.
+    """
+    for left in work.glob("run-*"):
         shutil.rmtree(left, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    os.sync()
+    time.sleep(rest_seconds)
+
+
+def once(peer: Peer, databridge: Path, source: Path, work: Path, keep: bool = False) -> Run:
+    """Runs `peer` from `source` to a fresh target below `work`, removed after it or kept."""
+    place = Path(tempfile.mkdtemp(prefix="run-", dir=work))
+    target, scratch = place / "target", place / "scratch"
+    scratch.mkdir()
     script = peer.script(Place(databridge, source, target, scratch))
     settle()
     start = time.monotonic()
@@ -62,7 +74,8 @@ def once(peer: Peer, databridge: Path, source: Path, work: Path) -> Run:
     if os.waitstatus_to_exitcode(status) != 0:
         said = (scratch / "errors").read_text(errors="replace")[-2000:]
         raise Failed(f"{peer.name}: exit {os.waitstatus_to_exitcode(status)}: {script}\n{said}")
-    shutil.rmtree(target, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(place, ignore_errors=True)
     return Run(wall, used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
 
 

@@ -119,7 +119,7 @@ def duel(name: str, contestants: dict, rounds: int) -> dict:
     seconds = {who: [] for who in contestants}
     for turn in range(rounds):
         order = list(contestants)
-        order = order[turn % len(order):] + order[: turn % len(order)]
+        order = order[turn % len(order) :] + order[: turn % len(order)]
         for who in order:
             command, codes, most = contestants[who]
             if len(seconds[who]) < (most or rounds):
@@ -133,7 +133,10 @@ def duel(name: str, contestants: dict, rounds: int) -> dict:
 
 def markdown(results: list, facts: dict) -> str:
     lines = [f"Scans side by side ({', '.join(f'{k}: {v}' for k, v in facts.items())})", ""]
-    lines += ["| Data | Program | Median s | Times as long as ours | Runs |", "|---|---|---|---|---|"]
+    lines += [
+        "| Data | Program | Median s | Times as long as ours | Runs |",
+        "|---|---|---|---|---|",
+    ]
     for result in results:
         for who, median in result["medians"].items():
             ratio = result["times_as_long_as_ours"].get(who)
@@ -184,7 +187,14 @@ def main() -> None:
 def measure(given: argparse.Namespace, folder: pathlib.Path) -> list:
     ours = [given.databridge, "scan", "--any-signature-age"]
     clamd = [*ours, "--engine", "clamd", "--clamd", folder / "clamd.sock"]
-    clamdscan = ["clamdscan", "-c", folder / "clamd.conf", "--fdpass", "--multiscan", "--no-summary"]
+    clamdscan = [
+        "clamdscan",
+        "-c",
+        folder / "clamd.conf",
+        "--fdpass",
+        "--multiscan",
+        "--no-summary",
+    ]
     clamscan = ["clamscan", f"--database={folder / 'signatures'}", "--no-summary", "--recursive"]
     clamscan += ["--max-filesize=2000M", "--max-scansize=2000M", "--infected"]
     results = []
@@ -207,7 +217,11 @@ def measure(given: argparse.Namespace, folder: pathlib.Path) -> list:
             defined = [word for one in defined for word in ("-d", one)]
             contestants = {
                 "databridge": ([*ours, "--engine", "rules", data], (0,), None),
-                "yara": (["yara", *defined, f"--threads={os.cpu_count()}", *given.rules, data], (0,), None),
+                "yara": (
+                    ["yara", *defined, f"--threads={os.cpu_count()}", *given.rules, data],
+                    (0,),
+                    None,
+                ),
             }
             results.append(duel(f"{what}, rules only", contestants, given.pairs))
     return results

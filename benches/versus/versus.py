@@ -78,7 +78,7 @@ def compare(
     ]
 
     def go(peer: Peer) -> run.Run:
-        done = run.once(peer, args.databridge, source, args.work)
+        done = run.once(peer, args.databridge, source, args.work, data.CASES[case].many)
         print(f"{what} {case}: {peer.name}: {done.wall_seconds:.2f} s", file=sys.stderr)
         return done
 
@@ -90,6 +90,7 @@ def compare(
                 mine = go(ours)
             pair.ours.append(mine)
             pair.theirs.append(theirs)
+        run.clear(args.work, 61 if data.CASES[case].many and what == "copy" else 0)
     return pairs
 
 

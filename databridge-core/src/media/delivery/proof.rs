@@ -181,6 +181,10 @@ impl FolderProof {
     fn remove(&self, path: &Path) -> Result<(), Error> {
         let removed = self.parent.join(format!("{}{}", self.removed, Uuid::new_v4().simple()));
         gone(std::fs::rename(path, &removed)).map_err(fail(path))?;
+        if self.parent.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            // A delivery that never got so far.
+            return Ok(());
+        }
         self.flush()?;
         self.delete(&removed)
     }
