@@ -78,7 +78,7 @@ def signatures(folder: pathlib.Path, extra: int) -> None:
     if not extra:
         return
     dice = random.Random(5)
-    with open(folder / "bulk.hsb", "w") as bulk:
+    with (folder / "bulk.hsb").open("w") as bulk:
         for n in range(extra):
             bulk.write(f"{dice.randbytes(32).hex()}:{dice.randint(1, 1 << 24)}:Bulk-{n}\n")
 
