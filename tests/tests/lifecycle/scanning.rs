@@ -232,18 +232,18 @@ async fn the_next_revision_asks_only_about_what_is_new(kind: Kind) {
 async fn what_a_policy_accepts_by_type_is_on_the_receipt(kind: Kind) {
     let lab = Lab::open_with(kind, |config| {
         config.scan.policy.accept = vec![Accept {
-            extensions: vec!["exr".into()],
+            extensions: vec!["vdb".into()],
             reasons: vec![Reason::NoAntivirus],
             rules: Vec::new(),
             why: "frames of our own farm".into(),
         }];
     })
     .await;
-    let exr = [b"\x76\x2f\x31\x01".as_slice(), &[0; 60]].concat();
-    let code = lab.approved(&[("a.exr", &exr), ("b.txt", b"note")]).await;
+    let vdb = [b" BDV".as_slice(), &[0; 60]].concat();
+    let code = lab.approved(&[("a.vdb", &vdb), ("b.txt", b"note")]).await;
     lab.act("data_team", "scan", &code).await;
     assert_eq!(lab.settle(&code).await, "undecided", "only frames are accepted");
-    let code = lab.approved(&[("a.exr", &exr)]).await;
+    let code = lab.approved(&[("a.vdb", &vdb)]).await;
     lab.act("data_team", "scan", &code).await;
     assert_eq!(lab.settle(&code).await, "scanned");
     let scan = lab.show(&code).await["scan"].clone();

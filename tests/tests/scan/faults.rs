@@ -88,7 +88,9 @@ fn killed_in_mid_scan_the_rest_is_in_error() {
     let mut clamd = unix(&server.lock().unwrap());
     clamd.retry_seconds = 1;
     let engines = Engines::open(&settings(clamd)).unwrap();
-    let kill = When::after(10, || drop(server.lock().unwrap().daemon().kill_9()));
+    let kill = When::after(10, || {
+        server.lock().unwrap().daemon().kill_9();
+    });
     let report = forty().scan(&engines, &kill);
     assert!(matches!(report.verdict, Verdict::Error { .. } | Verdict::Infected { .. }));
     assert!(report.counts.error >= 20, "{:?}", report.counts);
