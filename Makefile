@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export DATABRIDGE_DATA ?= databridge-data
 
-.PHONY: run test test-long check tools bench bench-scan clean
+.PHONY: run test test-long check tools bench bench-lineage bench-scan clean
 
 # Builds, starts a daemon of its own, and carries one transfer from upload to
 # verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
@@ -23,6 +23,10 @@ test-long: tools
 # DataBridge beside what a user would pick instead. ARGS go to benches/versus/versus.py.
 bench:
 	benches/versus/run.sh $(ARGS)
+
+# A large genealogy on both databases, beside networkx. LOTS is how many.
+bench-lineage:
+	benches/lineage/run.sh
 
 # `databridge scan` beside clamdscan, clamscan and YARA's own program. ARGS go to scan.py.
 bench-scan:

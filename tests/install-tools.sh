@@ -19,6 +19,8 @@ if [ "${1:-test}" = test ]; then
   need sqlite3 sqlite3
   need setpriv util-linux
   need rsync rsync
+  need sshd openssh-server
+  need ssh openssh-client
   need mkfs.ext4 e2fsprogs
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
@@ -44,4 +46,7 @@ fi
 
 if [ "${1:-test}" = test ]; then
   command -v cargo-nextest >/dev/null 2>&1 || cargo install --locked cargo-nextest
+  # An S3 server that checks signatures, checksums and conditions (about 3 minutes).
+  [ -x target/tools/bin/s3s-fs ] || command -v s3s-fs >/dev/null 2>&1 ||
+    cargo install --locked --features binary --root target/tools s3s-fs@0.14.1
 fi

@@ -4,11 +4,14 @@
 //! that a DCC can embed it alone.
 
 pub mod checksum;
+pub mod cloud;
 pub mod copy;
+pub mod delivery;
 pub mod freeze;
 pub mod manifest;
 pub mod monitor;
 pub mod receipt;
+pub mod rsync;
 pub mod scan;
 pub mod storage;
 pub mod throttle;

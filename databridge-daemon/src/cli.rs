@@ -83,6 +83,7 @@ enum Command {
     /// Digests of files, or of every file below a folder.
     Checksum(files::Checksum),
     /// Copies a file or a folder, verified: the destination appears whole or not at all.
+    /// Both may be in an object store (s3://bucket/prefix).
     Copy(files::Copy),
     /// Compares a folder with its checksums.
     Verify(files::Verify),
@@ -167,9 +168,9 @@ fn run(cli: Cli, show: &Show) -> Outcome {
     let global = cli.global;
     let open = || Backend::open(&global);
     match cli.command {
-        Command::Checksum(command) => command.run(show),
-        Command::Copy(command) => command.run(show),
-        Command::Verify(command) => command.run(show),
+        Command::Checksum(command) => command.run(&global, show),
+        Command::Copy(command) => command.run(&global, show),
+        Command::Verify(command) => command.run(&global, show),
         Command::Manifest(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),

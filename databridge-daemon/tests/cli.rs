@@ -376,3 +376,51 @@ fn what_was_typed_outweighs_the_environment() {
     run(here, &["--data", "other", "doctor"]);
     assert!(!here.join("other").exists(), "looking made a store");
 }
+
+#[test]
+fn lots_are_registered_decided_on_and_traced() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let lab = |args: &[&str]| ok(at, &[&["--data", "store"], args].concat());
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&ok(at, &[&["--data", "store", "--json"], args].concat())).unwrap()
+    };
+    for name in ["manager", "second"] {
+        lab(&["user", "create", name, "--role", "manager", "--no-password"]);
+    }
+    lab(&["--as", "manager", "flow", "install", "food"]);
+    lab(&["--as", "manager", "flow", "submit", "food", "1"]);
+    let own = ["--data", "store", "--as", "manager", "flow", "publish", "food", "1"];
+    fails(at, &own, 3, "may not approve it");
+    lab(&["--as", "second", "flow", "publish", "food", "1", "--notes", "as in the plant"]);
+    assert!(lab(&["flow", "list"]).contains("PUBLISHED"));
+    assert!(lab(&["gate", "list"]).contains("food@1:metal"));
+    let run = json(&["run", "create", "food"])["run_code"].as_str().unwrap().to_owned();
+    lab(&["run", "advance", &run]);
+    lab(&["lot", "register", "RAW", "--code", "R1", "--weight", "10.5", "--run", &run]);
+    fails(at, &["--data", "store", "lot", "register", "RAW", "--weight", "-1"], 2, "negative");
+    fails(at, &["--data", "store", "run", "advance", &run], 4, "food@1:receiving");
+    lab(&["lot", "move", "R1", "quarantine"]);
+    let decide = ["gate", "decide", "R1", "receiving", "pass"];
+    lab(&[&decide[..], &["--answer", "temperature=2.5", "--answer", "documents=yes"]].concat());
+    assert!(lab(&["run", "advance", &run]).contains("COMPLETED"));
+    fs::write(
+        at.join("lots.json"),
+        r#"[{"lot_code":"D1","lot_type":"DEB","parents":["R1"]},{"lot_code":"P1","lot_type":"PAL","parents":["D1"]}]"#,
+    )
+    .unwrap();
+    lab(&["lot", "import", "lots.json"]);
+    assert_eq!(json(&["trace", "descendants", "R1"])["total"], 2);
+    assert!(lab(&["trace", "path", "P1", "R1"]).contains("R1 → D1 → P1"));
+    assert!(lab(&["trace", "blast", "R1"]).contains("PAL"));
+    assert!(lab(&["trace", "common", "D1", "P1"]).contains("(nearest)"));
+    assert!(lab(&["trace", "graph", "D1"]).starts_with("flowchart TD"));
+    assert!(lab(&["trace", "graph", "D1", "--format", "dot"]).starts_with("digraph"));
+    assert!(lab(&["lot", "show", "R1"]).contains("made into D1"));
+    assert!(lab(&["lot", "history", "R1"]).contains("QUARANTINE → RELEASED"));
+    fails(at, &["--data", "store", "lot", "link", "R1", "P1"], 2, "was made from it");
+    lab(&["run", "hold", &run, "--note", "no more boxes"]);
+    lab(&["run", "resume", &run, "--note", "boxes came"]);
+    assert!(lab(&["run", "end", &run]).contains("SKIPPED"));
+    assert!(lab(&["flow", "access"]).contains("create lots"));
+}

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use databridge_core::media;
-use databridge_core::media::checksum::{Algorithm, FileDigest};
+use databridge_core::media::checksum::{Algorithm, Cache, FileDigest, Options as TreeOptions};
 use databridge_core::media::copy::{self, Options, Policy};
 use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
 use databridge_core::media::walk;
@@ -47,20 +47,34 @@ pub fn checksum<'py>(
     to_python(py, &done)
 }
 
-/// The digests of every file below a folder.
+/// The digests of every file below a folder, and how many came from the cache.
 #[pyfunction]
-#[pyo3(signature = (root, algorithms, jobs, progress))]
+#[pyo3(signature = (root, algorithms, jobs, cache, progress))]
 pub fn checksum_tree<'py>(
     py: Python<'py>,
     root: PathBuf,
     algorithms: Vec<String>,
     jobs: Option<usize>,
+    cache: Option<PathBuf>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let algorithms = self::algorithms(py, &algorithms)?;
     let done = work::run(py, progress, move |watch| {
-        let found = media::checksum::tree(&root, &algorithms, jobs, watch)?;
-        Ok(Value::from_iter(found.iter().map(|(path, found)| digest(Some(path.as_str()), found))))
+        let cache = cache.as_deref().map(Cache::open).transpose()?;
+        let options = TreeOptions { algorithms: &algorithms, jobs, cache: cache.as_ref() };
+        let mut found = Vec::new();
+        let done = media::checksum::each(&root, options, watch, |one| {
+            found.extend(one.map(|one| {
+                let mut fields = digest(Some(one.path.as_str()), &one.digest);
+                fields["cached"] = one.is_cached.into();
+                fields
+            }));
+            Ok(())
+        });
+        // Also after a failure: what was read need not be read again.
+        cache.as_ref().map_or(Ok(()), Cache::save)?;
+        done?;
+        Ok(Value::from(found))
     })?;
     to_python(py, &done)
 }

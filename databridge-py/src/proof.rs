@@ -1,11 +1,14 @@
 //! Manifests and receipts.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use databridge_core::Error as AnyError;
-use databridge_core::media::manifest::{Manifest, Sums, parse_sha256sums};
+use databridge_core::media::manifest::{
+    self, Known, List, Manifest, Options as VerifyOptions, State,
+};
 use databridge_core::media::receipt::{self, Envelope, Options, PublicKey};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -18,60 +21,132 @@ fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(Error::file(path, "read"))
 }
 
-fn sums(path: &Path) -> Result<Sums, AnyError> {
-    Ok(parse_sha256sums(&read(path)?)?)
-}
-
-/// How a folder differs from a SHA256SUMS file.
+/// How a folder differs from a list: the report, each difference with its text.
 #[pyfunction]
-#[pyo3(signature = (root, manifest, jobs, progress))]
+#[pyo3(signature = (root, manifest, jobs, from_device, state, max_age, seconds, limit_bytes_per_second, progress))]
+#[allow(clippy::too_many_arguments)]
 pub fn verify<'py>(
     py: Python<'py>,
     root: PathBuf,
     manifest: PathBuf,
     jobs: Option<usize>,
+    from_device: bool,
+    state: Option<PathBuf>,
+    max_age: f64,
+    seconds: Option<f64>,
+    limit_bytes_per_second: Option<u64>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let span = |name, seconds: f64| {
+        let reason = "not a span of time".to_owned();
+        Duration::try_from_secs_f64(seconds).map_err(|_| Error::Argument { name, reason })
+    };
     let done = work::run(py, progress, move |watch| {
-        let differences = sums(&manifest)?.check_tree(&root, jobs, watch)?;
-        Ok(Value::from_iter(differences.into_iter().map(|difference| {
-            let text = difference.to_string();
-            let mut fields = value(difference);
-            fields["text"] = text.into();
-            fields
-        })))
+        let deadline = seconds.map(|time| span("seconds", time)).transpose()?;
+        let deadline = deadline.map(|time| Instant::now() + time);
+        let list = List::read(&manifest)?;
+        let age = span("max_age", max_age)?;
+        let state = state.map(|path| State::open(&path, &root, age)).transpose()?;
+        let state = state.as_ref();
+        let options = VerifyOptions { jobs, from_device, limit_bytes_per_second, state, deadline };
+        let report = list.verify(&root, own(&root, &manifest).as_deref(), options, watch)?;
+        let texts = report.differences.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut answer = value(&report);
+        if let Some(Value::Array(all)) = answer.get_mut("differences") {
+            for (fields, text) in all.iter_mut().zip(texts) {
+                fields["text"] = text.into();
+            }
+        }
+        Ok(answer)
     })?;
     to_python(py, &done)
 }
 
-/// The paths and digests of a SHA256SUMS file.
+/// The path of a list in the folder that it is held against, which it does not list.
+fn own(root: &Path, list: &Path) -> Option<PathBuf> {
+    let list = list.canonicalize().ok()?;
+    list.strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
+}
+
+/// The files of a list: path, SHA-256 if it has one, size if it knows it, the other
+/// digests by name.
 #[pyfunction]
 pub fn read_manifest<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyAny>> {
     let done = work::run(py, None, move |_| {
-        let sums = sums(&path)?;
-        Ok(Value::from_iter(sums.entries().iter().map(|(path, sha256)| json!([path, sha256]))))
+        let list = List::read(&path)?;
+        Ok(json!({
+            "format": list.format,
+            "entries": list.files().iter().map(entry).collect::<Vec<_>>(),
+        }))
     })?;
     to_python(py, &done)
 }
 
-/// Writes a folder's SHA256SUMS into a new file; its entries and digest.
+fn entry(file: &Known) -> Value {
+    let mut digests: BTreeMap<_, _> =
+        file.others.iter().map(|(algorithm, text)| (algorithm.as_str(), text.clone())).collect();
+    digests.extend(file.sha256.map(|sha256| ("sha256", sha256.to_string())));
+    json!({
+        "path": file.path, "sha256": file.sha256, "size_bytes": file.size_bytes,
+        "digests": digests,
+    })
+}
+
+/// Writes a folder's list into a new file, or where its format has its own place;
+/// the files in it.
 #[pyfunction]
-#[pyo3(signature = (root, path, jobs, progress))]
+#[pyo3(signature = (root, path, format, jobs, progress))]
 pub fn write_manifest<'py>(
     py: Python<'py>,
     root: PathBuf,
-    path: PathBuf,
+    path: Option<PathBuf>,
+    format: String,
     jobs: Option<usize>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let done = work::run(py, progress, move |watch| {
-        let manifest = Manifest::of_tree(&root, jobs, watch)?;
-        let mut file = File::create_new(&path).map_err(Error::file(&path, "created"))?;
-        let written = file.write_all(manifest.to_sha256sums().as_bytes());
-        written.and_then(|()| file.sync_all()).map_err(Error::file(&path, "written"))?;
-        Ok(value(manifest.entries()))
+        let own_place = matches!(format.as_str(), "ascmhl" | "bagit");
+        if own_place == path.is_some() {
+            let reason = if own_place { "this format has its own place" } else { "is needed" };
+            return Err(Error::Argument { name: "path", reason: reason.into() }.into());
+        }
+        let place = path.unwrap_or_default();
+        let list = match format.as_str() {
+            "sha256sums" => {
+                let manifest = Manifest::of_tree(&root, jobs, watch)?;
+                put(&place, &manifest.to_sha256sums())?;
+                List::read(&place)?
+            }
+            "json" => {
+                let manifest = Manifest::of_tree(&root, jobs, watch)?;
+                put(&place, &value(&manifest).to_string())?;
+                List::read(&place)?
+            }
+            "bagit" => {
+                manifest::write_bagit(
+                    &root,
+                    &Manifest::of_tree(&root.join(manifest::PAYLOAD), jobs, watch)?,
+                )?;
+                List::read(&root)?
+            }
+            "ascmhl" => List::read(&manifest::write_ascmhl(&root, jobs, watch)?.path)?,
+            other => {
+                let reason = format!("{other:?} is none of sha256sums, json, ascmhl, bagit");
+                return Err(Error::Argument { name: "format", reason }.into());
+            }
+        };
+        Ok(json!({
+            "format": list.format,
+            "entries": list.files().iter().map(entry).collect::<Vec<_>>(),
+        }))
     })?;
     to_python(py, &done)
+}
+
+fn put(path: &Path, text: &str) -> Result<(), Error> {
+    let mut file = File::create_new(path).map_err(Error::file(path, "created"))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(Error::file(path, "written"))
 }
 
 /// What a receipt says, once its signature holds and, if one is given, the tree

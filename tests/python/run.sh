@@ -34,6 +34,14 @@ rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff
 
+# Lists are judged by their formats' own tools, in an environment of their own.
+witnesses=$target/python-witnesses
+[ -x "$witnesses/bin/ascmhl-debug" ] && [ -x "$witnesses/bin/bagit.py" ] || {
+    "$python" -m venv "$witnesses"
+    "$witnesses/bin/pip" install --quiet "ascmhl>=1.2,<2" "bagit>=1.9,<2"
+}
+export WITNESSES="$witnesses/bin"
+
 # From the folder of the tests, so that what is imported is what was installed.
 cd "$root/tests/python"
 config=$root/databridge-py/pyproject.toml

@@ -108,8 +108,8 @@ impl FaultFs {
         self.faults(|faults| faults.short_writes = Some(bytes));
     }
 
-    /// No read past the page cache (O_DIRECT) gives more than so many bytes. Through
-    /// the cache the kernel takes a short answer for the end of the file.
+    /// No read gives more than so many bytes; files that are opened from now on are
+    /// read past the page cache.
     pub fn short_reads(&self, bytes: usize) {
         assert!(bytes > 0, "a read of nothing is the end");
         self.faults(|faults| faults.short_reads = Some(bytes));

@@ -17,6 +17,8 @@ pub mod life;
 pub mod mounts;
 pub mod postgres;
 pub mod process;
+pub mod s3;
+pub mod sshd;
 pub mod studio;
 pub mod tree;
 pub mod watchdog;

@@ -273,8 +273,8 @@ fn each_failing_call_is_told_shows_nothing_and_can_be_repeated() {
                     // Preallocation is a help only. A direct read or write comes in
                     // several calls: if a later one fails the kernel says that it was
                     // short, and the rest is asked for again.
-                    let of_op = calls.iter().filter(|call| call.op == op);
-                    let path = &of_op.skip(nth as usize - 1).next().unwrap().path;
+                    let mut of_op = calls.iter().filter(|call| call.op == op);
+                    let path = &of_op.nth(nth as usize - 1).unwrap().path;
                     let borne_here = op == Op::Fallocate
                         || matches!(op, Op::Read | Op::Write) && path.ends_with("comp.1001.exr");
                     assert!(borne_here, "{context} ({path}): ignored");

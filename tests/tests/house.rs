@@ -86,6 +86,54 @@ fn the_page_of_the_transfer_is_fresh() {
 }
 
 #[test]
+fn the_page_of_the_lineage_is_fresh() {
+    use std::fmt::Write;
+
+    use databridge_core::domains::lineage::state::{
+        LOTS, MATRIX, PAGES, Page, Permission, RUNS, VERSIONS,
+    };
+    use databridge_core::workflow::Symbol;
+
+    let path = repo().join("docs/lineage.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let (head, _) = written.split_once(LINEAGE_MARK).expect("the page has its mark");
+    let mut page = format!("{head}{LINEAGE_MARK}\n");
+    let diagrams = [
+        ("Lots", LOTS.mermaid(), "leaving HOLD takes a note"),
+        ("Runs", RUNS.mermaid(), "the system holds a run whose control point failed"),
+        ("Flow versions", VERSIONS.mermaid(), "nobody publishes what they wrote"),
+    ];
+    for (title, diagram, note) in diagrams {
+        write!(page, "\n### {title}\n{note}\n\n```mermaid\n{diagram}```\n").unwrap();
+    }
+    page.push_str("\n### Roles\n\n| Role |");
+    for permission in Permission::ALL {
+        write!(page, " {} |", permission.name()).unwrap();
+    }
+    write!(page, "\n|---|{}\n", "---|".repeat(Permission::ALL.len())).unwrap();
+    for (role, granted) in MATRIX {
+        write!(page, "| {role} |").unwrap();
+        for permission in Permission::ALL {
+            page.push_str(if granted.contains(permission) { " yes |" } else { "  |" });
+        }
+        page.push('\n');
+    }
+    page.push_str("\n### Pages of a console\n\n| Role |");
+    for shown in Page::ALL {
+        write!(page, " {} |", shown.name()).unwrap();
+    }
+    write!(page, "\n|---|{}\n", "---|".repeat(Page::ALL.len())).unwrap();
+    for (role, cells) in PAGES {
+        let cells: Vec<_> = cells.iter().map(|cell| cell.name()).collect();
+        writeln!(page, "| {role} | {} |", cells.join(" | ")).unwrap();
+    }
+    fresh("docs/lineage.md", &page);
+}
+
+/// What stands below is made from the tables.
+const LINEAGE_MARK: &str = "## Tables";
+
+#[test]
 fn the_page_of_the_rest_interface_is_fresh() {
     use databridge_core::app::routes::{PREFIX, ROUTES};
 

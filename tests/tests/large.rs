@@ -27,7 +27,7 @@ fn is_long(test: &str) -> bool {
 fn add(place: &Place, source: &Path) -> String {
     let config = Config {
         staging: Some(place.staging.clone()),
-        production: Some(place.production.clone()),
+        production: Some(place.production.clone().into()),
         ..Config::at(&place.data)
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -15,9 +15,9 @@ use crate::control::db::Target;
 use crate::control::jobs::Traffic;
 use crate::control::limits;
 use crate::domains::transfer::{Places, Policy};
-use crate::media::scan;
-use crate::media::storage::make_dirs;
+use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
+use crate::media::{cloud, delivery, scan};
 
 const CLAMD: &str = "/run/clamav/clamd.ctl";
 
@@ -32,8 +32,9 @@ pub struct Config {
     pub database: Option<String>,
     /// Staging's root; `data/staging` where it is not set.
     pub staging: Option<PathBuf>,
-    /// Production's root; `data/production` where it is not set.
-    pub production: Option<PathBuf>,
+    /// Production's root, a folder or `s3://bucket/prefix`; `data/production` where it
+    /// is not set.
+    pub production: Option<Location>,
     /// Where the daemon listens.
     pub listen: String,
     /// Jobs done at a time by this process; 0 serves without working.
@@ -48,6 +49,8 @@ pub struct Config {
     pub scan: scan::Settings,
     /// How they are written into production.
     pub copy: CopyConfig,
+    /// The object store, where production is one.
+    pub s3: cloud::Settings,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
                 ..scan::Settings::default()
             },
             copy: CopyConfig::default(),
+            s3: cloud::Settings::default(),
         }
     }
 }
@@ -128,14 +132,17 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         let setting =
             |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
+        if let Err(error) = self.s3.check() {
+            return setting("s3", &error.to_string());
+        }
         self.copy.policy()?;
         self.copy.windows()?;
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
         }
-        if places.staging.starts_with(&places.production)
-            || places.production.starts_with(&places.staging)
+        if let Some(production) = places.production.as_path()
+            && (places.staging.starts_with(production) || production.starts_with(&places.staging))
         {
             return setting("production", "staging and production must not be inside each other");
         }
@@ -154,7 +161,10 @@ impl Config {
         let places = self.places();
         make("data", &self.data, 0o700)?;
         make("staging", &places.staging, 0o755)?;
-        make("production", &places.production, 0o755)
+        match places.production.as_path() {
+            Some(path) => make("production", path, 0o755),
+            None => Ok(()),
+        }
     }
 
     /// The two roots, absolute.
@@ -166,7 +176,11 @@ impl Config {
         };
         Places {
             staging: root(&self.staging, "staging"),
-            production: root(&self.production, "production"),
+            production: match &self.production {
+                Some(Location::Path(path)) => Location::Path(absolute(path)),
+                Some(elsewhere) => elsewhere.clone(),
+                None => Location::Path(data.join("production")),
+            },
         }
     }
 
@@ -189,7 +203,15 @@ impl Config {
     }
 
     pub(super) fn policy(&self) -> Result<Policy, Error> {
-        Ok(Policy { scan: self.scan.clone(), copy: self.copy.policy()? })
+        Ok(Policy {
+            scan: self.scan.clone(),
+            copy: self.copy.policy()?,
+            methods: delivery::Methods {
+                folders: self.copy.method,
+                rsync: self.copy.rsync.clone(),
+                s3: self.s3.clone(),
+            },
+        })
     }
 
     /// What the jobs of this process go by.
@@ -248,7 +270,7 @@ mod tests {
         assert!(Config::default().check().is_ok());
         let nested = Config {
             staging: Some("/mnt/production/staging".into()),
-            production: Some("/mnt/production".into()),
+            production: Some(Location::Path("/mnt/production".into())),
             ..Config::default()
         };
         assert!(nested.check().is_err());

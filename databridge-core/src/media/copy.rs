@@ -11,6 +11,21 @@
 //! the rename nothing is visible; after it everything is, and all of it was read
 //! back.
 //!
+//! # How the bytes go
+//! Long files (from 1 MiB on) are written by `O_DIRECT` in blocks of 4 MiB, by
+//! threads that hand each other the blocks: read and hashed by one, written by the
+//! next. Where direct I/O is refused, at the beginning or in the middle, and for
+//! what ends within a block, the page cache is used. In [`tree()`] files from 64 MiB
+//! on are read back behind the writer, window by window, each flushed before it is
+//! read. Short files are written through the page cache, flushed together by one
+//! `syncfs(2)`, and read back after that, many at a time. Where that flushes nothing
+//! for sure (network mounts, FUSE) each file is flushed by itself.
+//!
+//! Memory: at most 64 MiB of buffers, whatever the tree and the policy: up to four
+//! workers with four blocks each on long files, or one buffer of 1 MiB for each
+//! worker on short ones. What is known of each file (manifest, listing, marks) comes
+//! on top, some hundred bytes a file.
+//!
 //! # One worker at a time
 //! A delivery keeps its attempt id for life; each lease on it has a greater
 //! epoch. Names carry both: beside the final name `comp` stand
@@ -38,9 +53,13 @@
 //!   on into an inode without a name. A mark that k adds after e has read `J(k)`
 //!   goes to a journal nobody reads, unless e dies before `ready`; then it is as
 //!   true as any, because e had not touched the tree. Every second of a long file
-//!   k also looks whether `T(k)` is still there.
+//!   k also looks whether `T(k)` is still there. That k read a file back behind its
+//!   own writer counts for that very process alone, and only as long as inode,
+//!   length and times are what they were after the last byte came back: e, and
+//!   whoever comes after a crash or a power cut, reads for himself.
 //! - *In verify*: it cannot open, or finishes reading inodes and records the
-//!   result in its own journal, which counts for k alone.
+//!   result in its own journal, which counts for k alone. So with a listing: a
+//!   folder that was opened through `T(k)` is read to its end.
 //! - *In publish.* The rename names `T(k)` and the kernel (or the file server)
 //!   looks this name up in the parent while it holds it: either k's rename comes
 //!   first, then e finds `T(k)` gone and the final path holding the inode that
@@ -70,6 +89,7 @@ mod access;
 mod attributes;
 mod error;
 mod file;
+mod foreign;
 mod journal;
 mod lanes;
 mod listing;
@@ -101,9 +121,14 @@ pub use abort::{Aborted, abort, finish};
 pub use access::Reader;
 pub use attributes::Lost;
 pub use error::{Discrepancy, Error};
+pub(in crate::media) use foreign::{fill, filled, refuse_attributes};
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pace::Pace;
 pub use policy::{
     Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
 };
+#[cfg(feature = "cloud")]
+pub(in crate::media) use pool::each;
 pub use prepare::{Prepared, prepare};
 pub use publish::{Published, publish};
 pub use read_back::{ReadBack, Worths, verify};
@@ -156,4 +181,6 @@ pub enum RenameMethod {
     NoReplace,
     /// By a plain rename after a look, where the file system knows no better (NFS).
     Checked,
+    /// No rename: an object store created the manifest object, where there was none.
+    Conditional,
 }

@@ -28,6 +28,8 @@ pub enum Progress<'a> {
     Bytes(u64),
     /// More bytes need no work: an earlier life did them.
     Kept(u64),
+    /// So many bytes of a later phase are done already, beside this one.
+    Ahead(u64),
     /// This file, named relative to its root, is done.
     File(&'a str),
 }
@@ -86,5 +88,22 @@ impl Monitor for Cancel {
     }
     fn cancelled(&self) -> bool {
         self.is_cancelled()
+    }
+}
+
+/// Passes on who asks to stop, and none of the progress.
+#[cfg(feature = "cloud")]
+pub(crate) struct Quiet<'a>(pub &'a dyn Monitor);
+
+#[cfg(feature = "cloud")]
+impl Monitor for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+    fn held(&self) -> bool {
+        self.0.held()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.0.throttle()
     }
 }

@@ -24,7 +24,7 @@ pub use self::error::Error;
 pub use self::key::{PublicKey, SigningKey};
 pub use self::statement::{PREDICATE_TYPE, STATEMENT_TYPE};
 pub use self::text::text;
-pub use self::tree::verify_tree;
+pub use self::tree::{verify_list, verify_tree};
 pub use self::types::{
     Approval, Authority, Copy, Decision, Issuer, Ledger, ManifestFacts, Override, Receipt, Scan,
     Transfer,

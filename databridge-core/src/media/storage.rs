@@ -9,6 +9,7 @@ mod device;
 mod durable;
 mod error;
 mod folder;
+mod location;
 mod medium;
 mod path;
 mod stat;
@@ -19,6 +20,9 @@ pub(crate) use device::DeviceFile;
 pub use durable::make_dirs;
 pub use error::Error;
 pub use folder::{Folder, NoReplace};
+#[cfg(feature = "cloud")]
+pub(in crate::media) use location::percent_decode;
+pub use location::{Location, ObjectLocation};
 pub use medium::{Medium, Worth};
 pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};
 pub use stat::{Kind, Stat};

@@ -143,54 +143,6 @@ fn attributes_come_along_by_namespace() {
     assert_eq!(report.transferred.lost_attributes, copy::Lost::default());
 }
 
-/// On procfs-like destinations none is taken; here a memory file system without
-/// room for large ones stands in, through a plain refusal of the kernel: more than a
-/// block of attributes does not fit into an ext4 inode.
-#[test]
-fn an_attribute_that_is_not_taken_fails_by_name_or_is_reported() {
-    let room = Room::empty();
-    let memory = Path::new("/dev/shm");
-    if rustix::fs::statfs(memory).map(|stat| stat.f_type).ok() != Some(0x0102_1994) {
-        eprintln!("SKIPPED an_attribute_that_is_not_taken: /dev/shm is no tmpfs");
-        return;
-    }
-    // What a tmpfs takes and the disk does not: a value larger than a block.
-    let source = tempfile::tempdir_in(memory).unwrap();
-    fs::write(source.path().join("shot.exr"), b"pixels").unwrap();
-    let large = rustix::fs::setxattr(
-        source.path().join("shot.exr"),
-        "user.large",
-        &[7; 60_000],
-        XattrFlags::empty(),
-    );
-    if large.is_err() {
-        eprintln!("SKIPPED an_attribute_that_is_not_taken: this tmpfs takes none either");
-        return;
-    }
-    set_xattr(&source.path().join("shot.exr"), "user.small", b"1");
-    let mut options = Options::default();
-    options.policy.xattrs = Xattrs { namespaces: vec![Namespace::User], ..Xattrs::default() };
-    let copy = |options: &Options| copy::tree(source.path(), &room.destination(), options, &());
-    match copy(&options) {
-        Ok(_) => {
-            eprintln!("SKIPPED an_attribute_that_is_not_taken: the disk takes 60 kB");
-            return;
-        }
-        Err(Error::Attribute { path, attribute, .. }) => {
-            assert!(path.ends_with("shot.exr"));
-            assert_eq!(attribute, "user.large");
-        }
-        Err(other) => panic!("{other:?}"),
-    }
-    room.assert_invisible();
-    options.policy.xattrs.tolerate = true;
-    let report = copy(&options).unwrap();
-    let lost = report.transferred.lost_attributes;
-    assert_eq!(lost.count, 1);
-    assert!(lost.named[0].ends_with("shot.exr: user.large"), "{lost:?}");
-    assert_eq!(xattr(&room.destination().join("shot.exr"), "user.small").unwrap(), b"1");
-}
-
 #[test]
 fn access_lists_come_along_and_inherited_ones_are_left_to_work() {
     let room = Room::empty();

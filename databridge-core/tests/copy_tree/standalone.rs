@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use databridge_core::Fault;
-use databridge_core::media::checksum::Sha256;
+use databridge_core::media::checksum::{self, Algorithm, Sha256};
 use databridge_core::media::copy::{self, Error, Options};
 use databridge_core::media::manifest::Manifest;
+use databridge_core::media::monitor::{Monitor, Phase, Progress};
 use proptest::prelude::*;
 use rustix::fs::FlockOperation;
 
@@ -158,6 +159,99 @@ fn a_bandwidth_limit_delivers_the_same() {
     room.assert_delivered();
 }
 
+/// Listens for what is read in the first phase, and whether there was another one.
+#[derive(Default)]
+struct Reads(std::sync::Mutex<(Option<Phase>, u64, bool)>);
+
+impl Monitor for Reads {
+    fn on(&self, progress: Progress<'_>) {
+        let mut seen = self.0.lock().unwrap();
+        match progress {
+            Progress::Phase(phase) => {
+                seen.0 = Some(phase);
+                seen.2 |= phase == Phase::Describe;
+            }
+            Progress::Bytes(count) if seen.0 == Some(Phase::Copy) => seen.1 += count,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_source_is_read_once() {
+    let room = Room::new();
+    let reads = Reads::default();
+    copy::tree(&room.source(), &room.destination(), &Options::default(), &reads).unwrap();
+    let (_, bytes, described) = *reads.0.lock().unwrap();
+    assert_eq!((bytes, described), (super::manifest(&room.source()).total_bytes(), false));
+    room.assert_delivered();
+}
+
+#[test]
+fn a_resumed_copy_keeps_what_was_read_from_the_same_source_files() {
+    let room = Room::new();
+    let mut options = Options::default();
+    options.policy.jobs = Some(1);
+    let stopped = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(6));
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    // The long ones come first, so this was copied: now it has another ctime.
+    let changed = room.source().join("plates/a/comp.0008.exr");
+    fs::write(&changed, content(99, 3_000_000)).unwrap();
+    let report = copy_room(&room, &options).unwrap();
+    assert_eq!(report.transferred.kept_files, 5);
+    assert_eq!(report.prepared.kept_files, 5);
+    room.assert_delivered();
+}
+
+#[test]
+fn a_source_that_changed_after_it_was_read_is_named_and_not_published() {
+    let room = Room::new();
+    let files = super::manifest(&room.source()).file_count() as usize;
+    let meddle = super::When::file(files, || {
+        room.write("note.txt", b"for the vendor");
+        room.write("plates/added.exr", b"new");
+        fs::remove_file(room.source().join("plates/a/comp.0000.exr")).unwrap();
+    });
+    let error = copy::tree(&room.source(), &room.destination(), &Options::default(), &meddle);
+    let error = error.unwrap_err();
+    let Error::SourceMoved { changed, others: 0, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(
+        *changed,
+        ["note.txt (changed)", "plates/a/comp.0000.exr (removed)", "plates/added.exr (added)"]
+    );
+    assert_eq!(error.code(), "copy.source_changed");
+    room.assert_invisible();
+    copy_room(&room, &Options::default()).unwrap();
+    room.assert_delivered();
+}
+
+#[test]
+fn more_digests_are_made_in_the_same_read_and_survive_an_interruption() {
+    let room = Room::new();
+    let mut options = Options { algorithms: vec![Algorithm::C4, Algorithm::Xxh128], ..in_turn() };
+    let stopped = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(5));
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    let report = copy_room(&room, &options).unwrap();
+    assert_eq!(report.transferred.kept_files, 5);
+    for file in &report.files {
+        let path = room.source().join(file.path.as_str());
+        let expected = checksum::file(&path, &options.algorithms, &()).unwrap().digests;
+        assert_eq!(file.digests.as_ref(), Some(&expected), "{}", file.path);
+        assert_eq!(file.sha256, expected.sha256());
+    }
+    // Asked for more than was made, it reads again.
+    fs::remove_dir_all(room.destination()).unwrap();
+    let _ = copy::tree(&room.source(), &room.destination(), &in_turn(), &StopAfter::files(5));
+    options.algorithms = vec![Algorithm::Md5];
+    assert_eq!(copy_room(&room, &options).unwrap().transferred.kept_files, 0);
+}
+
+fn in_turn() -> Options {
+    let mut options = Options::default();
+    options.policy.jobs = Some(1);
+    options
+}
+
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         0..3usize,
@@ -177,6 +271,7 @@ proptest! {
         dirs in proptest::collection::btree_set("[h-k]/[a-d]|[l-n]", 0..4),
         jobs in 1usize..4,
         stop in 0usize..6,
+        given: bool,
     ) {
         let room = Room::empty();
         for (seed, (name, size)) in files.iter().enumerate() {
@@ -187,7 +282,7 @@ proptest! {
         }
         let mut options = Options::default();
         options.policy.jobs = Some(jobs);
-        options.manifest = Some(Manifest::of_tree(&room.source(), None, &()).unwrap());
+        options.manifest = given.then(|| Manifest::of_tree(&room.source(), None, &()).unwrap());
         let first = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(stop));
         if first.is_err() {
             room.assert_invisible();

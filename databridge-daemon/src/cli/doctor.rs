@@ -7,7 +7,9 @@ use databridge_core::Error;
 use databridge_core::app::{App, Config};
 use databridge_core::base::clock::Timestamp;
 use databridge_core::control::db::Target;
+use databridge_core::media::cloud;
 use databridge_core::media::scan::{Engines, Standing};
+use databridge_core::media::storage::Location;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -24,7 +26,7 @@ pub enum Settings {
     Show,
 }
 
-fn load(global: &Global) -> Result<Config, Error> {
+pub(super) fn load(global: &Global) -> Result<Config, Error> {
     Ok(config::load(global.config.as_deref(), global.data.clone(), None)?)
 }
 
@@ -70,7 +72,7 @@ pub fn run(global: &Global, show: &Show) -> Outcome {
     let mut findings = vec![
         finding("data", folder(&config.data)),
         finding("staging", folder(&places.staging)),
-        finding("production", folder(&places.production)),
+        finding("production", production(&places.production, &config)),
         finding("clock", clock()),
         finding("scanner", scanner(&config)),
     ];
@@ -96,6 +98,17 @@ fn folder(path: &Path) -> Result<String, String> {
         .map(|s| s.f_bavail.saturating_mul(s.f_frsize))
         .map_err(|e| format!("{shown}: {e}"))?;
     Ok(format!("{shown} can be written, {} free", size(free)))
+}
+
+/// A folder as above; of an object store, whether it can be listed.
+fn production(place: &Location, config: &Config) -> Result<String, String> {
+    match place {
+        Location::Path(path) => folder(path),
+        Location::Object(at) => match cloud::recorded(&at.child("doctor"), &config.s3, &()) {
+            Ok(_) => Ok(format!("{at} answers")),
+            Err(error) => Err(error.to_string()),
+        },
+    }
 }
 
 /// A clock before this program was written is wrong.

@@ -3,9 +3,12 @@
 mod checksum;
 mod copy;
 mod manifest;
+mod object;
+mod units;
 mod verify;
 
 pub use checksum::Checksum;
-pub use copy::{Copy, rate};
+pub use copy::Copy;
 pub use manifest::Manifest;
+pub(super) use units::rate;
 pub use verify::Verify;

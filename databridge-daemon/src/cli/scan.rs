@@ -124,6 +124,9 @@ fn report(show: &Show, path: &std::path::Path, report: &Report) {
     show.document(&json!({ "path": path.to_string_lossy(), "report": report }));
     for file in &report.files {
         show.line(format!("{}: {}", file.path, file.verdict));
+        for why in file.findings.iter().filter_map(|finding| finding.why.as_ref()) {
+            show.line(format!("  {why}"));
+        }
     }
     if report.not_named > 0 {
         show.line(format!("and {} more that are not scanned", report.not_named));

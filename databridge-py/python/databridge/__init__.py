@@ -1,7 +1,7 @@
 """Media transfers between studio networks: approvals, scan, verified copy, proof.
 
 Functions over files need no store: `checksum`, `checksum_tree`, `verified_copy`,
-`verify`, `scan`, `read_manifest`, `write_manifest`, `verify_receipt`.
+`verify`, `verification`, `scan`, `read_manifest`, `write_manifest`, `verify_receipt`.
 `Bridge` runs whole transfers on a data folder of one's own, `Client` on a daemon;
 both have the same methods. Every failure is a `DatabridgeError`.
 """
@@ -31,11 +31,13 @@ from .files import (
     checksum_tree,
     read_manifest,
     scan,
+    verification,
     verified_copy,
     verify,
     verify_receipt,
     write_manifest,
 )
+from .lineage import Lineage
 from .results import (
     Checksum,
     CopiedFile,
@@ -52,6 +54,7 @@ from .results import (
     TransferDetail,
     TransferFile,
     User,
+    Verification,
 )
 
 __all__ = [
@@ -71,6 +74,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "IoError",
+    "Lineage",
     "Manifest",
     "ManifestEntry",
     "NotFound",
@@ -86,12 +90,14 @@ __all__ = [
     "Unavailable",
     "Undecided",
     "User",
+    "Verification",
     "WaitTimeout",
     "__version__",
     "checksum",
     "checksum_tree",
     "read_manifest",
     "scan",
+    "verification",
     "verified_copy",
     "verify",
     "verify_receipt",

@@ -23,7 +23,11 @@ _Progress = Callable[[int, int, int, int], object]
 
 def checksum(path: str, algorithms: list[str], progress: _Progress | None) -> dict[str, Any]: ...
 def checksum_tree(
-    root: str, algorithms: list[str], jobs: int | None, progress: _Progress | None
+    root: str,
+    algorithms: list[str],
+    jobs: int | None,
+    cache: str | None,
+    progress: _Progress | None,
 ) -> list[dict[str, Any]]: ...
 def verified_copy(
     source: str,
@@ -39,12 +43,20 @@ def scan(
     progress: _Progress | None,
 ) -> list[dict[str, Any]]: ...
 def verify(
-    root: str, manifest: str, jobs: int | None, progress: _Progress | None
-) -> list[dict[str, Any]]: ...
-def read_manifest(path: str) -> list[tuple[str, str]]: ...
+    root: str,
+    manifest: str,
+    jobs: int | None,
+    from_device: bool,
+    state: str | None,
+    max_age: float,
+    seconds: float | None,
+    limit_bytes_per_second: int | None,
+    progress: _Progress | None,
+) -> dict[str, Any]: ...
+def read_manifest(path: str) -> dict[str, Any]: ...
 def write_manifest(
-    root: str, path: str, jobs: int | None, progress: _Progress | None
-) -> list[dict[str, Any]]: ...
+    root: str, path: str | None, format: str, jobs: int | None, progress: _Progress | None
+) -> dict[str, Any]: ...
 def verify_receipt(
     path: str, key: str, tree: str | None, allow_embedded: bool, progress: _Progress | None
 ) -> dict[str, Any]: ...

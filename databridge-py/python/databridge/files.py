@@ -25,6 +25,7 @@ from .results import (
     ManifestEntry,
     Receipt,
     ScanReport,
+    Verification,
     build,
 )
 
@@ -49,14 +50,22 @@ def checksum_tree(
     algorithms: Sequence[str] = ("sha256",),
     *,
     jobs: int | None = None,
+    cache: Pathish | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[Checksum, ...]:
     """The digests of every file below a folder, sorted by relative path.
 
-    Links, special files and names that no delivery may hold are refused by name.
+    Links, special files and names that no delivery may hold are refused by name. With
+    `cache`, a file, what was read in an earlier run and has not changed since (by
+    device, inode, size, mtime and ctime; local disks only) is not read again: not for
+    the verification of anything.
     """
     found = _databridge.checksum_tree(
-        arguments.path("root", root), list(algorithms), jobs, arguments.progress(progress)
+        arguments.path("root", root),
+        list(algorithms),
+        jobs,
+        None if cache is None else arguments.path("cache", cache),
+        arguments.progress(progress),
     )
     return tuple(build(Checksum, one) for one in found)
 
@@ -115,9 +124,53 @@ def verified_copy(
     )
     files = tuple(build(CopiedFile, one) for one in report["files"])
     lost = tuple(report["lost_attributes"])
-    return build(
-        CopyReport, report, files=files, destination=Path(made), lost_attributes=lost
+    return build(CopyReport, report, files=files, destination=Path(made), lost_attributes=lost)
+
+
+def _list_of(name: str) -> str:
+    """Where the list of a folder is: its proof, its history or bag, its SHA256SUMS."""
+    folder = Path(name)
+    proof = Path(f"{folder}.proof") / "SHA256SUMS"
+    inside = folder / "SHA256SUMS"
+    if proof.is_file():
+        return os.fspath(proof)
+    if (folder / "ascmhl").is_dir() or (folder / "bagit.txt").is_file():
+        return os.fspath(folder)
+    return os.fspath(inside if inside.is_file() else proof)
+
+
+def verification(
+    root: Pathish,
+    manifest: Pathish | None = None,
+    *,
+    jobs: int | None = None,
+    from_device: bool = True,
+    state: Pathish | None = None,
+    max_age_seconds: float = 30 * 86_400,
+    for_seconds: float | None = None,
+    limit_bytes_per_second: int | None = None,
+    progress: OnProgress | None = None,
+) -> Verification:
+    """Holds a folder against a list in any format and tells all that it came to.
+
+    Without `manifest` it is `<root>.proof/SHA256SUMS`, the ASC MHL history or bag that
+    stands in the folder, or its SHA256SUMS. With `state`, a file, it goes on from what
+    earlier runs verified less than `max_age_seconds` ago; `for_seconds` ends it before.
+    """
+    name = arguments.path("root", root)
+    found = _databridge.verify(
+        name,
+        _list_of(name) if manifest is None else arguments.path("manifest", manifest),
+        jobs,
+        from_device,
+        None if state is None else arguments.path("state", state),
+        max_age_seconds,
+        for_seconds,
+        limit_bytes_per_second,
+        arguments.progress(progress),
     )
+    differences = tuple(build(Difference, one) for one in found["differences"])
+    return build(Verification, found, differences=differences)
 
 
 def verify(
@@ -125,20 +178,22 @@ def verify(
     manifest: Pathish | None = None,
     *,
     jobs: int | None = None,
+    from_device: bool = True,
+    limit_bytes_per_second: int | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[Difference, ...]:
-    """How a folder differs from a SHA256SUMS file; nothing where it is right.
+    """How a folder differs from a list; nothing where it is right.
 
-    Without `manifest` it is the one in the proof beside a delivery,
-    `<root>.proof/SHA256SUMS`.
+    As `verification`, of which it gives the differences.
     """
-    name = arguments.path("root", root)
-    if manifest is None:
-        listed = os.fspath(Path(f"{Path(name)}.proof") / "SHA256SUMS")
-    else:
-        listed = arguments.path("manifest", manifest)
-    found = _databridge.verify(name, listed, jobs, arguments.progress(progress))
-    return tuple(build(Difference, one) for one in found)
+    return verification(
+        root,
+        manifest,
+        jobs=jobs,
+        from_device=from_device,
+        limit_bytes_per_second=limit_bytes_per_second,
+        progress=progress,
+    ).differences
 
 
 def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
@@ -188,31 +243,39 @@ def scan(
     return tuple(made)
 
 
+def _manifest(found: dict[str, Any]) -> Manifest:
+    return Manifest(tuple(build(ManifestEntry, one) for one in found["entries"]), found["format"])
+
+
 def read_manifest(path: Pathish) -> Manifest:
-    """Reads a SHA256SUMS file, as coreutils or others write it."""
-    found = _databridge.read_manifest(arguments.path("path", path))
-    return Manifest(tuple(ManifestEntry(*one) for one in found))
+    """Reads a list: SHA256SUMS and its like, ASC MHL, MHL 1.1, JSON; a folder with an
+    ASC MHL history in it, or a bag."""
+    return _manifest(_databridge.read_manifest(arguments.path("path", path)))
 
 
 def write_manifest(
     root: Pathish,
-    path: Pathish,
+    path: Pathish | None = None,
     *,
+    format: str = "sha256sums",
     jobs: int | None = None,
     progress: OnProgress | None = None,
 ) -> Manifest:
-    """Writes the SHA256SUMS of a folder into a new file, best outside of it.
+    """Writes the list of a folder into a new file, best outside of it.
 
-    `sha256sum -c` accepts it from inside the folder.
+    `sha256sums` is what `sha256sum -c` accepts inside the folder; `json` is ours.
+    `ascmhl` adds a generation to the history in the folder and `bagit` makes a folder
+    whose payload is in its `data` a bag: these take no `path`.
     """
-    found = _databridge.write_manifest(
-        arguments.path("root", root),
-        arguments.path("path", path),
-        jobs,
-        arguments.progress(progress),
+    return _manifest(
+        _databridge.write_manifest(
+            arguments.path("root", root),
+            None if path is None else arguments.path("path", path),
+            format,
+            jobs,
+            arguments.progress(progress),
+        )
     )
-    files = (one for one in found if one["type"] == "file")
-    return Manifest(tuple(build(ManifestEntry, one) for one in files))
 
 
 def verify_receipt(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,16 +21,18 @@ def instant(text: str) -> datetime:
 def build(cls: type[_T], answer: Mapping[str, Any], **given: Any) -> _T:
     """An answer as `cls`; what a newer daemon adds to it is passed over."""
     known: dict[str, Any] = {}
-    for field in fields(cls):  # type: ignore[arg-type]
-        if field.name in given:
-            known[field.name] = given[field.name]
+    for one in fields(cls):  # type: ignore[arg-type]
+        if one.name in given:
+            known[one.name] = given[one.name]
             continue
-        value = answer.get(field.name)
-        if field.name.endswith("_at") and value is not None:
+        if one.name not in answer and one.default is not MISSING:
+            continue
+        value = answer.get(one.name)
+        if one.name.endswith("_at") and value is not None:
             value = instant(value)
         elif isinstance(value, list):
             value = tuple(value)
-        known[field.name] = value
+        known[one.name] = value
     return cls(**known)
 
 
@@ -51,6 +53,8 @@ class Checksum:
     path: str
     size_bytes: int
     digests: dict[str, str]
+    cached: bool = False
+    """The file was not read: a cache knew it."""
 
     @property
     def sha256(self) -> str:
@@ -94,7 +98,8 @@ class Difference:
 
     path: str
     difference: str
-    """`missing`, `extra`, `kind`, `size` or `content`."""
+    """`missing`, `extra`, `kind`, `size`, `content` (SHA-256), `digest` (another) or
+    `unproven` (the list has nothing to compare it with)."""
     text: str
 
     def __str__(self) -> str:
@@ -102,18 +107,48 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Verification:
+    """What holding a folder against a list came to. True where it is verified."""
+
+    format: str
+    verified: bool
+    """Nothing differs, nothing is unproven, and everything was looked at."""
+    complete: bool
+    """Everything was looked at."""
+    files: int
+    """Files that were read and are right."""
+    bytes: int
+    remembered_files: int
+    """Files that an earlier run, in the state, had verified."""
+    left_files: int
+    """What is left for the next run."""
+    worth: str | None
+    """What reading from the device was worth: `direct`, `dropped`, `server`, `memory`."""
+    differences: tuple[Difference, ...]
+
+    def __bool__(self) -> bool:
+        return self.verified
+
+
+@dataclass(frozen=True)
 class ManifestEntry:
-    """A path and the SHA-256 of what should stand there."""
+    """A path and the digests of what should stand there."""
 
     path: str
-    sha256: str
+    sha256: str | None
+    """The one that decides, where the list has it."""
+    size_bytes: int | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    """All of them, by the algorithm's name."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of a SHA256SUMS file, sorted by path."""
+    """The content of a list, sorted by path."""
 
     entries: tuple[ManifestEntry, ...]
+    format: str = "sums"
+    """`sums`, `ascmhl`, `mhl1`, `bagit` or `json`."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -194,6 +229,8 @@ class Transfer:
     paused: dict[str, Any] | None
     """Who paused it, when and why, where its work stands still."""
     destination: str | None
+    parents: tuple[str, ...]
+    """What it is made from."""
     actions: tuple[str, ...]
     """What the caller can do with it now."""
     created_at: datetime

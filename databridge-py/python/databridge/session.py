@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from . import _arguments as arguments
 from . import _databridge
 from ._arguments import OnProgress, Pathish
+from .lineage import Lineage
 from .results import Event, Transfer, TransferDetail, TransferFile, User, build
 
 _S = TypeVar("_S", bound="Session")
@@ -40,6 +41,11 @@ class Session(ABC):
         given = {name: value for name, value in fields.items() if value is not None}
         return self._far.call(op, json.dumps(given, default=_plain), idempotency_key)
 
+    @property
+    def lineage(self) -> Lineage:
+        """Lots and their genealogy, runs, gates, flows."""
+        return Lineage(self.call)
+
     def _transfer(self, op: str, **fields: Any) -> Transfer:
         return build(Transfer, self.call(op, **fields))
 
@@ -52,8 +58,9 @@ class Session(ABC):
         category: str,
         chain: str | None = None,
         priority: str | None = None,
+        parents: Iterable[str] = (),
     ) -> Transfer:
-        """Makes a transfer with nothing in it.
+        """Makes a transfer with nothing in it; `parents` are what it is made from.
 
         `priority` is `low` or `normal`; `high` and `urgent` by who executes transfers.
         """
@@ -64,6 +71,7 @@ class Session(ABC):
             category=category,
             chain=chain,
             priority=priority,
+            parents=[*parents],
         )
 
     def prioritise(self, code: str, priority: str) -> Transfer:

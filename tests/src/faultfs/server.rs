@@ -14,12 +14,12 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::{FileType as Type, OFlags};
+use rustix::fs::FileType as Type;
 use rustix::io::Errno;
 
 use super::World;
 use super::disk::Result;
-use super::faults::Op;
+use super::faults::{Faults, Op};
 use super::node::{Kind, PAGE};
 use super::world::Listing;
 
@@ -71,9 +71,13 @@ impl Server {
     }
 }
 
-/// Cached pages outlive a close, and a close flushes nothing.
-fn opened() -> FopenFlags {
-    FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+/// Cached pages outlive a close, and a close flushes nothing. A short answer reaches
+/// the program only where the kernel keeps no pages: there it would be the file's end.
+fn opened(faults: &Faults) -> FopenFlags {
+    match faults.short_reads {
+        Some(_) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH,
+        None => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
+    }
 }
 
 type Answer<T> = std::result::Result<T, fuser::Errno>;
@@ -268,10 +272,11 @@ impl Filesystem for Server {
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let open = self.run(|world| {
             world.admit(Op::Open, ino.0)?;
-            world.open(ino.0, flags.0)
+            world.open(ino.0, flags.0)?;
+            Ok(opened(&world.faults))
         });
         match open {
-            Ok(()) => reply.opened(FileHandle(0), opened()),
+            Ok(flags) => reply.opened(FileHandle(0), flags),
             Err(errno) => reply.error(errno),
         }
     }
@@ -290,11 +295,11 @@ impl Filesystem for Server {
             let ino =
                 world.make(Op::Create, (parent.0, name), Kind::File, mode & !umask, request)?;
             world.open(ino, flags)?;
-            world.attributes(ino)
+            Ok((world.attributes(ino)?, opened(&world.faults)))
         });
         match created {
-            Ok(attributes) => {
-                reply.created(&VALID, &attributes, Generation(0), FileHandle(0), opened());
+            Ok((attributes, flags)) => {
+                reply.created(&VALID, &attributes, Generation(0), FileHandle(0), flags);
             }
             Err(errno) => reply.error(errno),
         }
@@ -307,20 +312,15 @@ impl Filesystem for Server {
         _: FileHandle,
         offset: u64,
         size: u32,
-        flags: OpenFlags,
+        _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let read = self.run(|world| {
             world.admit(Op::Read, ino.0)?;
             world.flip(ino.0);
-            let size = match world.faults.short_reads {
-                Some(most) if flags.0.cast_unsigned() & OFlags::DIRECT.bits() != 0 => {
-                    most.min(size as usize)
-                }
-                _ => size as usize,
-            };
-            world.disk.read(ino.0, offset, size)
+            let most = world.faults.short_reads.unwrap_or(usize::MAX);
+            world.disk.read(ino.0, offset, most.min(size as usize))
         });
         match read {
             Ok(bytes) => reply.data(&bytes),

@@ -157,7 +157,7 @@ async fn a_cancel_after_the_publishing_comes_too_late(kind: Kind) {
 
 /// The same lab over a production of our choice.
 async fn on(kind: Kind, production: &Path) -> Lab {
-    Lab::open_with(kind, |config| config.production = Some(production.to_owned())).await
+    Lab::open_with(kind, |config| config.production = Some(production.into())).await
 }
 
 async fn production_that_takes_nothing_is_a_failed_step_that_can_be_retried(kind: Kind) {

@@ -6,6 +6,7 @@ mod flows;
 mod gates;
 mod legacy;
 mod lots;
+mod million;
 mod runs;
 mod trace;
 

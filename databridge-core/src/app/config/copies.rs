@@ -6,6 +6,8 @@ use super::Error;
 use crate::base::schedule::Schedule;
 use crate::control::jobs::Windows;
 use crate::media::copy::{Owner, Policy, Reader, parse_group, parse_mode, parse_user};
+use crate::media::delivery::Method;
+use crate::media::rsync;
 
 /// How files are written into production, and when. What an upload brings is bytes
 /// and times: there are no attributes or modes of an artist's own to keep.
@@ -37,6 +39,10 @@ pub struct CopyConfig {
     /// The host's limit outside of the windows; where none is given, copies stand
     /// still then, unless their transfer is urgent.
     pub outside_bytes_per_second: Option<u64>,
+    /// What folders are filled by: `native`, or `rsync`.
+    pub method: Method,
+    /// How rsync is run.
+    pub rsync: rsync::Settings,
 }
 
 impl Default for CopyConfig {
@@ -54,6 +60,8 @@ impl Default for CopyConfig {
             windows: Vec::new(),
             windows_offset: "UTC".into(),
             outside_bytes_per_second: None,
+            method: Method::default(),
+            rsync: rsync::Settings::default(),
         }
     }
 }

@@ -52,7 +52,7 @@ impl Service {
             create: &create,
             owner: self.owner(&mut unit).await?,
             chain: chain.id,
-            destination: &destination.to_string_lossy(),
+            destination: &destination.to_string(),
             authority: ctx.actor.authority,
         };
         sql::insert(unit.tx(), org, new, now).await?;

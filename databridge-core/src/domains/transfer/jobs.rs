@@ -7,6 +7,7 @@ mod scan;
 mod verify;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -22,6 +23,7 @@ use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::jobs::{Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
+use crate::media::delivery::Delivery;
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
 use crate::media::monitor::Phase;
@@ -224,10 +226,10 @@ impl Job<'_> {
             t.as_ref().is_some_and(|t| matches!(t.state, State::Delivered | State::Cancelled));
         if let Some(t) = t {
             if t.state == State::Delivered {
-                let (_, plan) = self.plan(&t).await?;
+                let (_, delivery) = self.delivery(&t).await?;
                 off_thread(move || {
-                    let _ = proof::Site::of(&plan).fence()?;
-                    Ok(copy::finish(&plan)?)
+                    let _ = delivery.proof().fence()?;
+                    Ok(delivery.finish()?)
                 })
                 .await?;
             }
@@ -255,8 +257,8 @@ impl Job<'_> {
     /// before that stays, and the cancel came too late.
     async fn abort(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Cancelling).await? else { return Ok(()) };
-        let (_, plan) = self.plan(&t).await?;
-        let aborted = self.undo(&t, plan).await?;
+        let (_, delivery) = self.delivery(&t).await?;
+        let aborted = self.undo(&t, delivery).await?;
         reach("abort.before_commit");
         let (action, kind) = match aborted {
             copy::Aborted::Removed => (Action::Aborted, "transfer.cancel_completed"),
@@ -267,12 +269,16 @@ impl Job<'_> {
     }
 
     /// Takes payload and proof out of production, unless the payload is published.
-    async fn undo(&self, t: &Transfer, plan: copy::Plan) -> Result<copy::Aborted, AnyError> {
+    async fn undo(
+        &self,
+        t: &Transfer,
+        delivery: Arc<dyn Delivery>,
+    ) -> Result<copy::Aborted, AnyError> {
         let ours = self.proof_key(t);
         off_thread(move || {
-            let aborted = copy::abort(&plan)?;
+            let aborted = delivery.abort()?;
             if aborted == copy::Aborted::Removed {
-                proof::withdraw(&proof::Site::of(&plan), &plan.destination, &ours)?;
+                proof::withdraw(&*delivery.proof(), &ours)?;
             }
             Ok(aborted)
         })

@@ -9,15 +9,17 @@
 //! production/PROJECT/CATEGORY/TRF-00042.proof/  checksums, receipt, report
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::media::storage::Location;
 
 /// The two roots, and the names below them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// Staging's root.
     pub staging: PathBuf,
-    /// Production's root.
-    pub production: PathBuf,
+    /// Production's root: a folder, or a prefix in an object store.
+    pub production: Location,
 }
 
 impl Places {
@@ -41,27 +43,27 @@ impl Places {
     pub fn quarantine(&self, code: &str, revision: i64) -> PathBuf {
         self.staging.join(".quarantine").join(code).join(format!("r{revision}"))
     }
-    /// The payload in production.
-    pub fn payload(&self, project: &str, category: &str, code: &str) -> PathBuf {
-        self.production.join(project).join(category).join(code)
-    }
-    /// The proof beside a payload.
-    pub fn proof(payload: &Path) -> PathBuf {
-        let mut name = payload.file_name().unwrap_or_default().to_owned();
-        name.push(".proof");
-        payload.with_file_name(name)
+    /// The payload in production; its proof is beside it.
+    pub fn payload(&self, project: &str, category: &str, code: &str) -> Location {
+        self.production.join(&format!("{project}/{category}/{code}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
-    fn proof_stands_beside_the_payload() {
-        let places = Places { staging: "/s".into(), production: "/p".into() };
-        let payload = places.payload("film", "plates", "TRF-00042");
-        assert_eq!(payload, Path::new("/p/film/plates/TRF-00042"));
-        assert_eq!(Places::proof(&payload), Path::new("/p/film/plates/TRF-00042.proof"));
+    fn payloads_stand_below_production_wherever_that_is() {
+        for (root, payload) in [
+            ("/p", "/p/film/plates/TRF-00042"),
+            ("s3://studio/p", "s3://studio/p/film/plates/TRF-00042"),
+        ] {
+            let places =
+                Places { staging: "/s".into(), production: Location::parse(root).unwrap() };
+            assert_eq!(places.payload("film", "plates", "TRF-00042").to_string(), payload);
+        }
     }
 }

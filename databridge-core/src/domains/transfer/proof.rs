@@ -8,23 +8,18 @@
 //! TRF-00042.proof/receipt.pub    the public key, to be compared with one kept elsewhere
 //! ```
 
-mod site;
-
-use std::path::Path;
-
 use serde_json::Value as Json;
-
-pub(super) use site::{Overtaken, Site};
 
 use super::scanning::read_report;
 use super::types::Transfer;
-use super::{Error, Places, Service, sql};
+use super::{Error, Service, sql};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
 use crate::control::ctx::Authority;
 use crate::control::ledger;
 use crate::media::checksum::Sha256;
-use crate::media::copy::ReadBack;
+use crate::media::copy::{self, ReadBack};
+use crate::media::delivery::{Delivery, Found, Proof};
 use crate::media::manifest::Manifest;
 use crate::media::receipt::{self, Envelope, Options, PublicKey, Receipt};
 use crate::media::scan;
@@ -35,6 +30,18 @@ pub(super) struct Bundle {
     sums: String,
     text: String,
     key: String,
+}
+
+impl Bundle {
+    /// The files, by name.
+    pub fn files(&self) -> [(&'static str, &str); 4] {
+        [
+            ("SHA256SUMS", &self.sums),
+            ("receipt.json", &self.receipt),
+            ("receipt.txt", &self.text),
+            ("receipt.pub", &self.key),
+        ]
+    }
 }
 
 /// How we know a proof as ours.
@@ -60,9 +67,11 @@ impl Service {
         manifest: &Manifest,
         read_back: &ReadBack,
         verified_at: Timestamp,
+        delivery: &dyn Delivery,
     ) -> Result<Bundle, AnyError> {
         let sums = manifest.to_sha256sums();
-        let statement = self.statement(t, manifest, &sums, read_back, verified_at).await?;
+        let statement =
+            self.statement(t, manifest, &sums, read_back, verified_at, delivery).await?;
         let envelope = receipt::sign(&statement, &self.receipts)?;
         Ok(Bundle {
             receipt: envelope.to_json()?,
@@ -79,6 +88,7 @@ impl Service {
         sums: &str,
         read_back: &ReadBack,
         verified_at: Timestamp,
+        delivery: &dyn Delivery,
     ) -> Result<Receipt, AnyError> {
         let mut tx = self.store.db().read().await?;
         let approvals = sql::approvals(&mut tx, t.id).await?;
@@ -135,7 +145,7 @@ impl Service {
                 })
                 .collect(),
             scan: scan_facts(scan, &self.policy.scan, verified_at)?,
-            copy: copy_facts(t, &copy, manifest, read_back, verified_at),
+            copy: copy_facts(&copy, manifest, read_back, verified_at, delivery),
             ledger: receipt::Ledger {
                 origin: self.checkpoints.origin().to_owned(),
                 size,
@@ -182,16 +192,16 @@ fn scan_facts(
 }
 
 fn copy_facts(
-    t: &Transfer,
     copy: &Json,
     manifest: &Manifest,
     read_back: &ReadBack,
     verified_at: Timestamp,
+    delivery: &dyn Delivery,
 ) -> receipt::Copy {
     let started = copy["started_at"].as_str().and_then(|at| at.parse().ok());
     receipt::Copy {
-        method: copy["method"].as_str().unwrap_or("native").to_owned(),
-        destination: format!("file://{}", t.destination.as_deref().unwrap_or_default()),
+        method: copy["method"].as_str().unwrap_or(delivery.method()).to_owned(),
+        destination: delivery.destination().url(),
         written_bytes: manifest.total_bytes(),
         read_back_bytes: read_back.bytes,
         read_back: serde_json::to_value(read_back.worth)
@@ -207,28 +217,39 @@ fn copy_facts(
 ///
 /// # Errors
 /// [`Error::ProofExists`] where something else stands in its place.
-pub(super) fn find(payload: &Path, ours: &Ours) -> Result<Option<String>, AnyError> {
-    let folder = Places::proof(payload);
-    if folder.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(None);
-    }
-    let foreign = || Error::ProofExists { path: folder.display().to_string() };
-    let text = std::fs::read_to_string(folder.join("receipt.json")).map_err(|_| foreign())?;
+pub(super) fn find(proof: &dyn Proof, ours: &Ours) -> Result<Option<String>, AnyError> {
+    let foreign = || Error::ProofExists { path: proof.place() };
+    let (text, maybe_late) = match proof.find()? {
+        Found::Nothing => return Ok(None),
+        Found::Receipt { text, maybe_late } => (text, maybe_late),
+        Found::Foreign => return Err(foreign().into()),
+    };
     let envelope = Envelope::from_json(&text).map_err(|_| foreign())?;
     let receipt = receipt::verify(&envelope, &ours.key, Options { allow_embedded: true })
         .map_err(|_| foreign())?;
-    if receipt.transfer.id == ours.transfer && receipt.manifest.sha256 == ours.manifest {
-        Ok(Some(text))
-    } else {
-        Err(foreign().into())
+    if receipt.transfer.id != ours.transfer {
+        return Err(foreign().into());
+    }
+    match receipt.manifest.sha256 == ours.manifest {
+        true => Ok(Some(text)),
+        false if maybe_late => Ok(None),
+        false => Err(foreign().into()),
     }
 }
 
 /// Takes the proof of a delivery that did not come to be away again, with every
 /// draft of it; one that is not ours stays.
-pub(super) fn withdraw(site: &Site, payload: &Path, ours: &Ours) -> Result<(), AnyError> {
-    if site.fence()?.is_ok() && matches!(find(payload, ours), Ok(Some(_))) {
-        site.take_away()?;
+pub(super) fn withdraw(proof: &dyn Proof, ours: &Ours) -> Result<(), AnyError> {
+    if proof.fence()?.is_ok() && find(proof, ours).is_ok() {
+        proof.take_away()?;
     }
     Ok(())
+}
+
+/// What stands where the proof belongs, by its own name.
+pub(super) fn taken(proof: &dyn Proof, error: copy::Error) -> AnyError {
+    match error {
+        copy::Error::DestinationExists { .. } => Error::ProofExists { path: proof.place() }.into(),
+        other => other.into(),
+    }
 }

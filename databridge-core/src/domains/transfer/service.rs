@@ -13,7 +13,7 @@ use crate::control::ctx::{Authority, Ctx};
 use crate::control::jobs::NewJob;
 use crate::control::ledger::{Signer, Subject};
 use crate::media::receipt::SigningKey;
-use crate::media::{copy, scan};
+use crate::media::{copy, delivery, scan};
 
 /// What a studio decides once.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Policy {
     pub scan: scan::Settings,
     /// How they are written.
     pub copy: copy::Policy,
+    /// By what.
+    pub methods: delivery::Methods,
 }
 
 /// The transfer domain over a store and two folders. Cheap to clone.

@@ -108,10 +108,10 @@ pub fn each(
 /// Says the total to who wants to know it.
 pub(crate) fn announce(folder: &Folder, monitor: &dyn Monitor) -> Result<(), Error> {
     if monitor.wants_total() {
-        let (files, bytes) = walk::count(folder)?;
+        let (files, bytes) = walk::count(folder, || monitor.cancelled())?;
         monitor.on(Progress::Total { files, bytes });
     }
-    Ok(())
+    if monitor.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// Hashes the file `name` of an open folder; from the device if `is_device`.

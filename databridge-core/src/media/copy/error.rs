@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::media::checksum::{self, Sha256};
-use crate::media::{manifest, storage};
+use crate::media::{cloud, manifest, rsync, storage};
 
 /// A copy that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +196,18 @@ pub enum Error {
     /// The source cannot be admitted or described: a name, a link, a collision.
     #[error(transparent)]
     Source(manifest::Error),
+    /// The method brings content and times of files, and nothing else.
+    #[error("{what} are carried along by our own method only")]
+    NotCarried {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// An object store refused or did not answer.
+    #[error(transparent)]
+    Cloud(#[from] cloud::Error),
+    /// rsync could not do its part.
+    #[error(transparent)]
+    Rsync(#[from] rsync::Error),
     /// Any other failure of the operating system.
     #[error("{}: cannot be read or written", show(path))]
     Io {
@@ -255,7 +267,7 @@ fn holder(by: Option<u64>) -> String {
 
 impl Error {
     /// The system's answer about `path`, sorted into the kinds that people act on.
-    pub(super) fn at(path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
+    pub(in crate::media) fn at(path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
         let (path, source) = (path.into(), error.into());
         let errno = source.raw_os_error().map(Errno::from_raw_os_error);
         match errno {
@@ -279,7 +291,7 @@ impl Error {
     }
 
     /// What the storage said about a source file.
-    pub(super) fn of_source(error: storage::Error) -> Self {
+    pub(in crate::media) fn of_source(error: storage::Error) -> Self {
         match error {
             storage::Error::NotFound { path } => Self::SourceMissing { path },
             storage::Error::Link { path }
@@ -293,7 +305,7 @@ impl Error {
     }
 
     /// Why the source could not be described.
-    pub(super) fn of_manifest(error: manifest::Error) -> Self {
+    pub(in crate::media) fn of_manifest(error: manifest::Error) -> Self {
         match error {
             manifest::Error::Checksum(checksum::Error::Cancelled) => Self::Cancelled,
             manifest::Error::Checksum(checksum::Error::SourceChanged { path }) => {
@@ -332,6 +344,9 @@ impl Fault for Error {
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Source(error) => error.kind(),
+            Self::NotCarried { .. } => ErrorKind::Invalid,
+            Self::Cloud(error) => error.kind(),
+            Self::Rsync(error) => error.kind(),
         }
     }
 
@@ -359,6 +374,9 @@ impl Fault for Error {
             Self::Fenced { .. } => "copy.fenced",
             Self::Cancelled => "copy.cancelled",
             Self::Source(error) => error.code(),
+            Self::NotCarried { .. } => "copy.not_carried",
+            Self::Cloud(error) => error.code(),
+            Self::Rsync(error) => error.code(),
             Self::Io { .. } => "copy.io",
         }
     }
@@ -408,6 +426,11 @@ impl Fault for Error {
             Self::NotVerified { .. } => "Verify again before publishing.",
             Self::Fenced { .. } => "Stop: the copy belongs to a later worker.",
             Self::Source(error) => return error.hint(),
+            Self::NotCarried { .. } => {
+                "Leave them away, or copy between folders by the native method."
+            }
+            Self::Cloud(error) => return error.hint(),
+            Self::Rsync(error) => return error.hint(),
             Self::Cancelled | Self::Io { .. } => return None,
         };
         Some(Cow::Borrowed(text))

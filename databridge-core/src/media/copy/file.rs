@@ -28,14 +28,22 @@ const SPARSE_BYTES: u64 = 64 << 10;
 /// A shorter file is not worth a clone.
 const CLONE_BYTES: u64 = 64 << 10;
 
+/// What all buffers of a copy take up at most.
+pub const BUFFERS_BYTES: usize = 64 << 20;
 /// How long files are cut. Four workers hold 64 MiB of blocks.
-pub const LONG: Sizes =
-    Sizes { block_bytes: 4 << 20, window_bytes: 64 << 20, overlap_bytes: 64 << 20 };
+pub const LONG: Sizes = Sizes {
+    block_bytes: 4 << 20,
+    window_bytes: 64 << 20,
+    overlap_bytes: 64 << 20,
+    direct_bytes: DIRECT_BYTES,
+};
 /// How short ones are: in one piece.
 pub const SHORT: Sizes = Sizes { block_bytes: DIRECT_BYTES as usize, ..LONG };
 /// Workers on long files, whatever the policy says: so many keep within the
 /// memory that a copy may take.
-pub const LONG_JOBS_MAX: usize = (64 << 20) / (Scratch::BLOCKS_MAX * LONG.block_bytes);
+pub const LONG_JOBS_MAX: usize = BUFFERS_BYTES / (Scratch::BLOCKS_MAX * LONG.block_bytes);
+/// The same for short ones.
+pub const SHORT_JOBS_MAX: usize = BUFFERS_BYTES / SHORT.block_bytes;
 
 /// Which files are flushed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,12 +144,12 @@ impl<'a> Copier<'a> {
             check(&source, wanted, digests)?;
             let from = attributes::Origin { file: &source.file, stat: &stat, path: &source.path };
             let inode = attributes::settle(self.session, from, target.file(), &name, flushed)?;
-            Ok((Facts::from(&stat), inode))
+            Ok::<_, Error>((Facts::from(&stat), inode))
         };
         let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
         let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
         if !cloned {
-            make_room(&source, &mut target, wanted.size_bytes, overlap).map_err(blame)?;
+            make_room(&source, &mut target, wanted.size_bytes, sizes, overlap).map_err(blame)?;
         }
         let (digests, (facts, inode), returned) = if overlap {
             let device = site.device(&name, self.medium).map_err(blame)?;
@@ -227,14 +235,15 @@ fn make_room(
     source: &Source,
     target: &mut Target,
     size_bytes: u64,
+    sizes: Sizes,
     sized: bool,
 ) -> Result<(), Errno> {
     if source.sparse {
         target.set_len(size_bytes)?;
-    } else if size_bytes >= DIRECT_BYTES {
+    } else if size_bytes >= sizes.direct_bytes {
         target.reserve(size_bytes, sized)?;
     }
-    if size_bytes >= DIRECT_BYTES {
+    if size_bytes >= sizes.direct_bytes {
         target.go_direct();
     }
     Ok(())
@@ -257,3 +266,6 @@ fn differs(source: &Source, wanted: Wanted<'_>, found: Option<Sha256>) -> Error 
         found,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -167,28 +167,30 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of a journal's bytes. Files that an earlier boot of the host had only in
-    /// its page cache are forgotten. Without `with_done` the lines of single files
-    /// are passed over: there may be a million.
-    pub fn parse(bytes: &[u8], with_done: bool) -> Self {
+    /// Of a journal's lines, and whether the last of them is whole. Files that an
+    /// earlier boot of the host had only in its page cache are forgotten. Without
+    /// `with_done` the lines of single files are passed over: there may be a million.
+    pub fn parse(mut lines: impl BufRead, with_done: bool) -> std::io::Result<(Self, bool)> {
         let mut record = Self::default();
-        let mut boot = None;
-        for line in bytes.split(|&byte| byte == b'\n') {
+        let (mut boot, mut line, mut whole) = (None, Vec::new(), true);
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            whole = line.last() == Some(&b'\n');
             if !with_done && line.starts_with(DONE) {
                 (record.verified, record.flushed) = (None, false);
-                continue;
+            } else {
+                match serde_json::from_slice::<Mark>(&line) {
+                    Ok(Mark::Header(header)) => boot = Some(header.boot),
+                    Ok(other) => record.apply(other),
+                    Err(_) => {}
+                }
             }
-            match serde_json::from_slice::<Mark>(line) {
-                Ok(Mark::Header(header)) => boot = Some(header.boot),
-                Ok(other) => record.apply(other),
-                Err(_) => {}
-            }
+            line.clear();
         }
         if boot != Some(boot_id()) {
             record.done.retain(|_, done| done.flushed);
             record.flushed = false;
         }
-        record
+        Ok((record, whole))
     }
 
     /// Takes one more line in.
@@ -291,12 +293,13 @@ impl Journal {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(Error::at(site.path(name), errno)),
         };
-        let (mut file, mut bytes) = (File::from(file), Vec::new());
-        file.read_to_end(&mut bytes).map_err(|error| Error::at(site.path(name), error))?;
-        if bytes.last().is_some_and(|&last| last != b'\n') {
-            file.write_all(b"\n").map_err(|error| Error::at(site.path(name), error))?;
+        let mut file = File::from(file);
+        let at = |error| Error::at(site.path(name), error);
+        let (record, whole) = Record::parse(BufReader::new(&file), with_done).map_err(at)?;
+        if !whole {
+            file.write_all(b"\n").map_err(at)?;
         }
-        Ok(Some((file, Record::parse(&bytes, with_done))))
+        Ok(Some((file, record)))
     }
 
     /// Appends a line, which is written with others that come after it: at the
@@ -346,6 +349,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use crate::media::storage::Stat;
+
     use super::*;
 
     fn done(path: &str, flushed: bool) -> Mark {
@@ -366,6 +371,10 @@ mod tests {
         marks.iter().flat_map(|mark| mark.line().unwrap()).collect()
     }
 
+    fn parse(bytes: &[u8]) -> Record {
+        Record::parse(bytes, true).unwrap().0
+    }
+
     fn header() -> Mark {
         Mark::header(Attempt { id: Uuid::nil(), epoch: 1 })
     }
@@ -376,11 +385,11 @@ mod tests {
         let verified = Verified { facts: Sha256::of(b""), worth: Worth::Direct };
         let mut marks = vec![header(), done("a/b", false), done("c", false), Mark::Ready];
         marks.push(Mark::Verified(verified.clone()));
-        let record = Record::parse(&text(&marks), true);
+        let record = parse(&text(&marks));
         assert!(record.ready && record.done.len() == 2);
         assert_eq!(record.verified, Some(verified));
         marks.push(Mark::Withdrawn { path });
-        let record = Record::parse(&text(&marks), true);
+        let record = parse(&text(&marks));
         assert_eq!(record.done.len(), 1);
         assert_eq!(record.verified, None, "what was read back is not what stands there now");
     }
@@ -389,11 +398,44 @@ mod tests {
     fn another_boot_believes_only_what_was_flushed() {
         let earlier = |marks: &[Mark]| {
             let text = String::from_utf8(text(marks)).unwrap();
-            Record::parse(text.replace(&boot_id(), "another").as_bytes(), true).done.len()
+            parse(text.replace(&boot_id(), "another").as_bytes()).done.len()
         };
         assert_eq!(earlier(&[header(), done("a", true), done("b", false)]), 1);
         assert_eq!(earlier(&[header(), done("a", false), Mark::Flushed, done("b", false)]), 1);
-        assert_eq!(Record::parse(&text(&[done("a", false)]), true).done.len(), 0, "no header");
+        assert_eq!(parse(&text(&[done("a", false)])).done.len(), 0, "no header");
+    }
+
+    fn returned() -> Mark {
+        let path = RelPath::parse("a").unwrap();
+        let facts = Facts::from(&Stat::of(File::open("/").unwrap()).unwrap());
+        Mark::ReadBack(Returned::new(path, Sha256::of(b"abc"), facts, Worth::Direct))
+    }
+
+    #[test]
+    fn what_was_read_back_on_the_way_counts_for_this_process_alone() {
+        let whole = text(&[header(), done("a", true), returned(), Mark::Flushed]);
+        let record = parse(&whole);
+        assert!(record.flushed && record.returned.len() == 1);
+        assert!(record.inherited().iter().all(|mark| matches!(mark, Mark::Done(_))));
+        let other =
+            String::from_utf8(whole).unwrap().replace(&LIFE.to_string(), &Uuid::nil().to_string());
+        assert!(parse(other.as_bytes()).returned.is_empty());
+        let path = RelPath::parse("a").unwrap();
+        let record =
+            parse(&text(&[header(), done("a", true), returned(), Mark::Withdrawn { path }]));
+        assert!(record.returned.is_empty() && !record.flushed);
+    }
+
+    #[test]
+    fn lines_of_single_files_are_passed_over_and_still_undo_a_verdict() {
+        let verified = Mark::Verified(Verified { facts: Sha256::of(b""), worth: Worth::Direct });
+        let mut marks = vec![header(), done("a", false), Mark::Flushed, verified];
+        let parse = |marks: &[Mark]| Record::parse(text(marks).as_slice(), false).unwrap().0;
+        let record = parse(&marks);
+        assert!(record.flushed && record.verified.is_some() && record.done.is_empty());
+        marks.push(done("b", false));
+        let record = parse(&marks);
+        assert!(!record.flushed && record.verified.is_none());
     }
 
     proptest! {
@@ -403,7 +445,7 @@ mod tests {
             let kept = &whole[..cut.min(whole.len())];
             let lines = kept.iter().filter(|&&byte| byte == b'\n').count();
             let torn = [kept, &junk, b"\n".as_slice(), &text(&[done("c", true)])].concat();
-            let record = Record::parse(&torn, true);
+            let record = parse(&torn);
             if lines >= 3 {
                 prop_assert!(record.ready && record.done.contains_key(&RelPath::parse("a").unwrap()));
             }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::Medium;
 use crate::media::throttle::Throttle;
 
 use super::error::Error;
-use crate::media::storage::Medium;
 
 /// How often a wait for a lane looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);

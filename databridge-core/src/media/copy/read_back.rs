@@ -14,7 +14,7 @@ use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::{Aligned, Medium, RelPath, Stat, Worth};
 
 use super::error::{Discrepancy, Error};
-use super::file::DIRECT_BYTES;
+use super::file::{BUFFERS_BYTES, DIRECT_BYTES};
 use super::journal::{Mark, Verified};
 use super::lanes::Lanes;
 use super::listing::Listing;
@@ -240,9 +240,9 @@ impl Reader<'_> {
             self.one(file, buffer, watch)
         };
         let lanes = Lanes::of(self.session.site.parent(), wanted);
-        let jobs = lanes.width();
+        let jobs = lanes.width().min(BUFFERS_BYTES / LONG_BYTES);
         pool::each(Some(&*lanes), jobs, 1, &long, monitor, || Aligned::new(LONG_BYTES), work)?;
-        let short_jobs = wanted.unwrap_or(SHORT_JOBS).max(1);
+        let short_jobs = wanted.unwrap_or(SHORT_JOBS).clamp(1, BUFFERS_BYTES / SHORT_BYTES);
         pool::each(None, short_jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
     }
 
@@ -255,7 +255,7 @@ impl Reader<'_> {
         let known = self.known(file);
         let (right, worth) = match known {
             Some(worth) => {
-                watch.on(Progress::Bytes(file.size_bytes));
+                watch.on(Progress::Kept(file.size_bytes));
                 (true, worth)
             }
             None if file.stat.size_bytes != file.size_bytes => (false, Worth::Memory),

@@ -18,7 +18,7 @@ use crate::media::storage::RelPath;
 use super::error::Error;
 use super::prepare::{create_parent, refuse_inside_source};
 use super::site::Site;
-use super::survey::{Survey, compare};
+use super::survey::{Survey, compare, complete};
 use super::transfer::{Filling, Found, fill, seconds};
 use super::{
     Attempt, Plan, Policy, Prepared, Published, ReadBack, Shape, Transferred, abort, finish,
@@ -69,6 +69,16 @@ pub struct Rates {
     pub transfer: u64,
     /// Read back after that.
     pub read_back: u64,
+}
+
+impl Rates {
+    /// From what was done in which time.
+    pub(in crate::media) fn of(transferred: &Transferred, read_back: &ReadBack) -> Self {
+        Self {
+            transfer: rate(transferred.bytes, transferred.took),
+            read_back: rate(read_back.bytes - read_back.overlapped_bytes, read_back.took),
+        }
+    }
 }
 
 /// What a whole copy did.
@@ -159,10 +169,7 @@ pub fn tree(
         abort(&plan)?;
     }
     let (prepared, transferred, read_back, published, found) = done?;
-    let rates = Rates {
-        transfer: rate(transferred.bytes, transferred.took),
-        read_back: rate(read_back.bytes - read_back.overlapped_bytes, read_back.took),
-    };
+    let rates = Rates::of(&transferred, &read_back);
     Ok(Report {
         destination: site.final_path(),
         shape,
@@ -191,14 +198,15 @@ fn run(
     algorithms: &[Algorithm],
     monitor: &dyn Monitor,
 ) -> Result<Done, Error> {
-    if let Some(survey) = &survey {
-        plan.manifest = survey.outline.clone();
-    }
+    let facts = survey.map(|survey| {
+        plan.manifest = survey.outline;
+        survey.facts
+    });
     let mut prepared = prepare(plan)?;
     let mut filling = Filling { algorithms, overlap: true, listed: None };
     if prepared.adopting {
         // Everything is written, so the source has to be read for its own sake.
-        if survey.is_some() {
+        if facts.is_some() {
             plan.manifest = describe(plan, monitor)?;
         }
         let (transferred, found) = fill(plan, &filling, monitor)?;
@@ -207,13 +215,11 @@ fn run(
         finish(plan)?;
         return Ok((prepared, transferred, read_back, published, found));
     }
-    filling.listed = survey.as_ref().map(|survey| survey.facts.as_slice());
+    filling.listed = facts.as_deref();
     let (transferred, found) = fill(plan, &filling, monitor)?;
     (prepared.kept_files, prepared.kept_bytes) = (transferred.kept_files, transferred.kept_bytes);
-    let mut facts = None;
-    if let Some(survey) = survey {
-        facts = Some(survey.facts.clone());
-        plan.manifest = survey.manifest(plan, &found)?;
+    if facts.is_some() {
+        plan.manifest = complete(plan, &found)?;
     }
     let read_back = verify(plan, monitor)?;
     if let Some(facts) = facts {
@@ -224,7 +230,7 @@ fn run(
     Ok((prepared, transferred, read_back, published, found))
 }
 
-fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
+pub(super) fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
     let files = manifest.entries().iter().enumerate().filter_map(|(at, entry)| match entry {
         Entry::File { path, size_bytes, sha256 } => {
             let found = found.get_mut(at).and_then(Option::take);
@@ -260,7 +266,7 @@ fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
 
 /// All stand-alone copies to one final path are lives of one attempt: each takes
 /// up what the last one left. (A version 8 UUID, RFC 9562: made of a SHA-256.)
-fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
+pub(super) fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
     let (_, name) = super::site::split(destination)?;
     let digest = Sha256::of(&[b"databridge copy\0", name.as_bytes()].concat());
     let mut bytes = [0; 16];
@@ -270,13 +276,13 @@ fn attempt_id(destination: &Path) -> Result<Uuid, Error> {
 
 /// Keeps a second stand-alone copy to the same path out, as long as it lives.
 #[derive(Debug)]
-struct Lock<'a> {
+pub(super) struct Lock<'a> {
     site: &'a Site,
     file: File,
 }
 
 impl<'a> Lock<'a> {
-    fn take(site: &'a Site) -> Result<Self, Error> {
+    pub(super) fn take(site: &'a Site) -> Result<Self, Error> {
         let name = site.lock();
         let at = |errno| Error::at(site.path(&name), errno);
         loop {

@@ -11,6 +11,7 @@
 //! is flushed, since these change the facts that the journal remembers.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub struct Sizes {
     pub window_bytes: u64,
     /// From this length on the read-back is overlapped, if it is to be.
     pub overlap_bytes: u64,
+    /// From this length on a file is written past the page cache.
+    pub direct_bytes: u64,
 }
 
 /// Buffers of one worker, kept from file to file.
@@ -167,17 +170,17 @@ impl Stream<'_> {
         let tide = Tide::default();
         let mut back = scratch.take(self.sizes.block_bytes);
         std::thread::scope(|scope| {
-            let follower = scope.spawn(|| self.follow(&mut device, &tide, &mut back));
+            let follower = scope
+                .spawn(|| self.follow(&mut device, &tide, &mut back).inspect_err(|_| tide.stop()));
             let poured = self.chain(target, scratch, &tide).and_then(|digests| {
                 settle(target, &digests)?;
                 Ok(digests)
             });
             tide.end(poured.is_ok());
-            let back = join(follower);
-            let digests = poured?;
-            match back? {
-                Some(back) => Ok((digests, back)),
-                None => Err(Error::Cancelled),
+            match (join(follower), poured) {
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+                (Ok(Some(back)), Ok(digests)) => Ok((digests, back)),
+                (Ok(None), Ok(_)) => Err(Error::Cancelled),
             }
         })
         .inspect(|_| scratch.blocks.push(back))
@@ -324,6 +327,8 @@ fn write(
 ) -> Result<(), Errno> {
     for step in take {
         match step {
+            // What cannot be read back need not be written to its end.
+            _ if tide.is_stopped() => return Err(Errno::CANCELED),
             Step::Data { block, at, len } => {
                 target.put(&block[..len], at)?;
                 tide.rise(at + len as u64);
@@ -344,12 +349,22 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
 struct Tide {
     state: Mutex<(u64, Option<bool>)>,
     moved: Condvar,
+    stopped: AtomicBool,
 }
 
 impl Tide {
     fn rise(&self, to: u64) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = to;
         self.moved.notify_all();
+    }
+
+    /// Whoever follows has failed.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     fn end(&self, well: bool) {

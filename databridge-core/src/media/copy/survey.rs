@@ -39,25 +39,25 @@ impl Survey {
             .map_err(Error::of_manifest)?;
         Ok(Self { outline, facts })
     }
+}
 
-    /// The manifest, now that everything was read.
-    ///
-    /// # Errors
-    /// [`Error::SourceChanged`] if a file was not.
-    pub fn manifest(self, plan: &Plan, found: &[Option<Found>]) -> Result<Manifest, Error> {
-        let entries = self.outline.entries().iter().enumerate().map(|(at, entry)| match entry {
-            Entry::EmptyDir { .. } => Ok(entry.clone()),
-            Entry::File { path, size_bytes, .. } => match found.get(at).and_then(Option::as_ref) {
-                Some(found) => Ok(Entry::File {
-                    path: path.clone(),
-                    size_bytes: *size_bytes,
-                    sha256: found.sha256,
-                }),
-                None => Err(Error::SourceChanged { path: plan.source.join(path.as_str()) }),
-            },
-        });
-        Manifest::from_entries(entries.collect::<Result<_, _>>()?).map_err(Error::of_manifest)
-    }
+/// The manifest of an outline, now that everything was read.
+///
+/// # Errors
+/// [`Error::SourceChanged`] if a file was not.
+pub fn complete(plan: &Plan, found: &[Option<Found>]) -> Result<Manifest, Error> {
+    let entries = plan.manifest.entries().iter().enumerate().map(|(at, entry)| match entry {
+        Entry::EmptyDir { .. } => Ok(entry.clone()),
+        Entry::File { path, size_bytes, .. } => match found.get(at).and_then(Option::as_ref) {
+            Some(found) => Ok(Entry::File {
+                path: path.clone(),
+                size_bytes: *size_bytes,
+                sha256: found.sha256,
+            }),
+            None => Err(Error::SourceChanged { path: plan.source.join(path.as_str()) }),
+        },
+    });
+    Manifest::from_entries(entries.collect::<Result<_, _>>()?).map_err(Error::of_manifest)
 }
 
 /// Lists the source once more.

@@ -19,7 +19,7 @@ use crate::media::monitor::{Monitor, Phase, Progress};
 use super::Plan;
 use super::attributes::{self, Lost};
 use super::error::Error;
-use super::file::{Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, Wanted};
+use super::file::{Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted};
 use super::journal::{Done, Mark};
 use super::lanes::Lanes;
 use super::listing::{Expected, Listing};
@@ -301,6 +301,7 @@ impl<'a> Worker<'a> {
         let jobs = lanes.width();
         let lanes = Some(&*lanes);
         pool::each(lanes, jobs.min(LONG_JOBS_MAX), 1, &long, monitor, Scratch::default, one(LONG))?;
+        let jobs = jobs.min(SHORT_JOBS_MAX);
         pool::each(lanes, jobs, STRIDE, &short, monitor, Scratch::default, one(SHORT))
     }
 
@@ -327,6 +328,7 @@ impl<'a> Worker<'a> {
         if let Some(returned) = returned {
             journal.append(&Mark::ReadBack(returned))?;
             steps::reach("copy.window_read_back");
+            watch.on(Progress::Ahead(*size_bytes));
         }
         if !flushed {
             lock(&self.late).push(at);

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Entry, Error, Manifest, What, ascmhl, bagit, mhl1, sums};
-use crate::media::checksum::{Algorithm, Digests, Sha256};
-use crate::media::storage::{self, RelPath, collisions};
+use crate::media::checksum::{self, Algorithm, Digests, Sha256};
+use crate::media::storage::{self, Folder, RelPath, collisions};
+use crate::media::walk;
 
 /// The longest list that is read: a million files in the wordiest format.
 const MAX_BYTES: u64 = 1 << 30;
@@ -58,6 +59,7 @@ impl Known {
     /// Adds a digest, unless one of this algorithm is there. `false` if its text is
     /// no such digest.
     pub fn add(&mut self, algorithm: Algorithm, text: &str) -> bool {
+        let text = text.trim();
         let text = if algorithm == Algorithm::C4 {
             if !is_c4(text) {
                 return false;
@@ -222,25 +224,40 @@ impl List {
         &self.flaws
     }
 
-    /// The manifest that it makes, where it has the length and SHA-256 of every file:
-    /// then a source that it describes needs no reading of its own before a copy.
-    /// `sizes` gives the lengths that the list does not know.
+    /// The manifest that it makes, where it has the SHA-256 of every file: what a copy
+    /// of `source` must find there. Lengths that the list does not know, and empty
+    /// folders where it knows of none, are taken as the source has them.
     ///
     /// # Errors
-    /// [`Error::NoSha256`] naming the first file without.
-    pub fn to_manifest(
-        &self,
-        sizes: impl Fn(&RelPath) -> Result<u64, Error>,
-    ) -> Result<Manifest, Error> {
+    /// [`Error::NoSha256`] naming the first file without; what cannot be read.
+    pub fn to_manifest(&self, source: &Path) -> Result<Manifest, Error> {
+        let folder = match source.is_dir() {
+            true => source,
+            false => {
+                source.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+            }
+        };
+        let folder = Folder::open(folder)?;
         let mut entries = Vec::with_capacity(self.files.len());
+        let name = source.file_name().filter(|_| !source.is_dir());
         for file in &self.files {
             let path = file.path.clone();
+            // Of a single file nothing else is asked.
+            if name.is_some_and(|name| path.to_path().as_os_str() != name) {
+                continue;
+            }
             let sha256 = file.sha256.ok_or_else(|| Error::NoSha256 { path: path.clone() })?;
-            let size_bytes = file.size_bytes.map_or_else(|| sizes(&path), Ok)?;
+            let size_bytes = match file.size_bytes {
+                Some(size_bytes) => size_bytes,
+                None => folder.stat(&path)?.size_bytes,
+            };
             entries.push(Entry::File { path, size_bytes, sha256 });
         }
-        let dirs = self.empty_dirs.iter().cloned();
-        entries.extend(dirs.map(|path| Entry::EmptyDir { path }));
+        let dirs = match self.knows_dirs || !source.is_dir() {
+            true => self.empty_dirs.clone(),
+            false => walk::empty_dirs(source).map_err(checksum::Error::from)?,
+        };
+        entries.extend(dirs.into_iter().map(|path| Entry::EmptyDir { path }));
         Manifest::from_entries(entries)
     }
 }
@@ -322,3 +339,6 @@ pub fn root_of(list: &Path) -> PathBuf {
         _ => parent.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ pub(super) fn is_one(text: &str) -> bool {
     is_one
 }
 
+/// A `<hash>` while it is read.
+type Hash = (Option<Known>, Vec<(Algorithm, String)>, Option<u64>);
+
 /// Its files. xxHash of 32 bits is passed over: it proves too little; a file that
 /// has nothing else is unproven. A path is relative to the list's own folder.
 ///
@@ -27,7 +30,7 @@ pub(super) fn is_one(text: &str) -> bool {
 /// [`Error::Xml`], [`Error::Collisions`].
 pub(super) fn parse(text: &str) -> Result<List, Error> {
     let mut files = Vec::new();
-    let mut current: Option<(Option<Known>, Vec<(Algorithm, String)>, Option<u64>)> = None;
+    let mut current: Option<Hash> = None;
     xml::read(text, |token| {
         match token {
             Token::Open(name, _, 1) if name != "hashlist" => {
@@ -55,7 +58,8 @@ pub(super) fn parse(text: &str) -> Result<List, Error> {
                         return Ok(());
                     }
                     "size" => {
-                        let size = text.parse().map_err(|_| format!("{text:?} is no size"))?;
+                        let size =
+                            text.trim().parse().map_err(|_| format!("{text:?} is no size"))?;
                         *size_bytes = Some(size);
                         return Ok(());
                     }
@@ -81,7 +85,7 @@ pub(super) fn parse(text: &str) -> Result<List, Error> {
 }
 
 fn reversed(text: &str) -> Result<String, String> {
-    let mut bytes = hex::decode(text).map_err(|_| format!("{text:?} is no xxhash64"))?;
+    let mut bytes = hex::decode(text.trim()).map_err(|_| format!("{text:?} is no xxhash64"))?;
     bytes.reverse();
     Ok(hex::encode(bytes))
 }

@@ -93,10 +93,10 @@ impl State {
         let root = storage::escape(root.as_os_str().as_encoded_bytes());
         let file =
             OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(wrong("another verification uses it")),
-            // Where there are no locks, two runs cost time and nothing else.
-            _ => {}
+        // Where there are no locks, two runs cost time and nothing else.
+        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if lock == Err(Errno::WOULDBLOCK) {
+            return Err(wrong("another verification uses it"));
         }
         let oldest = Timestamp::now() - max_age;
         let (known, is_whole) = read(&file, &root).map_err(|error| match error {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::check::{self, Difference, Expected, Wanted};
+use super::check::{self, Difference, Expected, Wanted, What};
 use super::list::{Format, Known, List, hex_len};
 use super::{Entry, Error, Manifest};
 use crate::media::checksum::{Algorithm, Sha256};
 use crate::media::monitor::Monitor;
-use crate::media::storage::{RelPath, collisions};
+use crate::media::storage::{Kind, RelPath, collisions};
 
 /// The content of a SHA256SUMS file: paths and digests, sorted by path. It knows
 /// neither lengths nor empty folders.
@@ -18,6 +18,27 @@ impl Sums {
     /// Paths and digests, sorted by path.
     pub fn entries(&self) -> &[(RelPath, Sha256)] {
         &self.0
+    }
+
+    /// How what was found differs from this list, which says how it should be; sorted
+    /// by path. A list of files says nothing about lengths and folders.
+    pub fn diff(&self, found: &Manifest) -> Vec<Difference> {
+        let size = |path: &RelPath| {
+            let at = found.entries().binary_search_by(|entry| entry.path().cmp(path));
+            at.ok().and_then(|at| found.entries().get(at)).map_or(0, Entry::size_bytes)
+        };
+        let files = self.0.iter().map(|(path, sha256)| Entry::File {
+            path: path.clone(),
+            size_bytes: size(path),
+            sha256: *sha256,
+        });
+        // Its names were found to stand side by side when it was read.
+        let expected = Manifest::from_entries(files.collect()).unwrap_or_default();
+        expected
+            .diff(found)
+            .into_iter()
+            .filter(|d| d.what != What::Extra { found: Kind::Dir })
+            .collect()
     }
 
     /// Reads the whole tree and tells every difference; see [`Manifest::check_tree`].

@@ -26,6 +26,8 @@ pub struct Meter {
     bytes: AtomicU64,
     total_files: AtomicU64,
     total_bytes: AtomicU64,
+    /// Bytes of later phases that are done.
+    ahead: AtomicU64,
     /// Bytes of all phases that took work, ever growing.
     moved: AtomicU64,
     now: Mutex<Now>,
@@ -77,7 +79,14 @@ impl Meter {
     /// Takes in what an operation says.
     pub fn on(&self, progress: Progress<'_>) {
         match progress {
-            Progress::Phase(phase) => self.now().phase = Some(phase),
+            Progress::Phase(phase) => {
+                self.now().phase = Some(phase);
+                self.ahead.store(0, Ordering::Relaxed);
+            }
+            Progress::Ahead(count) => {
+                self.ahead.fetch_add(count, Ordering::Relaxed);
+                self.moved.fetch_add(count, Ordering::Relaxed);
+            }
             Progress::Total { files, bytes } => {
                 self.total_files.store(files, Ordering::Relaxed);
                 self.total_bytes.store(bytes, Ordering::Relaxed);
@@ -111,7 +120,8 @@ impl Meter {
             None => (0, 1),
         };
         let total_work_bytes = total_bytes.saturating_mul(passes);
-        let work_bytes = total_bytes.saturating_mul(behind).saturating_add(bytes);
+        let ahead = if behind + 1 < passes { read(&self.ahead) } else { 0 };
+        let work_bytes = total_bytes.saturating_mul(behind).saturating_add(bytes + ahead);
         let left = total_work_bytes.saturating_sub(work_bytes);
         Snapshot {
             phase: now.phase,
@@ -179,6 +189,24 @@ mod tests {
         meter.on(Progress::Total { files: 1, bytes: 10_000 });
         let tenth = at(&meter, start, 10);
         assert_eq!((tenth.bytes, tenth.work_bytes, tenth.eta_seconds), (0, 10_000, Some(10)));
+    }
+
+    #[test]
+    fn what_is_read_back_on_the_way_is_not_to_be_done_again() {
+        let (meter, start) = (Meter::over(PASSES), Instant::now());
+        meter.on(Progress::Phase(Phase::Copy));
+        meter.on(Progress::Total { files: 2, bytes: 10_000 });
+        at(&meter, start, 0);
+        meter.on(Progress::Bytes(4000));
+        meter.on(Progress::Ahead(4000));
+        let fourth = at(&meter, start, 4);
+        assert_eq!((fourth.work_bytes, fourth.bytes_per_second), (8000, Some(2000)));
+        assert_eq!(fourth.eta_seconds, Some(6));
+        meter.on(Progress::Bytes(6000));
+        meter.on(Progress::Phase(Phase::ReadBack));
+        meter.on(Progress::Total { files: 2, bytes: 10_000 });
+        meter.on(Progress::Kept(4000));
+        assert_eq!(at(&meter, start, 7).work_bytes, 14_000);
     }
 
     #[test]

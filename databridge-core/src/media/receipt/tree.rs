@@ -20,17 +20,8 @@ pub fn verify_tree(
     tree: &Path,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    let other = |found: Sha256, signed: Sha256, what| Error::OtherManifest {
-        code: receipt.transfer.code.clone(),
-        what,
-        found: found.to_string(),
-        signed: signed.to_string(),
-    };
+    verify_list(receipt, Sha256::of(sha256sums.as_bytes()))?;
     let signed = &receipt.manifest;
-    let listed = Sha256::of(sha256sums.as_bytes());
-    if listed != signed.sums_sha256 {
-        return Err(other(listed, signed.sums_sha256, "SHA256SUMS"));
-    }
     let read = Manifest::of_tree(tree, None, monitor);
     let found = match &read {
         Ok(manifest) => manifest.digest(),
@@ -47,5 +38,19 @@ pub fn verify_tree(
     }
     // Only folders, of which the list knows nothing, or a tree in motion.
     read?;
-    Err(other(found, signed.sha256, "the manifest digest of the tree"))
+    Err(other(receipt, found, signed.sha256, "the manifest digest of the tree"))
+}
+
+/// Proves that the SHA256SUMS with this digest is the one that was signed.
+///
+/// # Errors
+/// [`Error::OtherManifest`].
+pub fn verify_list(receipt: &Receipt, found: Sha256) -> Result<(), Error> {
+    let signed = receipt.manifest.sums_sha256;
+    if found == signed { Ok(()) } else { Err(other(receipt, found, signed, "SHA256SUMS")) }
+}
+
+fn other(receipt: &Receipt, found: Sha256, signed: Sha256, what: &'static str) -> Error {
+    let code = receipt.transfer.code.clone();
+    Error::OtherManifest { code, what, found: found.to_string(), signed: signed.to_string() }
 }

@@ -27,6 +27,9 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// A file at which the daemon hangs up so often may well be what ends it.
 const MOST_DEATHS: u32 = 4;
+/// A file may take so long, whatever the one at the limit took: nobody sets clamd's
+/// `MaxScanTime` (two minutes, unless it is set) as low, and a busy host is no limit.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A clamd that has answered, as an engine.
 pub struct Client {
@@ -206,7 +209,7 @@ impl Client {
         let Some(proved) = self.proof(largest, subject).filter(|_| flat) else { return unknown };
         let known = self.config.as_ref().map(|config| config.max_scan_time);
         // It would stop at its time limit and call the file clean.
-        match took > known.map_or(proved, |limit| limit / 2) {
+        match took > known.map_or(proved.max(PATIENCE), |limit| limit / 2) {
             true => Verdict::not_scanned(Reason::TimedOut),
             false => Verdict::Clean,
         }

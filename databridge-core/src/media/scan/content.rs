@@ -247,17 +247,28 @@ pub(super) fn is_media(extension: &str) -> bool {
 }
 
 /// Whether a file is certainly of a kind in which nothing is packed.
-#[cfg(any(feature = "clamav", feature = "yara"))]
+#[cfg(feature = "clamav")]
 pub(super) fn is_flat(head: &[u8], extension: &str) -> bool {
-    let flat = |kind: &&kinds::Kind| match kind.family {
-        Family::Image | Family::Video | Family::Audio => true,
-        Family::Scene => matches!(kind.name, "alembic" | "usdc" | "usda" | "vdb"),
+    let flat = |kind: &kinds::Kind| match kind.family {
         Family::Text | Family::Edit => {
             matches!(extension, "txt" | "csv" | "json" | "edl" | "ale" | "srt")
         }
-        Family::Color | Family::Document | Family::Archive => false,
+        _ => is_binary(kind) || kind.name == "usda",
     };
-    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && flat(&kind))
+    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && flat(kind))
+}
+
+/// Whether a file certainly holds pictures, sound or geometry and nothing that
+/// anybody could run or read.
+#[cfg(feature = "yara")]
+pub(super) fn is_essence(head: &[u8], extension: &str) -> bool {
+    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && is_binary(kind))
+}
+
+#[cfg(any(feature = "clamav", feature = "yara"))]
+fn is_binary(kind: &kinds::Kind) -> bool {
+    matches!(kind.family, Family::Image | Family::Video | Family::Audio)
+        || matches!(kind.name, "alembic" | "usdc" | "vdb")
 }
 
 /// Where a mark stands first.

@@ -12,7 +12,7 @@ use boreal::scanner::{ScanError, ScanParams, ScanResult};
 use self::set::Set;
 use self::windows::Windows;
 use super::content::archive::{self, Entry, Seen};
-use super::content::{Bytes, is_flat, is_media};
+use super::content::{Bytes, is_essence, is_media};
 use super::{ContentPolicy, EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 
 /// The rules as an engine. It is no antivirus.
@@ -28,7 +28,7 @@ pub struct Rules {
 struct Named<'n> {
     name: &'n str,
     extension: &'n str,
-    is_flat: bool,
+    is_essence: bool,
     timeout: std::time::Duration,
 }
 
@@ -58,7 +58,7 @@ impl Rules {
         scan: impl FnOnce(&boreal::Scanner) -> Outcome,
     ) -> Vec<Said> {
         let set = self.set();
-        let body = if named.is_flat { &set.flat } else { &set.full };
+        let body = if named.is_essence { &set.essence } else { &set.full };
         let mut said = Vec::new();
         for outcome in [
             self.ready(&set.head, named).map(|s| outcome(s.scan_mem(head), &s, &self.policy)),
@@ -112,7 +112,7 @@ impl Rules {
         let named = Named {
             name,
             extension: &extension,
-            is_flat: is_flat(head, &extension),
+            is_essence: is_essence(head, &extension),
             timeout: subject.timeout,
         };
         let mut said = self.see(&named, head, |scanner| {
@@ -170,8 +170,8 @@ impl Scanner for Rules {
     fn explain(&self, subject: &Subject<'_>) -> Vec<Said> {
         let extension = subject.extension();
         let name = subject.path.as_str().rsplit('/').next().unwrap_or_default();
-        let is_flat = is_flat(subject.head, &extension);
-        let named = Named { name, extension: &extension, is_flat, timeout: subject.timeout };
+        let is_essence = is_essence(subject.head, &extension);
+        let named = Named { name, extension: &extension, is_essence, timeout: subject.timeout };
         let mut failed = None;
         let windows = Windows::new(subject, self.read_bytes, &mut failed);
         let is_seen_whole = subject.whole.is_some() || windows.is_all();

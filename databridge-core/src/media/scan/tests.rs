@@ -4,6 +4,8 @@ mod clamd;
 mod quarantine;
 #[cfg(feature = "yara")]
 mod rules;
+#[cfg(all(feature = "yara", feature = "archives"))]
+mod shipped;
 mod tree;
 
 use std::path::Path;

@@ -128,7 +128,7 @@ mod tests {
                 loop {
                     let count = file.read(found.len() as u64, u64::MAX, &mut buffer).unwrap();
                     found.extend_from_slice(&buffer[..count]);
-                    if count == 0 || count % ALIGN_BYTES != 0 {
+                    if count == 0 || !count.is_multiple_of(ALIGN_BYTES) {
                         break;
                     }
                 }

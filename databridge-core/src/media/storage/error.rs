@@ -13,6 +13,14 @@ use crate::base::error::{ErrorKind, Fault};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A text that names no place.
+    #[error("{given:?} is no location: {reason}")]
+    Location {
+        /// What was given, without anything that may be a secret.
+        given: String,
+        /// Why it is none.
+        reason: &'static str,
+    },
     /// The name is not admitted.
     #[error("{path}: {flaw}")]
     Path {
@@ -123,7 +131,8 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Path { .. }
+            Self::Location { .. }
+            | Self::Path { .. }
             | Self::Link { .. }
             | Self::NotAFolder { .. }
             | Self::NotAFile { .. } => ErrorKind::Invalid,
@@ -138,6 +147,7 @@ impl Fault for Error {
 
     fn code(&self) -> &str {
         match self {
+            Self::Location { .. } => "storage.location",
             Self::Path { .. } => "storage.path",
             Self::Link { .. } => "storage.link",
             Self::NotFound { .. } => "storage.not_found",
@@ -154,6 +164,7 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         let text = match self {
+            Self::Location { .. } => "Write /path, file:///path or s3://bucket/prefix.",
             Self::Path { .. } => "Rename it.",
             Self::Link { .. } => "Put the file itself there instead of a link to it.",
             Self::Full { .. } => "Free some space or raise the quota, then try again.",

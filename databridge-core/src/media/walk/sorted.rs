@@ -109,11 +109,12 @@ pub(crate) fn sorted(
     Err(Error::Refused { root: root.path().to_owned(), refused: walk.refused })
 }
 
-/// How many files, and how many bytes they hold, without reading them.
+/// How many files, and how many bytes they hold, without reading them; less if
+/// `is_over` says so in between.
 ///
 /// # Errors
 /// What cannot be read.
-pub(crate) fn count(root: &Folder) -> Result<(u64, u64), Error> {
+pub(crate) fn count(root: &Folder, is_over: impl Fn() -> bool) -> Result<(u64, u64), Error> {
     let (mut files, mut bytes, mut failed) = (0, 0u64, None);
     sorted(root, Names::Any, |place, name, kind| {
         if kind == Kind::File {
@@ -122,7 +123,7 @@ pub(crate) fn count(root: &Folder) -> Result<(u64, u64), Error> {
                 Err(error) => failed = Some(error),
             }
         }
-        failed.is_none()
+        failed.is_none() && !is_over()
     })?;
     failed.map_or(Ok((files, bytes)), |error| Err(error.into()))
 }

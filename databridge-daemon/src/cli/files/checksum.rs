@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
+use databridge_core::Error as AnyError;
 use databridge_core::media::checksum::{self, Algorithm, Cache, FileDigest, Options};
+use databridge_core::media::cloud;
+use databridge_core::media::storage::Location;
 use serde_json::json;
 
-use crate::cli::Outcome;
+use crate::cli::doctor::load;
 use crate::cli::error::usage;
 use crate::cli::progress::Terminal;
 use crate::cli::view::Show;
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Checksum {
-    /// Files, or folders for every file in them.
+    /// Files, or folders for every file in them; also in an object store (s3://…).
     #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    paths: Vec<Location>,
     /// sha256, sha512, sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
     #[arg(long = "algo", default_value = "sha256", value_delimiter = ',')]
     algorithms: Vec<String>,
@@ -27,21 +31,18 @@ pub struct Checksum {
     cache: Option<PathBuf>,
 }
 
+/// An algorithm by its name.
+pub fn algorithm(name: &str) -> Result<Algorithm, AnyError> {
+    name.parse().map_err(|_| {
+        let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
+        usage(format!("{name:?} is no algorithm; there are {}", known.join(", ")), "choose of them")
+    })
+}
+
 impl Checksum {
-    pub fn run(self, show: &Show) -> Outcome {
-        let algorithms: Vec<Algorithm> = self
-            .algorithms
-            .iter()
-            .map(|name| {
-                name.parse().map_err(|_| {
-                    let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
-                    usage(
-                        format!("{name:?} is no algorithm; there are {}", known.join(", ")),
-                        "choose of them",
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()?;
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let algorithms = self.algorithms.iter().map(|name| algorithm(name));
+        let algorithms: Vec<Algorithm> = algorithms.collect::<Result<_, _>>()?;
         let cache = self.cache.as_deref().map(Cache::open).transpose()?;
         let terminal = Terminal::new();
         let mut out =
@@ -49,7 +50,22 @@ impl Checksum {
         let options = Options { algorithms: &algorithms, jobs: self.jobs, cache: cache.as_ref() };
         let mut files = 0;
         let mut all = || -> Result<(), databridge_core::Error> {
-            for path in &self.paths {
+            for location in &self.paths {
+                let path = match location {
+                    Location::Path(path) => path,
+                    Location::Object(at) => {
+                        let s3 = load(global)?.s3;
+                        for (name, digest) in
+                            cloud::checksum(at, &s3, &algorithms, self.jobs, &terminal)?
+                        {
+                            let whole = at.name() == name.as_str();
+                            let at = if whole { at.clone() } else { at.child(name.as_str()) };
+                            files += 1;
+                            out.add(Path::new(&at.to_string()), &digest);
+                        }
+                        continue;
+                    }
+                };
                 if path.is_dir() {
                     checksum::each(path, options, &terminal, |found| {
                         match found {

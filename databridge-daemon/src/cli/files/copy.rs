@@ -1,24 +1,33 @@
 //! `databridge copy`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use databridge_core::media::copy::{
-    self, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
-};
+use databridge_core::Error;
+use databridge_core::media::copy::{Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
+use databridge_core::media::manifest::{List, Manifest};
+use databridge_core::media::monitor::Monitor;
 use databridge_core::media::monitor::Phase;
+use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
+use databridge_core::media::{cloud, copy, rsync};
 
-use crate::cli::Outcome;
-use crate::cli::error::io;
+use super::checksum::algorithm;
+use super::units::rate;
+use crate::cli::doctor::load;
+use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
+use crate::cli::{Global, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub struct Copy {
-    /// A file or a folder.
-    src: PathBuf,
-    /// The final path itself; it must not exist yet.
-    dst: PathBuf,
+    /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
+    src: String,
+    /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    dst: Location,
+    /// What the files are brought by. Reading back and publishing are ours either way.
+    #[arg(long, value_enum, default_value_t = By::Native)]
+    method: By,
     /// Go on from what an interrupted copy left (the default).
     #[arg(long, overrides_with = "no_resume")]
     resume: bool,
@@ -61,28 +70,29 @@ pub struct Copy {
     /// Share the limit with every copy on this host that names the same file.
     #[arg(long, value_name = "FILE", requires = "limit")]
     limit_file: Option<PathBuf>,
+    /// A list that says what the source is (SHA256SUMS, ASC MHL, JSON, with SHA-256 of
+    /// every file): a source that is something else is refused.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
+    /// Digests besides SHA-256, made in the same read and reported by --json: sha512,
+    /// sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
+    #[arg(long = "algo", value_delimiter = ',')]
+    algorithms: Vec<String>,
     /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
 
-/// Bytes, with k, M, G or T for thousands.
-pub fn rate(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.trim_end_matches(['B', 'b']).char_indices().last() {
-        Some((i, 'k' | 'K')) => (&text[..i], 1e3),
-        Some((i, 'm' | 'M')) => (&text[..i], 1e6),
-        Some((i, 'g' | 'G')) => (&text[..i], 1e9),
-        Some((i, 't' | 'T')) => (&text[..i], 1e12),
-        _ => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(n) if n > 0.0 && n.is_finite() => Ok(((n * factor) as u64).max(1)),
-        _ => Err("write it as 200M or 1.5G".into()),
-    }
+/// A method by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Our own engine.
+    Native,
+    /// rsync, also from another host by ssh.
+    Rsync,
 }
 
 impl Copy {
@@ -106,20 +116,25 @@ impl Copy {
         })
     }
 
-    pub fn run(self, show: &Show) -> Outcome {
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let manifest = self.manifest.as_deref().map(|list| self.known(list)).transpose()?;
+        let algorithms = self.algorithms.iter().map(|name| algorithm(name));
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
-            ..copy::Options::default()
+            manifest,
+            algorithms: algorithms.collect::<Result<_, _>>()?,
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
-        let terminal = Terminal::over(&[Phase::Describe, Phase::Copy, Phase::ReadBack])
-            .sharing(shared.transpose()?);
-        let report = copy::tree(&self.src, &self.dst, &options, &terminal)?;
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
+        let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
-        show.document(&report);
+        match against {
+            None => show.document(&report),
+            Some(against) => show.document(&cloud::Download { report: report.clone(), against }),
+        }
         let worth = serde_json::to_value(report.read_back.worth).unwrap_or_default();
         show.line(format!(
             "{}: {} files, {}, read back ({})",
@@ -128,6 +143,9 @@ impl Copy {
             size(report.bytes),
             worth.as_str().unwrap_or_default(),
         ));
+        if against == Some("two_reads") {
+            show.line("no manifest object there: checked against a second read of the source only");
+        }
         let lost = &report.transferred.lost_attributes;
         for name in &lost.named {
             show.line(format!("  attribute not taken: {name}"));
@@ -137,18 +155,61 @@ impl Copy {
         }
         Ok(0)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The manifest that a list makes, with the lengths that it does not know and the
+    /// empty folders as the source has them: a list knows of no others.
+    fn known(&self, list: &Path) -> Result<Manifest, Error> {
+        match (Location::parse(&self.src)?, self.method) {
+            (Location::Path(source), By::Native) => Ok(List::read(list)?.to_manifest(&source)?),
+            _ => Err(usage(
+                "--manifest goes with a source that is mounted here",
+                "leave it away, and verify the copy by it afterwards",
+            )),
+        }
+    }
 
-    #[test]
-    fn rates_are_read() {
-        assert_eq!(rate("200M"), Ok(200_000_000));
-        assert_eq!(rate("1.5G"), Ok(1_500_000_000));
-        assert_eq!(rate("512"), Ok(512));
-        assert!(rate("fast").is_err());
-        assert!(rate("-1").is_err());
+    /// The report, and for a download what its checksums rest on.
+    fn copy(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<(copy::Report, Option<&'static str>), Error> {
+        if self.method == By::Rsync {
+            return Ok((self.by_rsync(global, options, monitor)?, None));
+        }
+        Ok(match (Location::parse(&self.src)?, &self.dst) {
+            (Location::Path(src), Location::Path(dst)) => {
+                (copy::tree(&src, dst, options, monitor)?, None)
+            }
+            (Location::Path(src), Location::Object(dst)) => {
+                (cloud::upload(&src, dst, options, &load(global)?.s3, monitor)?, None)
+            }
+            (Location::Object(src), Location::Path(dst)) => {
+                let done = cloud::download(&src, dst, options, &load(global)?.s3, monitor)?;
+                (done.report, Some(done.against))
+            }
+            (Location::Object(_), Location::Object(_)) => {
+                return Err(usage(
+                    "both are in an object store",
+                    "copy to a folder here first, then from there",
+                ));
+            }
+        })
+    }
+
+    fn by_rsync(
+        &self,
+        global: &Global,
+        options: &copy::Options,
+        monitor: &dyn Monitor,
+    ) -> Result<copy::Report, Error> {
+        let Location::Path(dst) = &self.dst else {
+            return Err(usage("rsync writes to no object store", "leave --method away"));
+        };
+        let settings = load(global)?.copy.rsync;
+        let source = rsync::Source::parse(&self.src)?;
+        let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
+        Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
     }
 }

@@ -1,23 +1,27 @@
 //! `databridge manifest`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
-use databridge_core::media::manifest::Manifest as Tree;
+use clap::{Subcommand, ValueEnum};
+use databridge_core::media::manifest::{self, Manifest as Tree};
 use databridge_core::media::walk;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Outcome;
-use crate::cli::error::io;
+use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
 use crate::cli::view::{Show, size};
 
 #[derive(Debug, Subcommand)]
 pub enum Manifest {
-    /// Writes the folder's SHA256SUMS.
+    /// Writes a list of what is in the folder.
     Create {
         /// The folder.
         dir: PathBuf,
+        /// In which format. `ascmhl` adds a generation to the history in DIR/ascmhl/;
+        /// `bagit` makes DIR, whose payload is in DIR/data/, a bag.
+        #[arg(long, value_enum, default_value = "sha256sums")]
+        format: Format,
         /// Where to; standard output without it.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -29,41 +33,108 @@ pub enum Manifest {
     },
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For `sha256sum -c`.
+    Sha256sums,
+    /// ASC MHL version 2.
+    Ascmhl,
+    /// BagIt 1.0.
+    Bagit,
+    /// Our own, with sizes, empty folders and the manifest digest.
+    Json,
+}
+
 impl Manifest {
     pub fn run(self, show: &Show) -> Outcome {
-        let (dir, output, list) = match self {
-            Self::Create { dir, output } => (dir, output, true),
-            Self::Show { dir } => (dir, None, false),
-        };
-        // Said first, so that everything that cannot be admitted is named at once.
-        walk::tree(&dir)?;
-        let terminal = Terminal::new();
-        let manifest = Tree::of_tree(&dir, None, &terminal)?;
-        drop(terminal);
-        show.document(&json!({
-            "digest": manifest.digest(), "file_count": manifest.file_count(),
-            "total_bytes": manifest.total_bytes(), "entries": manifest.entries(),
-        }));
-        if let Some(output) = output {
-            let mut file =
-                std::fs::File::create_new(&output).map_err(|e| io("write", &output, e))?;
-            std::io::Write::write_all(&mut file, manifest.to_sha256sums().as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(|e| io("write", &output, e))?;
-            show.line(format!("{}: {} files", output.display(), manifest.file_count()));
-        } else if list {
-            show.line(manifest.to_sha256sums().trim_end());
-        } else {
-            show.line(format!("digest  {}", manifest.digest()));
-            show.line(format!(
-                "files   {}, {}",
-                manifest.file_count(),
-                size(manifest.total_bytes())
-            ));
-            for entry in manifest.entries() {
-                show.line(format!("  {:>10}  {}", size(entry.size_bytes()), entry.path()));
+        match self {
+            Self::Show { dir } => {
+                let manifest = read(&dir)?;
+                show.document(&document(&manifest));
+                show.line(format!("digest  {}", manifest.digest()));
+                show.line(format!(
+                    "files   {}, {}",
+                    manifest.file_count(),
+                    size(manifest.total_bytes())
+                ));
+                for entry in manifest.entries() {
+                    show.line(format!("  {:>10}  {}", size(entry.size_bytes()), entry.path()));
+                }
+                Ok(0)
+            }
+            Self::Create { format: Format::Ascmhl | Format::Bagit, output: Some(_), .. } => {
+                Err(usage("this format has its own place in the folder", "leave --output out"))
+            }
+            Self::Create { dir, format: Format::Ascmhl, .. } => ascmhl(&dir, show),
+            Self::Create { dir, format: Format::Bagit, .. } => bag(&dir, show),
+            Self::Create { dir, format, output } => {
+                let manifest = read(&dir)?;
+                show.document(&document(&manifest));
+                let text = match format {
+                    Format::Json => format!("{}\n", document(&manifest)),
+                    _ => manifest.to_sha256sums(),
+                };
+                match output {
+                    Some(output) => {
+                        put(&output, &text)?;
+                        show.line(format!("{}: {} files", output.display(), manifest.file_count()));
+                    }
+                    None => show.line(text.trim_end()),
+                }
+                Ok(0)
             }
         }
-        Ok(0)
     }
+}
+
+fn read(dir: &Path) -> Result<Tree, databridge_core::Error> {
+    // Said first, so that everything that cannot be admitted is named at once.
+    walk::tree(dir)?;
+    Ok(Tree::of_tree(dir, None, &Terminal::new())?)
+}
+
+fn document(manifest: &Tree) -> Value {
+    json!({
+        "digest": manifest.digest(), "file_count": manifest.file_count(),
+        "total_bytes": manifest.total_bytes(), "entries": manifest.entries(),
+    })
+}
+
+fn put(output: &Path, text: &str) -> Result<(), databridge_core::Error> {
+    let mut file = std::fs::File::create_new(output).map_err(|e| io("write", output, e))?;
+    std::io::Write::write_all(&mut file, text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|e| io("write", output, e))
+}
+
+/// 1 where the tree is not what its history says: the new generation then says so too.
+fn ascmhl(dir: &Path, show: &Show) -> Outcome {
+    let terminal = Terminal::new();
+    let written = manifest::write_ascmhl(dir, None, &terminal)?;
+    drop(terminal);
+    show.document(&json!({
+        "path": written.path.to_string_lossy(), "generation": written.generation,
+        "file_count": written.files, "differences": written.differences,
+    }));
+    for difference in &written.differences {
+        show.line(difference.to_string());
+    }
+    let path = written.path.display();
+    show.line(format!("{path}: generation {}, {} files", written.generation, written.files));
+    Ok(u8::from(!written.differences.is_empty()))
+}
+
+fn bag(dir: &Path, show: &Show) -> Outcome {
+    let payload = dir.join(manifest::PAYLOAD);
+    if !payload.is_dir() {
+        return Err(usage(
+            format!("{} is no folder", payload.display()),
+            "put the payload there, as by `databridge copy SRC DIR/data`",
+        ));
+    }
+    let payload = read(&payload)?;
+    manifest::write_bagit(dir, &payload)?;
+    show.document(&document(&payload));
+    show.line(format!("{}: a bag of {} files", dir.display(), payload.file_count()));
+    Ok(0)
 }

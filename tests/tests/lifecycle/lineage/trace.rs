@@ -50,10 +50,10 @@ fn above(dag: &Dag, i: usize) -> BTreeMap<usize, i64> {
     while !level.is_empty() {
         let mut next = BTreeSet::new();
         for j in level {
-            if !found.contains_key(&j) {
-                found.insert(j, depth);
+            found.entry(j).or_insert_with(|| {
                 next.extend(dag[j].iter().copied());
-            }
+                depth
+            });
         }
         level = next;
         depth += 1;

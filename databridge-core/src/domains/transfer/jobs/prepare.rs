@@ -1,5 +1,7 @@
 //! Making the place ready, and writing into it.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::super::review::off_thread;
@@ -10,13 +12,17 @@ use super::{Job, fenced};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
-use crate::media::copy::{self, Attempt, Plan, Prepared, Shape};
+use crate::media::copy::{self, Attempt, Prepared};
+use crate::media::delivery::{self, Delivery, Plan};
 use crate::media::manifest::Manifest;
 
 impl Job<'_> {
     /// How the payload gets to production, under the next fence: whoever worked on
     /// it before can no longer.
-    pub(super) async fn plan(&self, t: &Transfer) -> Result<(Manifest, Plan), AnyError> {
+    pub(super) async fn delivery(
+        &self,
+        t: &Transfer,
+    ) -> Result<(Manifest, Arc<dyn Delivery>), AnyError> {
         let service = self.service;
         let manifest = self.manifest(t).await?;
         let mut unit = service.store.begin(&self.ctx()).await?;
@@ -26,12 +32,11 @@ impl Job<'_> {
         let plan = Plan {
             source: service.places.frozen(&t.code, t.revision),
             destination: service.places.payload(&t.project, &t.category, &t.code),
-            shape: Shape::Tree,
             manifest: manifest.clone(),
             attempt: Attempt { id: t.id, epoch: u64::try_from(epoch).unwrap_or(0) },
             policy: service.policy.copy.clone(),
         };
-        Ok((manifest, plan))
+        Ok((manifest, delivery::open(plan, &service.policy.methods)?))
     }
 
     /// Takes the delivery's files up under this fence, and then looks once more
@@ -39,10 +44,10 @@ impl Job<'_> {
     /// behind that its successor could have fenced off.
     pub(super) async fn claim(
         &self,
-        plan: &Plan,
+        delivery: &Arc<dyn Delivery>,
     ) -> Result<Result<Prepared, copy::Error>, AnyError> {
-        let work = plan.clone();
-        let prepared = off_thread(move || Ok(copy::prepare(&work))).await?;
+        let work = delivery.clone();
+        let prepared = off_thread(move || Ok(work.prepare())).await?;
         let mut unit = self.service.store.begin(&self.ctx()).await?;
         unit.hold(self.lease).await?;
         unit.commit(()).await?;
@@ -52,45 +57,45 @@ impl Job<'_> {
     /// Claims the final path; proves that nothing stands there.
     pub(super) async fn prepare(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Preparing).await? else { return Ok(()) };
-        let (_, plan) = self.plan(&t).await?;
+        let (_, delivery) = self.delivery(&t).await?;
         let changed = self.changes(&t).await?;
         if !changed.is_empty() {
-            return self.void(&t, &plan, &changed).await;
+            return self.void(&t, &delivery, &changed).await;
         }
-        let (payload, ours) = (plan.destination.clone(), self.proof_key(&t));
+        let (proof, ours) = (delivery.proof(), self.proof_key(&t));
         // Refused early what would be refused at the end.
-        off_thread(move || proof::find(&payload, &ours)).await?;
-        let prepared = self.claim(&plan).await?.map_err(|e| fenced(self.lease, e))?;
+        off_thread(move || proof::find(&*proof, &ours)).await?;
+        let prepared = self.claim(&delivery).await?.map_err(|e| fenced(self.lease, e))?;
         reach("prepare.before_commit");
         let (unit, t) = self.end(&t, Action::Prepared).await?;
-        let data = json!({ "destination": plan.destination, "prepared": prepared });
+        let data = json!({ "destination": delivery.destination(), "prepared": prepared });
         self.save(unit, t, "transfer.prepared", data).await
     }
 
     /// Writes into the hidden partial folder, hashing what it reads.
     pub(super) async fn copy(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Transferring).await? else { return Ok(()) };
-        let (manifest, plan) = self.plan(&t).await?;
+        let (manifest, delivery) = self.delivery(&t).await?;
         let started_at = Timestamp::now();
-        let prepared = match self.claim(&plan).await? {
+        let prepared = match self.claim(&delivery).await? {
             Ok(prepared) => prepared,
-            Err(error) => return self.copy_failed(&t, &plan, error).await,
+            Err(error) => return self.copy_failed(&t, &delivery, error).await,
         };
         // The copy reads what the manifest names; what was added beside it only a
         // look at the whole tree finds. Once published, its source matters no more.
         let changed = self.changes(&t).await?;
         if !prepared.adopting && !changed.is_empty() {
-            return self.void(&t, &plan, &changed).await;
+            return self.void(&t, &delivery, &changed).await;
         }
-        let (watch, work) = (self.watch.clone(), plan.clone());
-        let copied = match off_thread(move || Ok(copy::transfer(&work, &watch))).await? {
+        let (watch, work) = (self.watch.clone(), delivery.clone());
+        let copied = match off_thread(move || Ok(work.transfer(&watch))).await? {
             Ok(copied) => copied,
-            Err(error) => return self.copy_failed(&t, &plan, error).await,
+            Err(error) => return self.copy_failed(&t, &delivery, error).await,
         };
         reach("copy.before_commit");
         let (mut unit, t) = self.end(&t, Action::Copied).await?;
         let report = json!({
-            "method": "native", "started_at": started_at, "written_bytes": manifest.total_bytes(),
+            "method": delivery.method(), "started_at": started_at, "written_bytes": manifest.total_bytes(),
             "transferred": copied,
         });
         sql::set_copy_report(unit.tx(), t.id, &report).await?;
@@ -101,23 +106,29 @@ impl Job<'_> {
     async fn copy_failed(
         &self,
         t: &Transfer,
-        plan: &Plan,
+        delivery: &Arc<dyn Delivery>,
         error: copy::Error,
     ) -> Result<(), AnyError> {
+        let source = self.service.places.frozen(&t.code, t.revision);
         let file = match &error {
             copy::Error::SourceMissing { path }
             | copy::Error::SourceChanged { path }
             | copy::Error::SourceDiffers { path, .. } => {
-                path.strip_prefix(&plan.source).unwrap_or(path).display().to_string()
+                path.strip_prefix(&source).unwrap_or(path).display().to_string()
             }
             _ => return Err(fenced(self.lease, error)),
         };
-        self.void(t, plan, &[format!("{file}: {error}")]).await
+        self.void(t, delivery, &[format!("{file}: {error}")]).await
     }
 
     /// Voids the approvals; nothing of the copy stays in production.
-    async fn void(&self, t: &Transfer, plan: &Plan, files: &[String]) -> Result<(), AnyError> {
-        self.undo(t, plan.clone()).await?;
+    async fn void(
+        &self,
+        t: &Transfer,
+        delivery: &Arc<dyn Delivery>,
+        files: &[String],
+    ) -> Result<(), AnyError> {
+        self.undo(t, delivery.clone()).await?;
         self.service.void(&self.ctx(), t, files, Some(self.lease)).await
     }
 }

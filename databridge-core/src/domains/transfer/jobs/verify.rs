@@ -1,5 +1,7 @@
 //! Reading back, signing, publishing.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::super::review::off_thread;
@@ -12,7 +14,8 @@ use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
 use crate::control::jobs::Fenced;
 use crate::media::checksum::Sha256;
-use crate::media::copy::{self, Plan, ReadBack};
+use crate::media::copy::ReadBack;
+use crate::media::delivery::{Delivery, Overtaken};
 use crate::media::manifest::Manifest;
 
 impl Job<'_> {
@@ -28,12 +31,12 @@ impl Job<'_> {
     /// proof and then the payload, and only then says that it is delivered.
     pub(super) async fn verify(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Verifying).await? else { return Ok(()) };
-        let (manifest, plan) = self.plan(&t).await?;
-        let read_back = self.read_back(&plan).await?;
-        let receipt = self.publish_proof(&t, &manifest, &plan, &read_back).await?;
+        let (manifest, delivery) = self.delivery(&t).await?;
+        let read_back = self.read_back(&delivery).await?;
+        let receipt = self.publish_proof(&t, &manifest, &delivery, &read_back).await?;
         reach("verify.proof_published");
-        let (work, watch) = (plan.clone(), self.watch.clone());
-        let published = off_thread(move || Ok(copy::publish(&work, &watch)))
+        let (work, watch) = (delivery.clone(), self.watch.clone());
+        let published = off_thread(move || Ok(work.publish(&watch)))
             .await?
             .map_err(|e| fenced(self.lease, e))?;
         reach("verify.published");
@@ -42,7 +45,7 @@ impl Job<'_> {
         t.failure = None;
         sql::set_receipt(unit.tx(), t.id, &receipt).await?;
         let data = json!({
-            "destination": plan.destination, "published": published,
+            "destination": delivery.destination(), "published": published,
             "manifest_digest": t.manifest_digest, "project": t.project, "category": t.category,
             "parents": t.parents,
             "receipt_sha256": Sha256::of(receipt.as_bytes()), "receipt_key": self.service.receipts.public_key().key_id(),
@@ -50,18 +53,18 @@ impl Job<'_> {
         self.save(unit, t, "transfer.delivered", data).await
     }
 
-    async fn read_back(&self, plan: &Plan) -> Result<ReadBack, AnyError> {
-        let prepared = self.claim(plan).await?.map_err(|e| fenced(self.lease, e))?;
-        let (work, watch) = (plan.clone(), self.watch.clone());
+    async fn read_back(&self, delivery: &Arc<dyn Delivery>) -> Result<ReadBack, AnyError> {
+        let prepared = self.claim(delivery).await?.map_err(|e| fenced(self.lease, e))?;
+        let (work, watch) = (delivery.clone(), self.watch.clone());
         off_thread(move || {
             // Whatever an earlier worker left behind is written before it is read;
             // where it left nothing to do this only looks.
             if !prepared.adopting
-                && let Err(error) = copy::transfer(&work, &watch)
+                && let Err(error) = work.transfer(&watch)
             {
                 return Ok(Err(error));
             }
-            Ok(copy::verify(&work, &watch))
+            Ok(work.verify(&watch))
         })
         .await?
         .map_err(|e| fenced(self.lease, e))
@@ -73,32 +76,34 @@ impl Job<'_> {
         &self,
         t: &Transfer,
         manifest: &Manifest,
-        plan: &Plan,
+        delivery: &Arc<dyn Delivery>,
         read_back: &ReadBack,
     ) -> Result<String, AnyError> {
         let service = self.service;
         let ours = self.proof_key(t);
-        let payload = plan.destination.clone();
-        if let Some(receipt) = off_thread(move || proof::find(&payload, &ours)).await? {
+        let site = delivery.proof();
+        let place = site.clone();
+        if let Some(receipt) = off_thread(move || proof::find(&*place, &ours)).await? {
             return Ok(receipt);
         }
-        let site = proof::Site::of(plan);
         let place = site.clone();
         off_thread(move || Ok(place.claim()?)).await?.map_err(|gone| self.overtaken(gone))?;
         let verified_at = match self.record_verified(t, read_back).await {
             Ok(at) => at,
             Err(error) => {
-                site.step_back();
+                let _ = off_thread(move || {
+                    site.step_back();
+                    Ok::<_, AnyError>(())
+                })
+                .await;
                 return Err(error);
             }
         };
         reach("verify.recorded");
         service.seal_all().await?;
-        let bundle = service.bundle(t, manifest, read_back, verified_at).await?;
+        let bundle = service.bundle(t, manifest, read_back, verified_at, &**delivery).await?;
         let receipt = bundle.receipt.clone();
-        let dir_mode = service.policy.copy.dir_mode;
-        let file_mode = service.policy.copy.file_mode;
-        off_thread(move || Ok(site.publish(&bundle, dir_mode, file_mode)?))
+        off_thread(move || site.publish(&bundle.files()).map_err(|e| proof::taken(&*site, e)))
             .await?
             .map_err(|gone| self.overtaken(gone))?;
         Ok(receipt)
@@ -123,7 +128,7 @@ impl Job<'_> {
         Ok(verified_at)
     }
 
-    fn overtaken(&self, _: proof::Overtaken) -> Fenced {
+    fn overtaken(&self, _: Overtaken) -> Fenced {
         Fenced { job: self.lease.job }
     }
 }

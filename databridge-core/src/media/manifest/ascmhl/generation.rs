@@ -103,7 +103,7 @@ pub(super) fn parse_generation(text: &str) -> Result<Generation, Error> {
         Token::Close(name, text, 4) => {
             match (&mut reference, name) {
                 (Some((path, _)), "path") => *path = text.to_owned(),
-                (Some((_, c4)), "c4") => *c4 = text.to_owned(),
+                (Some((_, c4)), "c4") => *c4 = text.trim().to_owned(),
                 _ => {}
             }
             Ok(())
@@ -162,7 +162,7 @@ fn finish(entry: Entry) -> Result<File, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use proptest::prelude::*;
 
     use super::*;

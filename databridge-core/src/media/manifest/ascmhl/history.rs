@@ -203,8 +203,8 @@ fn parse_chain(text: &str) -> Result<Vec<Link>, Error> {
         }
         Token::Close(name, text, 3) => {
             match (&mut link, name) {
-                (Some(link), "path") => link.name = text.to_owned(),
-                (Some(link), "c4") => link.c4 = text.to_owned(),
+                (Some(link), "path") => link.name = text.trim().to_owned(),
+                (Some(link), "c4") => link.c4 = text.trim().to_owned(),
                 _ => {}
             }
             Ok(())

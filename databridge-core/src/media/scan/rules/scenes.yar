@@ -47,13 +47,12 @@ rule scene_runs_hidden_code
         source = "MITRE ATT&CK T1027, T1059.006"
     strings:
         $run = /\b(exec|eval)\s{0,4}\(/
-        $unpack = /(base64\s{0,4}\.\s{0,4}(urlsafe_)?b64decode|zlib\s{0,4}\.\s{0,4}decompress|marshal\s{0,4}\.\s{0,4}loads|codecs\s{0,4}\.\s{0,4}decode)\s{0,4}\(/
-        $blob = /[A-Za-z0-9+\/_-]{120}/
+        $unpack = /(b64decode|b85decode|decompress|loads|unhexlify|fromhex)\s{0,4}\(\s{0,4}b?["'][A-Za-z0-9+\/=_\\]{60}/
     condition:
         (extension == "nk" or extension == "gizmo" or extension == "ma" or extension == "mb"
          or extension == "hip" or extension == "hiplc" or extension == "hipnc" or extension == "hda"
          or extension == "blend" or extension == "usda")
-        and $run and $unpack and $blob
+        and $run and $unpack
 }
 
 rule maya_script_node

@@ -14,14 +14,14 @@ const EVERYWHERE: (&str, &str) = ("databridge/everywhere.yar", include_str!("eve
 const DOCUMENTS: (&str, &str) = ("databridge/documents.yar", include_str!("documents.yar"));
 const SCENES: (&str, &str) = ("databridge/scenes.yar", include_str!("scenes.yar"));
 
-/// Compiled rules. A studio's own are in both `flat` and `full`.
+/// Compiled rules. A studio's own are in both `essence` and `full`.
 #[derive(Debug)]
 pub(super) struct Set {
     /// For the beginning of every file.
     pub head: boreal::Scanner,
-    /// For all of a file that certainly is flat media: few rules, so that frames
+    /// For all of a file that certainly is pictures, sound or geometry: few rules, so that frames
     /// are read about as fast as they are digested.
-    pub flat: boreal::Scanner,
+    pub essence: boreal::Scanner,
     /// For all of any other file.
     pub full: boreal::Scanner,
     /// Of all their texts.
@@ -41,7 +41,7 @@ impl Set {
         }
         Ok(Self {
             head: compile(&[HEAD], &[])?,
-            flat: compile(&[EVERYWHERE], studio)?,
+            essence: compile(&[EVERYWHERE], studio)?,
             full: compile(&[EVERYWHERE, DOCUMENTS, SCENES], studio)?,
             digest: Sha256::of(&text),
         })

@@ -147,3 +147,60 @@ fn a_studio_adds_its_own_rules() {
     let Error::Rules { path, .. } = error else { panic!("{error}") };
     assert!(path.ends_with("c.yar"));
 }
+
+#[test]
+fn a_studios_rules_are_read_again_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yar");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write("rule first { strings: $a = \"MARK\" condition: $a }");
+    let settings = Settings { rules_dir: Some(folder.path().into()), ..rules() };
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("a.txt"), "MARK").unwrap();
+    let engines = Engines::open(&settings).unwrap();
+    let look = || engines.tree(root.path(), Files::Paths(&[rel("a.txt")]), &());
+    let version = |report: &Report| report.engines[1].signature_version.clone();
+    let first = look().unwrap();
+    assert_eq!(first.verdict, suspicious("first"));
+    assert_eq!(version(&look().unwrap()), version(&first));
+
+    write("rule other { strings: $a = \"MARK\" condition: $a }");
+    let second = look().unwrap();
+    assert_eq!(second.verdict, suspicious("other"));
+    assert_ne!(version(&second), version(&first));
+
+    write("rule fine { condition: false }\n\nrule broken { condition: $none }");
+    let error = look().unwrap_err().to_string();
+    assert!(error.contains("a.yar") && error.contains("line 3:"), "{error}");
+    write("include \"/etc/passwd\"");
+    assert!(matches!(look(), Err(Error::Rules { .. })), "one file says all");
+    write("rule again { strings: $a = \"MARK\" condition: $a }");
+    assert_eq!(look().unwrap().verdict, suspicious("again"));
+}
+
+#[test]
+fn a_rule_that_takes_too_long_is_not_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "rule slow { condition: for all i in (0..9223372036854775806) : (i >= 0) }";
+    std::fs::write(folder.path().join("slow.yar"), text).unwrap();
+    let mut settings = Settings { rules_dir: Some(folder.path().into()), ..rules() };
+    settings.file_timeout_seconds = 1;
+    settings.policy.rules_suffice = true;
+    let root = tempfile::tempdir().unwrap();
+    let files: &[(&str, &[u8])] = &[("a.txt", b"note")];
+    let report = scan(root.path(), files, &settings);
+    assert_eq!(report.verdict, Verdict::not_scanned(Reason::TimedOut));
+}
+
+#[test]
+fn nobody_waives_malware() {
+    let root = tempfile::tempdir().unwrap();
+    let waive = vec!["*".to_owned()];
+    let content = ContentPolicy { waive, ..ContentPolicy::default() };
+    let settings = Settings { content, ..rules() };
+    let files: &[(&str, &[u8])] = &[("a.txt", &eicar()), ("run.sh", b"#!/bin/sh\n")];
+    let report = scan(root.path(), files, &settings);
+    assert!(on(&report, "a.txt").is_infected());
+    assert_eq!(on(&report, "run.sh"), Verdict::not_scanned(Reason::NoAntivirus));
+    assert_eq!(report.policy.waived, ["*"], "the report says so");
+}

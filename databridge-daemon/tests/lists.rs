@@ -1,0 +1,238 @@
+//! `databridge checksum`, `manifest`, `verify`, `copy --manifest` on lists of every
+//! format, as a person or a script runs them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FILES: [(&str, &[u8]); 4] = [
+    ("A/clip 1.mov", b"one"),
+    ("A/clip-2.mov", b"two"),
+    ("A.txt", b""),
+    ("B/C/x=y (1).exr", b"four"),
+];
+
+/// Exit code, standard output, standard error.
+fn run(here: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_databridge"))
+        .args(args)
+        .current_dir(here)
+        .env_clear()
+        .env("HOME", here)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn code(here: &Path, args: &[&str], expected: i32, says: &str) -> String {
+    let (code, out, err) = run(here, args);
+    assert_eq!(code, expected, "{args:?}: {out}{err}");
+    assert!(out.contains(says) || err.contains(says), "{args:?}: {says:?} not in {out}{err}");
+    out
+}
+
+#[track_caller]
+fn json(here: &Path, args: &[&str], expected: i32) -> Value {
+    let mut args = args.to_vec();
+    args.push("--json");
+    serde_json::from_str(&code(here, &args, expected, "")).unwrap()
+}
+
+fn shoot() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, bytes) in FILES {
+        let path = folder.path().join("card").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+fn shell(here: &Path, line: &str) -> String {
+    let output = Command::new("sh").args(["-ec", line]).current_dir(here).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn differences(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = report["differences"].as_array().unwrap();
+    all.iter().map(|one| (text(&one["path"]), text(&one["difference"]))).collect()
+}
+
+#[test]
+fn a_tree_is_hashed_in_the_order_of_its_paths() {
+    let folder = shoot();
+    let here = folder.path();
+    let ours = code(here, &["checksum", "card", "--jobs", "3"], 0, "");
+    let theirs =
+        shell(here, "find card -type f | LC_ALL=C sort | tr '\\n' '\\0' | xargs -0 sha256sum");
+    assert_eq!(ours, theirs);
+    symlink("A.txt", here.join("card/link")).unwrap();
+    fs::write(here.join("card/a.TXT"), "").unwrap();
+    let (status, _, err) = run(here, &["checksum", "card"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("link: symbolic link") && err.contains("a.TXT"), "{err}");
+}
+
+#[test]
+fn a_cache_saves_reading_and_says_so() {
+    let folder = shoot();
+    let here = folder.path();
+    let args = ["checksum", "card", "--cache", "cache"];
+    let plain = code(here, &["checksum", "card"], 0, "");
+    // These files are younger than it trusts.
+    assert_eq!(code(here, &args, 0, "0 of 4 files came from the cache"), plain);
+    assert_eq!(code(here, &args, 0, "0 of 4 files came from the cache"), plain);
+    fs::write(here.join("letters"), "dear all\n").unwrap();
+    code(here, &["checksum", "card", "--cache", "letters"], 2, "not a checksum cache");
+    assert_eq!(fs::read(here.join("letters")).unwrap(), b"dear all\n");
+}
+
+#[test]
+fn lists_of_other_tools_are_held_against_a_tree() {
+    let folder = shoot();
+    let here = folder.path();
+    for (tool, list) in [
+        ("md5sum", "MD5SUMS"),
+        ("sha1sum --tag", "SHA1SUMS"),
+        ("sha256sum -b", "list"),
+        ("sha512sum", "list512"),
+    ] {
+        shell(&here.join("card"), &format!("find . -type f -print0 | xargs -0 {tool} > ../{list}"));
+        let args = ["verify", "card", "--manifest", list];
+        let report = json(here, &args, 0);
+        assert_eq!((&report["files"], &report["verified"]), (&4.into(), &true.into()), "{tool}");
+        assert!(report["worth"].is_string(), "{report}");
+    }
+    fs::write(here.join("card/A/clip 1.mov"), "onE").unwrap();
+    fs::remove_file(here.join("card/A.txt")).unwrap();
+    fs::create_dir(here.join("card/A.txt")).unwrap();
+    fs::rename(here.join("card/B/C"), here.join("card/B/D")).unwrap();
+    symlink("/etc/passwd", here.join("card/passwd")).unwrap();
+    let report = json(here, &["verify", "card", "--manifest", "MD5SUMS"], 1);
+    let expected = [
+        ("A.txt", "kind"),
+        ("A/clip 1.mov", "digest"),
+        ("B/C/x=y (1).exr", "missing"),
+        ("B/D/x=y (1).exr", "extra"),
+        ("passwd", "extra"),
+    ];
+    assert_eq!(differences(&report), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(report["differences"][1]["algorithm"], "md5");
+    fs::write(here.join("bad"), format!("{}  a\nnonsense\n", "0".repeat(64))).unwrap();
+    code(here, &["verify", "card", "--manifest", "bad"], 2, "line 2");
+    fs::write(here.join("bomb"), "<!DOCTYPE a [<!ENTITY a \"&a;\">]>\n<hashlist/>").unwrap();
+    code(here, &["verify", "card", "--manifest", "bomb"], 2, "document types are not read");
+}
+
+#[test]
+fn what_has_no_digest_that_we_know_is_undecided() {
+    let folder = shoot();
+    let here = folder.path();
+    let hashes: String = FILES
+        .iter()
+        .map(|(path, bytes)| {
+            let size = bytes.len();
+            format!("<hash><file>{path}</file><size>{size}</size><xxhash>1</xxhash></hash>")
+        })
+        .collect();
+    let list = format!("<hashlist version=\"1.1\">{hashes}</hashlist>");
+    fs::write(here.join("card.mhl"), list).unwrap();
+    code(here, &["verify", "card", "--manifest", "card.mhl"], 6, "nothing to compare it with");
+}
+
+#[test]
+fn a_history_grows_and_its_chain_is_believed() {
+    let folder = shoot();
+    let here = folder.path();
+    let create = ["manifest", "create", "card", "--format", "ascmhl"];
+    assert_eq!(json(here, &create, 0)["generation"], 1);
+    let report = json(here, &["verify", "card"], 0);
+    assert_eq!((&report["format"], &report["files"]), (&"ascmhl".into(), &4.into()));
+    fs::write(here.join("card/.DS_Store"), "finder").unwrap();
+    fs::write(here.join("card/new.mov"), "new").unwrap();
+    let report = json(here, &["verify", "card", "--mhl"], 1);
+    assert_eq!(differences(&report), [("new.mov".to_owned(), "extra".to_owned())]);
+    let second = json(here, &create, 0);
+    assert_eq!((&second["generation"], &second["file_count"]), (&2.into(), &5.into()));
+    code(here, &["verify", "card"], 0, "5 files");
+    fs::write(here.join("card/new.mov"), "neW").unwrap();
+    let third = json(here, &create, 1);
+    assert_eq!(differences(&third), [("new.mov".to_owned(), "content".to_owned())]);
+    let report = json(here, &["verify", "card"], 1);
+    assert_eq!(differences(&report), [("new.mov".to_owned(), "content".to_owned())]);
+    // Somebody rewrites a list.
+    let list = third["path"].as_str().unwrap();
+    let text = fs::read_to_string(here.join(list)).unwrap();
+    fs::write(here.join(list), text.replace("failed", "verified")).unwrap();
+    let report = json(here, &["verify", "card"], 1);
+    let name = list.strip_prefix("card/").unwrap().to_owned();
+    assert!(differences(&report).contains(&(name, "digest".to_owned())), "{report}");
+    code(here, &create, 2, "damaged");
+}
+
+#[test]
+fn a_bag_is_made_and_held_against_itself() {
+    let folder = shoot();
+    let here = folder.path();
+    code(here, &["manifest", "create", "card", "--format", "bagit"], 2, "card/data");
+    code(here, &["copy", "card", "bag/data"], 0, "");
+    code(here, &["manifest", "create", "bag", "--format", "bagit"], 0, "a bag of 4 files");
+    code(here, &["verify", "bag"], 0, "");
+    fs::write(here.join("bag/notes.txt"), "allowed beside the payload").unwrap();
+    code(here, &["verify", "bag"], 0, "");
+    fs::write(here.join("bag/data/extra"), "").unwrap();
+    fs::write(here.join("bag/bag-info.txt"), "Payload-Oxum: 0.0\n").unwrap();
+    let report = json(here, &["verify", "bag"], 1);
+    let expected = [("bag-info.txt", "content"), ("data/extra", "extra")];
+    assert_eq!(differences(&report), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    fs::create_dir_all(here.join("odd/data")).unwrap();
+    fs::write(here.join("odd/data/100%.txt"), "").unwrap();
+    code(here, &["manifest", "create", "odd", "--format", "bagit"], 2, "BagIt cannot hold");
+}
+
+#[test]
+fn nights_end_and_the_next_one_goes_on() {
+    let folder = shoot();
+    let here = folder.path();
+    code(here, &["manifest", "create", "card", "--format", "json", "--output", "list.json"], 0, "");
+    let args = ["verify", "card", "--manifest", "list.json", "--state", "state"];
+    let ended = json(here, &[&args[..], &["--for", "0s"]].concat(), 6);
+    assert_eq!((&ended["complete"], &ended["left_files"]), (&false.into(), &4.into()));
+    // What is younger than two seconds is right, and not remembered.
+    assert_eq!(json(here, &args, 0)["files"], 4);
+    let again = std::iter::repeat_with(|| json(here, &args, 0));
+    let again = again.take(10_000).find(|report| report["remembered_files"] == 4).unwrap();
+    assert_eq!(again["files"], 0);
+    let aged = json(here, &[&args[..], &["--max-age", "0s"]].concat(), 0);
+    assert_eq!((&aged["files"], &aged["remembered_files"]), (&4.into(), &0.into()));
+    fs::write(here.join("card/A/clip 1.mov"), "onE").unwrap();
+    let changed = json(here, &args, 1);
+    assert_eq!(changed["remembered_files"], 3);
+    assert_eq!(differences(&changed), [("A/clip 1.mov".to_owned(), "content".to_owned())]);
+    code(here, &["verify", "card", "--for", "soon"], 2, "6h");
+}
+
+#[test]
+fn a_known_source_is_copied_as_it_is_known_or_not_at_all() {
+    let folder = shoot();
+    let here = folder.path();
+    fs::create_dir(here.join("card/empty")).unwrap();
+    shell(&here.join("card"), "find . -type f -print0 | xargs -0 sha256sum > ../SUMS");
+    code(here, &["copy", "card", "there", "--manifest", "SUMS"], 0, "4 files");
+    assert!(here.join("there/empty").is_dir());
+    fs::write(here.join("card/A/clip 1.mov"), "onE").unwrap();
+    code(here, &["copy", "card", "again", "--manifest", "SUMS"], 1, "clip 1.mov");
+    assert!(!here.join("again").exists());
+    shell(&here.join("card"), "find . -type f -print0 | xargs -0 md5sum > ../MD5SUMS");
+    code(here, &["copy", "card", "again", "--manifest", "MD5SUMS"], 2, "no SHA-256");
+}
