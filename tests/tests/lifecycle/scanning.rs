@@ -232,25 +232,26 @@ async fn the_next_revision_asks_only_about_what_is_new(kind: Kind) {
 async fn what_a_policy_accepts_by_type_is_on_the_receipt(kind: Kind) {
     let lab = Lab::open_with(kind, |config| {
         config.scan.policy.accept = vec![Accept {
-            extensions: vec!["txt".into()],
+            extensions: vec!["vdb".into()],
             reasons: vec![Reason::NoAntivirus],
             rules: Vec::new(),
-            why: "notes of our own farm".into(),
+            why: "frames of our own farm".into(),
         }];
     })
     .await;
-    let code = lab.approved(&[("a.txt", b"note"), ("b.csv", b"1,2")]).await;
+    let vdb = [b" BDV".as_slice(), &[0; 60]].concat();
+    let code = lab.approved(&[("a.vdb", &vdb), ("b.txt", b"note")]).await;
     lab.act("data_team", "scan", &code).await;
-    assert_eq!(lab.settle(&code).await, "undecided", "only notes are accepted");
-    let code = lab.approved(&[("a.txt", b"note")]).await;
+    assert_eq!(lab.settle(&code).await, "undecided", "only frames are accepted");
+    let code = lab.approved(&[("a.vdb", &vdb)]).await;
     lab.act("data_team", "scan", &code).await;
     assert_eq!(lab.settle(&code).await, "scanned");
     let scan = lab.show(&code).await["scan"].clone();
     assert_eq!(scan["verdict"]["kind"], "not_scanned", "it is not called clean");
-    assert_eq!(scan["accepted"], json!({ "notes of our own farm": 1 }));
+    assert_eq!(scan["accepted"], json!({ "frames of our own farm": 1 }));
     lab.deliver(&code).await;
     let page = receipt_page(&lab, &code).await;
-    assert!(page.contains("passed by policy, because: notes of our own farm"), "{page}");
+    assert!(page.contains("passed by policy, because: frames of our own farm"), "{page}");
     assert!(page.contains("not_scanned(no_antivirus)"), "{page}");
 }
 

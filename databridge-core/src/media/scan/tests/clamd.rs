@@ -96,7 +96,7 @@ fn beyond_its_limits_nothing_is_clean() {
         "the daemon says so"
     );
     let silent = Daemon::start(&Limits { alert: false, ..small });
-    let known = Clamd { max_file_size_bytes: Some(MB as u64), ..silent.unix() };
+    let known = Clamd { config_file: Some(silent.config()), ..silent.unix() };
     assert_eq!(
         scan_one(known.clone(), "a.exr", &exr(2 * MB)),
         Verdict::not_scanned(Reason::TooLarge),

@@ -73,6 +73,10 @@ impl Daemon {
         }
     }
 
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("clamd.conf")
+    }
+
     pub fn unix(&self) -> Clamd {
         Clamd::at(ClamdAddress::Unix(self.dir.path().join("clamd.sock")))
     }
