@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLAMD = shutil.which("clamd") or "/usr/sbin/clamd"
@@ -83,7 +84,7 @@ def signatures(folder: pathlib.Path, extra: int) -> None:
             bulk.write(f"{dice.randbytes(32).hex()}:{dice.randint(1, 1 << 24)}:Bulk-{n}\n")
 
 
-def start_clamd(folder: pathlib.Path, threads: int) -> subprocess.Popen:
+def start_clamd(folder: pathlib.Path, threads: int) -> subprocess.Popen[bytes]:
     config = (ROOT / "testdata/clamd/clamd.conf").read_text()
     config = config.replace("@DIR@", str(folder))
     dropped = ("TCP", "MaxThreads", "LogVerbose")
@@ -96,15 +97,14 @@ def start_clamd(folder: pathlib.Path, threads: int) -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    ping = ["clamdscan", "-c", folder / "clamd.conf", "--ping", "120:1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if subprocess.run(ping, **quiet).returncode != 0:
+    ping = ["clamdscan", "-c", str(folder / "clamd.conf"), "--ping", "120:1"]
+    if subprocess.run(ping, capture_output=True, check=False).returncode != 0:
         daemon.kill()
         sys.exit("clamd did not come up")
     return daemon
 
 
-def timed(command: list, codes: tuple) -> float:
+def timed(command: list[Any], codes: tuple[int, ...]) -> float:
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     took = time.perf_counter() - start
@@ -113,10 +113,10 @@ def timed(command: list, codes: tuple) -> float:
     return took
 
 
-def duel(name: str, contestants: dict, rounds: int) -> dict:
+def duel(name: str, contestants: dict[str, Any], rounds: int) -> dict[str, Any]:
     """Everybody once a round, in an order that turns; those with a limit of their own
     sit out the rounds beyond it."""
-    seconds = {who: [] for who in contestants}
+    seconds: dict[str, list[float]] = {who: [] for who in contestants}
     for turn in range(rounds):
         order = list(contestants)
         order = order[turn % len(order) :] + order[: turn % len(order)]
@@ -131,7 +131,7 @@ def duel(name: str, contestants: dict, rounds: int) -> dict:
     return {"name": name, "seconds": seconds, "medians": medians, "times_as_long_as_ours": ratios}
 
 
-def markdown(results: list, facts: dict) -> str:
+def markdown(results: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     lines = [f"Scans side by side ({', '.join(f'{k}: {v}' for k, v in facts.items())})", ""]
     lines += [
         "| Data | Program | Median s | Times as long as ours | Runs |",
@@ -184,7 +184,7 @@ def main() -> None:
         given.json.write_text(json.dumps({"facts": facts, "results": results}, indent=2))
 
 
-def measure(given: argparse.Namespace, folder: pathlib.Path) -> list:
+def measure(given: argparse.Namespace, folder: pathlib.Path) -> list[dict[str, Any]]:
     ours = [given.databridge, "scan", "--any-signature-age"]
     clamd = [*ours, "--engine", "clamd", "--clamd", folder / "clamd.sock"]
     clamdscan = [

@@ -191,10 +191,9 @@ class Session(ABC):
         found: dict[str, Any] = self.call("scan_report", code=code)
         return found
 
-    def scan_engines(self) -> list[dict[str, Any]]:
+    def scan_engines(self) -> tuple[dict[str, Any], ...]:
         """The store's scan engines, and how old their signatures are."""
-        found: list[dict[str, Any]] = self.call("scan_engines")
-        return found
+        return tuple(self.call("scan_engines"))
 
     def receipt_key(self) -> str:
         """The public key that verifies the store's receipts, in PEM."""
