@@ -97,6 +97,7 @@ async fn refused(lab: &Lab, who: &str, op: &str, fields: Value, code: &str) {
     let error = lab.refused(who, op, fields.clone()).await;
     assert_eq!(error.code(), code, "{op} {fields}: {error:?}");
     assert_ne!(error.kind(), ErrorKind::Internal);
+    assert!(error.hint().is_some(), "{op} {fields}: {error:?} does not say what to do next");
 }
 
 /// `(kind, who)` of what happened to a lot.

@@ -195,7 +195,7 @@ impl Fault for Error {
             Self::Immutable { .. } => "make the next draft from it".into(),
             Self::SeparationOfDuties { .. } => "somebody else has to approve it".into(),
             Self::Db(error) => return error.hint(),
-            Self::BadField { .. } => return None,
+            Self::BadField { field, .. } => format!("give another {field}, or leave it out").into(),
         })
     }
 }

@@ -199,6 +199,7 @@ impl Fault for Error {
             Self::ProofExists { .. } => "look at what it is, move it away, then retry".into(),
             Self::Io { .. } => "check the disk and the permissions of the service's user".into(),
             Self::Db(error) => return error.hint(),
+            Self::BadField { field, .. } => format!("give another {field}").into(),
             _ => return None,
         })
     }

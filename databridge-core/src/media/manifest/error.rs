@@ -214,7 +214,7 @@ impl Fault for Error {
             Self::NoSha256 { .. } => {
                 Some("Leave the list out: the source is then read once more.".into())
             }
-            Self::Layout { .. } => None,
+            Self::Layout { .. } => Some("Mend it there, or choose another format.".into()),
             Self::Name { .. } => Some("Rename it, or choose another format.".into()),
             Self::State { .. } => Some("Name another file, or remove this one.".into()),
             Self::Checksum(error) => error.hint(),
