@@ -377,11 +377,15 @@ fn the_tree_against_the_receipt() {
 }
 
 proptest! {
-    /// A byte of the file may change only where it changes nothing that is said.
+    /// A byte of the file may change only where it changes nothing that is said:
+    /// between the tokens, in how base64 is written, and in the name of the key
+    /// id, which DSSE leaves optional (a field of another name is passed over).
     #[test]
     fn any_byte_of_the_file(position in any::<prop::sample::Index>(), byte: u8) {
         let (receipt, envelope) = signed();
-        let mut file = envelope.to_json().unwrap().into_bytes();
+        let json = envelope.to_json().unwrap();
+        let key_id = json.find("keyid").unwrap();
+        let mut file = json.into_bytes();
         let position = position.index(file.len());
         prop_assume!(file[position] != byte);
         file[position] = byte;
@@ -390,7 +394,10 @@ proptest! {
             .and_then(|json| Envelope::from_json(&json).ok())
             .and_then(|envelope| verify(&envelope, &key().public_key(), EMBEDDED).ok());
         if let Some(verified) = verified {
-            prop_assert!(byte.is_ascii_whitespace() || b"-_".contains(&byte));
+            let unsaid = byte.is_ascii_whitespace()
+                || b"-_".contains(&byte)
+                || (key_id..key_id + "keyid".len()).contains(&position);
+            prop_assert!(unsaid, "byte {} as {}", position, byte);
             prop_assert_eq!(verified, receipt);
         }
     }
