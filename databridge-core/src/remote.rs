@@ -26,6 +26,8 @@ use crate::media::walk;
 const TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 2;
+/// What a daemon says of an address that it does not know.
+const NO_ROUTE: &str = "http.no_route";
 
 /// What a daemon, or the way to it, answered.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,14 @@ pub enum Error {
         /// What.
         status: u16,
     },
+    /// A daemon, and one that does not know our interface.
+    #[error("the daemon at {url}, version {theirs}, does not serve {PREFIX}")]
+    Version {
+        /// Where.
+        url: String,
+        /// What it says it is.
+        theirs: String,
+    },
     /// A call that is not served.
     #[error("this call has no REST route")]
     NoRoute,
@@ -72,6 +82,7 @@ impl Fault for Error {
         match self {
             Self::Problem { kind, .. } => *kind,
             Self::Unreachable { .. } | Self::Strange { .. } => ErrorKind::Unavailable,
+            Self::Version { .. } => ErrorKind::Invalid,
             Self::NoRoute => ErrorKind::Internal,
         }
     }
@@ -80,6 +91,7 @@ impl Fault for Error {
             Self::Problem { code, .. } => code,
             Self::Unreachable { .. } => "remote.unreachable",
             Self::Strange { .. } => "remote.strange",
+            Self::Version { .. } => "remote.version",
             Self::NoRoute => "remote.no_route",
         }
     }
@@ -88,6 +100,9 @@ impl Fault for Error {
             Self::Problem { hint, .. } => hint.clone().map(Into::into),
             Self::Unreachable { .. } => Some("check the address, and that the daemon runs".into()),
             Self::Strange { .. } => Some("check that the address is a DataBridge daemon's".into()),
+            Self::Version { .. } => {
+                Some("use a client and a daemon of the same major version".into())
+            }
             Self::NoRoute => None,
         }
     }
@@ -166,7 +181,16 @@ impl Remote {
             }
             return serde_json::from_str(&text).map_err(|_| strange());
         }
-        let problem: Problem = serde_json::from_str(&text).map_err(|_| strange())?;
+        let problem = serde_json::from_str::<Problem>(&text).ok();
+        // We ask for nothing that a daemon of this interface does not have.
+        let has_no_route = problem.as_ref().is_none_or(|told| told.code == NO_ROUTE);
+        if status == 404
+            && has_no_route
+            && let Some(error) = self.other_version()
+        {
+            return Err(error);
+        }
+        let problem = problem.ok_or_else(strange)?;
         Err(Error::Problem {
             kind: problem.kind,
             code: problem.code,
@@ -174,6 +198,18 @@ impl Remote {
             hint: problem.hint,
             required_roles: problem.required_roles,
         })
+    }
+
+    /// What a path of ours that is not there means, where a daemon answers for its health.
+    fn other_version(&self) -> Option<Error> {
+        #[derive(Deserialize)]
+        struct Health {
+            version: String,
+        }
+        let answer = self.agent.get(format!("{}/api/health", self.url)).call().ok()?;
+        let text = answer.into_body().read_to_string().ok()?;
+        let health: Health = serde_json::from_str(&text).ok()?;
+        Some(Error::Version { url: self.url.clone(), theirs: health.version })
     }
 
     /// Answers a call, as the embedded store would.
@@ -328,6 +364,6 @@ fn passing(error: &Error) -> bool {
         Error::Unreachable { .. } => true,
         Error::Problem { kind, .. } => kind.http_status() >= 500,
         Error::Strange { status, .. } => *status >= 500,
-        Error::NoRoute => false,
+        Error::Version { .. } | Error::NoRoute => false,
     }
 }

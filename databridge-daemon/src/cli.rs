@@ -90,6 +90,9 @@ enum Command {
     /// What a folder consists of, and the one digest that stands for it.
     #[command(subcommand)]
     Manifest(files::Manifest),
+    /// Frame sequences in a folder, with the frames that are missing, empty, of another
+    /// size, or there twice.
+    Sequences(files::Sequences),
     /// Scans files.
     Scan(scan::Scan),
     /// Transfers, from creation to delivery.
@@ -172,6 +175,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Copy(command) => command.run(&global, show),
         Command::Verify(command) => command.run(&global, show),
         Command::Manifest(command) => command.run(show),
+        Command::Sequences(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
         Command::Bandwidth(command) => command.run(&open()?, show),

@@ -1,6 +1,5 @@
 //! Checksums, the verified copy, scans.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use databridge_core::media;
@@ -13,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::{Error, raise};
-use super::json::{parse, to_python, value};
-use super::work;
+use super::json::{parse, value};
+use super::work::{self, Task};
 
 fn algorithms(py: Python<'_>, names: &[String]) -> PyResult<Vec<Algorithm>> {
     let parsed = names.iter().map(|name| name.parse::<Algorithm>());
@@ -33,33 +32,26 @@ fn digest(path: Option<&str>, digest: &FileDigest) -> Value {
 
 /// One file's digests.
 #[pyfunction]
-#[pyo3(signature = (path, algorithms, progress))]
-pub fn checksum<'py>(
-    py: Python<'py>,
-    path: PathBuf,
-    algorithms: Vec<String>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (path, algorithms))]
+pub fn checksum(py: Python<'_>, path: PathBuf, algorithms: Vec<String>) -> PyResult<Task> {
     let algorithms = self::algorithms(py, &algorithms)?;
-    let done = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         Ok(media::checksum::file(&path, &algorithms, watch).map(|found| digest(None, &found))?)
-    })?;
-    to_python(py, &done)
+    })
 }
 
 /// The digests of every file below a folder, and how many came from the cache.
 #[pyfunction]
-#[pyo3(signature = (root, algorithms, jobs, cache, progress))]
-pub fn checksum_tree<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (root, algorithms, jobs, cache))]
+pub fn checksum_tree(
+    py: Python<'_>,
     root: PathBuf,
     algorithms: Vec<String>,
     jobs: Option<usize>,
     cache: Option<PathBuf>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Task> {
     let algorithms = self::algorithms(py, &algorithms)?;
-    let done = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         let cache = cache.as_deref().map(Cache::open).transpose()?;
         let options = TreeOptions { algorithms: &algorithms, jobs, cache: cache.as_ref() };
         let mut found = Vec::new();
@@ -75,8 +67,7 @@ pub fn checksum_tree<'py>(
         cache.as_ref().map_or(Ok(()), Cache::save)?;
         done?;
         Ok(Value::from(found))
-    })?;
-    to_python(py, &done)
+    })
 }
 
 /// What may be chosen for a copy, by the names of `verified_copy`'s arguments.
@@ -127,16 +118,15 @@ impl Choice {
 /// A file or folder, copied to a path that does not exist yet: its report, and
 /// that path, whose name need not be UTF-8. `choice` is a JSON object.
 #[pyfunction]
-#[pyo3(signature = (source, destination, choice, progress))]
-pub fn verified_copy<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (source, destination, choice))]
+pub fn verified_copy(
+    py: Python<'_>,
     source: PathBuf,
     destination: PathBuf,
     choice: String,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyAny>, OsString)> {
+) -> PyResult<Task> {
     let choice: Choice = parse("options", &choice).map_err(|error| raise(py, error))?;
-    let (report, path) = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         let report = copy::tree(&source, &destination, &choice.options()?, watch)?;
         let value = json!({
             "shape": report.shape, "manifest_digest": report.manifest_digest,
@@ -146,22 +136,20 @@ pub fn verified_copy<'py>(
             "lost_attributes": report.transferred.lost_attributes.named,
         });
         Ok((value, report.destination.into_os_string()))
-    })?;
-    Ok((to_python(py, &report)?, path))
+    })
 }
 
 /// Every path's report.
 #[pyfunction]
-#[pyo3(signature = (paths, engine, clamd, clamscan_database, progress))]
-pub fn scan<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (paths, engine, clamd, clamscan_database))]
+pub fn scan(
+    py: Python<'_>,
     paths: Vec<PathBuf>,
     engine: String,
     clamd: Option<String>,
     clamscan_database: Option<PathBuf>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let done = work::run(py, progress, move |watch| {
+) -> PyResult<Task> {
+    work::begin(py, move |watch| {
         let clamscan = Clamscan { database: clamscan_database, ..Clamscan::default() };
         let clamd = clamd.map(|address| address.parse().map(Clamd::at)).transpose()?;
         let settings = Settings { engine: engine.parse()?, clamd, clamscan, ..Settings::default() };
@@ -179,6 +167,5 @@ pub fn scan<'py>(
             reports.push(value(engines.tree(&root, Files::Paths(&files), watch)?));
         }
         Ok(Value::from(reports))
-    })?;
-    to_python(py, &done)
+    })
 }

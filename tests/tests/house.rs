@@ -172,7 +172,7 @@ fn codes() -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["databridge-core/src", "databridge-daemon/src"] {
+    for folder in ["databridge-core/src", "databridge-daemon/src", "databridge-py/src"] {
         collect(&repo().join(folder), &mut found);
     }
     found.sort();

@@ -1,12 +1,15 @@
 """Media transfers between studio networks: approvals, scan, verified copy, proof.
 
 Functions over files need no store: `checksum`, `checksum_tree`, `verified_copy`,
-`verify`, `verification`, `scan`, `read_manifest`, `write_manifest`, `verify_receipt`.
+`verify`, `verification`, `scan`, `find_sequences`, `read_manifest`, `write_manifest`,
+`verify_receipt`.
 `Bridge` runs whole transfers on a data folder of one's own, `Client` on a daemon;
-both have the same methods. Every failure is a `DatabridgeError`.
+both have the same methods. `begin` runs any long call beside the caller, who gets a
+`Handle`. Every failure is a `DatabridgeError`.
 """
 
 from ._databridge import __version__
+from .background import Background, Handle, begin
 from .bridge import Bridge
 from .client import Client
 from .errors import (
@@ -25,6 +28,7 @@ from .errors import (
     Unavailable,
     Undecided,
     WaitTimeout,
+    WrongType,
 )
 from .files import (
     checksum,
@@ -56,8 +60,10 @@ from .results import (
     User,
     Verification,
 )
+from .sequences import Frames, FrameSequence, find_sequences
 
 __all__ = [
+    "Background",
     "Bridge",
     "Cancelled",
     "CheckFailed",
@@ -70,6 +76,9 @@ __all__ = [
     "Difference",
     "Event",
     "FileVerdict",
+    "FrameSequence",
+    "Frames",
+    "Handle",
     "IllegalState",
     "InternalError",
     "InvalidError",
@@ -92,9 +101,12 @@ __all__ = [
     "User",
     "Verification",
     "WaitTimeout",
+    "WrongType",
     "__version__",
+    "begin",
     "checksum",
     "checksum_tree",
+    "find_sequences",
     "read_manifest",
     "scan",
     "verification",

@@ -31,7 +31,8 @@ def build(cls: type[_T], answer: Mapping[str, Any], **given: Any) -> _T:
         if one.name.endswith("_at") and value is not None:
             value = instant(value)
         elif isinstance(value, list):
-            value = tuple(value)
+            items: list[Any] = value
+            value = tuple(items)
         known[one.name] = value
     return cls(**known)
 
@@ -138,7 +139,7 @@ class ManifestEntry:
     sha256: str | None
     """The one that decides, where the list has it."""
     size_bytes: int | None = None
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict[str, str])
     """All of them, by the algorithm's name."""
 
 
