@@ -45,8 +45,7 @@ pub fn value<T: Serialize>(item: T) -> Value {
 
 /// Reads a JSON text that Python's `json` wrote.
 pub fn parse<T: DeserializeOwned>(op: &str, text: &str) -> Result<T, Error> {
-    let fields: Value =
-        serde_json::from_str(text)
+    let fields: Value = serde_json::from_str(text)
         .map_err(|error| Error::Call { op: op.to_owned(), reason: error.to_string() })?;
     read(op, fields, |fields| serde_json::from_value(fields))
 }

@@ -8,10 +8,10 @@ both have the same methods. `begin` runs any long call beside the caller, who ge
 `Handle`. Every failure is a `DatabridgeError`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._databridge import __version__
-from .background import Background, Handle, begin
-from .bridge import Bridge
-from .client import Client
 from .errors import (
     Cancelled,
     CheckFailed,
@@ -30,37 +30,42 @@ from .errors import (
     WaitTimeout,
     WrongType,
 )
-from .files import (
-    checksum,
-    checksum_tree,
-    read_manifest,
-    scan,
-    verification,
-    verified_copy,
-    verify,
-    verify_receipt,
-    write_manifest,
-)
-from .lineage import Lineage
-from .results import (
-    Checksum,
-    CopiedFile,
-    CopyReport,
-    Difference,
-    Event,
-    FileVerdict,
-    Manifest,
-    ManifestEntry,
-    Progress,
-    Receipt,
-    ScanReport,
-    Transfer,
-    TransferDetail,
-    TransferFile,
-    User,
-    Verification,
-)
-from .sequences import Frames, FrameSequence, find_sequences
+
+if TYPE_CHECKING:
+    from .background import Background, Handle, begin
+    from .bridge import Bridge
+    from .client import Client
+    from .files import (
+        checksum,
+        checksum_tree,
+        read_manifest,
+        scan,
+        verification,
+        verified_copy,
+        verify,
+        verify_receipt,
+        write_manifest,
+    )
+    from .lineage import Lineage
+    from .results import (
+        Checksum,
+        CopiedFile,
+        CopyReport,
+        Difference,
+        Event,
+        FileVerdict,
+        Manifest,
+        ManifestEntry,
+        Progress,
+        Receipt,
+        ScanReport,
+        Transfer,
+        TransferDetail,
+        TransferFile,
+        User,
+        Verification,
+    )
+    from .sequences import Frames, FrameSequence, find_sequences
 
 __all__ = [
     "Background",
@@ -115,3 +120,57 @@ __all__ = [
     "verify_receipt",
     "write_manifest",
 ]
+
+# Where each name is at home. A DCC that imports us at its start pays for a name, and
+# for what stands behind it, when somebody uses it.
+_HOMES = {
+    "background": ("Background", "Handle", "begin"),
+    "bridge": ("Bridge",),
+    "client": ("Client",),
+    "files": (
+        "checksum",
+        "checksum_tree",
+        "read_manifest",
+        "scan",
+        "verification",
+        "verified_copy",
+        "verify",
+        "verify_receipt",
+        "write_manifest",
+    ),
+    "lineage": ("Lineage",),
+    "results": (
+        "Checksum",
+        "CopiedFile",
+        "CopyReport",
+        "Difference",
+        "Event",
+        "FileVerdict",
+        "Manifest",
+        "ManifestEntry",
+        "Progress",
+        "Receipt",
+        "ScanReport",
+        "Transfer",
+        "TransferDetail",
+        "TransferFile",
+        "User",
+        "Verification",
+    ),
+    "sequences": ("Frames", "FrameSequence", "find_sequences"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return import_module(f".{name}", __name__)
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})

@@ -54,6 +54,7 @@ class Handle(Generic[_T]):
         self._result: _T | None = None
         self._error: BaseException | None = None
         self._cancelled_at: float | None = None
+        self._before: Progress | None = None
         self._told: Progress | None = None
         self._done: list[Callable[[Handle[_T]], object]] = []
         if dispatch is not None:
@@ -74,8 +75,9 @@ class Handle(Generic[_T]):
 
     @property
     def progress(self) -> Progress:
-        """How far its present step is."""
-        return Progress(*self._work.task.counts())
+        """How far it is, by its last step that counts something."""
+        now = Progress(*self._work.task.counts())
+        return now if now.files_total or self._before is None else self._before
 
     def events(self) -> Iterator[Progress]:
         """Each change of `progress`, about ten a second, until it has ended."""
@@ -127,7 +129,8 @@ class Handle(Generic[_T]):
         """Calls back, on this thread, for what has changed; whether it has ended."""
         ended = self.poll()
         now = self.progress
-        if self._progress is not None and now != self._told and (now.files_total or ended):
+        counts = now.files_total or (ended and self._error is None)
+        if self._progress is not None and now != self._told and counts:
             self._told = now
             self._progress(now)
         while ended:
@@ -141,6 +144,7 @@ class Handle(Generic[_T]):
     # Inside
 
     def _step(self) -> None:
+        self._before = self.progress
         try:
             made: _T | Work[_T] = self._work.answer()
         except DatabridgeError as error:
@@ -157,7 +161,10 @@ class Handle(Generic[_T]):
         self._result, self._error, self._ended = result, error, True
 
     def _due(self) -> bool:
-        return (self._ended and bool(self._done)) or self.progress != self._told
+        if self._ended or self._cancelled_at is not None:
+            return True
+        now = self.progress
+        return self._progress is not None and bool(now.files_total) and now != self._told
 
     def __repr__(self) -> str:
         state = "under way"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 
@@ -31,8 +31,7 @@ def build(cls: type[_T], answer: Mapping[str, Any], **given: Any) -> _T:
         if one.name.endswith("_at") and value is not None:
             value = instant(value)
         elif isinstance(value, list):
-            items: list[Any] = value
-            value = tuple(items)
+            value = tuple(cast("Iterable[Any]", value))
         known[one.name] = value
     return cls(**known)
 

@@ -27,12 +27,8 @@ pub struct Number {
 pub fn parts(name: &[u8], subframes: bool) -> Parts<'_> {
     let at = extension_start(name);
     let extension = &name[at..];
-    let number = whole(name, at).and_then(|(start, number)| {
-        if subframes && let Some(finer) = with_decimals(name, at) {
-            return Some(finer);
-        }
-        Some((start, number))
-    });
+    let number = whole(name, at)
+        .map(|number| with_decimals(name, at).filter(|_| subframes).unwrap_or(number));
     match number {
         Some((start, number)) => Parts { basename: &name[..start], extension, frame: Some(number) },
         None => Parts { basename: &name[..at], extension, frame: None },
