@@ -142,14 +142,10 @@ def test_an_argument_of_the_wrong_type_is_named(name: str, call: Callable[[], ob
 
 
 def test_values_that_cannot_be_are_named(tmp_path: Path) -> None:
-    for name, call in {
-        "jobs": lambda: databridge.checksum_tree(tmp_path, jobs=-1),
-        "limit_bytes_per_second": lambda: databridge.verify(
-            tmp_path, "x", limit_bytes_per_second=-1
-        ),
-    }.items():
-        with pytest.raises(ValueError, match=name):
-            call()
+    with pytest.raises(ValueError, match="jobs"):
+        databridge.checksum_tree(tmp_path, jobs=-1)
+    with pytest.raises(ValueError, match="limit_bytes_per_second"):
+        databridge.verify(tmp_path, "x", limit_bytes_per_second=-1)
     with pytest.raises(databridge.InvalidError, match="file_mode"):
         databridge.verified_copy(tmp_path, tmp_path / "copy", file_mode=-1)
     with pytest.raises(databridge.InvalidError) as refused:

@@ -8,8 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fileseq import FileSequence, FrameSet
 from fileseq.constants import PAD_STYLE_HASH1, PAD_STYLE_HASH4
+from fileseq.filesequence import FileSequence
+from fileseq.frameset import FrameSet
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -90,7 +91,7 @@ def ours(names: list[str], style: str, subframes: bool) -> set[tuple[object, ...
     }
 
 
-@settings(max_examples=5000 if LONG else 150, deadline=None, derandomize=not LONG)
+@settings(max_examples=1500 if LONG else 150, deadline=None, derandomize=not LONG)
 @given(
     st.lists(
         st.tuples(bases, extensions, st.sets(frames(), max_size=8)),
@@ -108,7 +109,7 @@ def test_what_fileseq_finds(
     assert ours(names, style, False) == theirs(names, style, False)
 
 
-@settings(max_examples=5000 if LONG else 75, deadline=None, derandomize=not LONG)
+@settings(max_examples=1500 if LONG else 75, deadline=None, derandomize=not LONG)
 @given(
     bases.filter(lambda base: "v003" not in base),
     st.sets(st.one_of(frames(1), frames(2), frames()), max_size=8),
@@ -147,7 +148,8 @@ def test_where_we_differ_from_fileseq_on_purpose() -> None:
 
 
 def test_results_are_small_frozen_and_picklable(tmp_path: Path) -> None:
-    names = ["a.1.exr", "a.900000000000000.exr", b"\xff.0001.exr", tmp_path / "b.1.25.exr"]
+    names: list[str | bytes | Path] = ["a.1.exr", "a.900000000000000.exr"]
+    names += [b"\xff.0001.exr", tmp_path / "b.1.25.exr"]
     found = find_sequences(names, subframes=True)
     assert pickle.loads(pickle.dumps(found)) == found
     by_base = {one.basename: one for one in found}
