@@ -32,7 +32,7 @@ fi
 
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff pyright hypothesis "fileseq>=3.4,<4"
+"$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff "pyright==1.1.414" hypothesis "fileseq>=3.4,<4"
 
 # Lists are judged by their formats' own tools, in an environment of their own.
 witnesses=$target/python-witnesses
@@ -53,7 +53,7 @@ ours="$root/databridge-py $root/examples/cookbook $root/benches"
 "$venv/bin/python" -m mypy.stubtest --mypy-config-file "$config" databridge
 "$venv/bin/python" -m mypy --config-file "$config" "$root"/examples/cookbook/*.py ./*.py
 "$venv/bin/python" -m mypy --config-file "$config" --explicit-package-bases --ignore-missing-imports "$root"/benches/versus/*.py "$root"/benches/python/*.py
-"$venv/bin/pyright" --warnings -p "$config" --pythonpath "$venv/bin/python"
+"$venv/bin/pyright" -p "$config" --pythonpath "$venv/bin/python"
 "$venv/bin/python" -m pytest -c "$config" --rootdir . -p no:cacheprovider -q "$@"
 
 # One wheel for every interpreter.

@@ -9,23 +9,25 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import databridge
 
 
-def seconds(code: str) -> float:
-    """The best of some: what else the machine does only ever adds."""
+def cost(code: str) -> float:
+    """The processor time of an interpreter, in milliseconds: the best of some, since what
+    else the machine does only ever adds."""
     best = float("inf")
     for _ in range(7):
-        begin = time.perf_counter()
+        begin = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", code], check=True)
-        best = min(best, time.perf_counter() - begin)
-    return best
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime)
+    return 1000 * best
 
 
 def work(folder: Path) -> None:
@@ -46,7 +48,8 @@ def work(folder: Path) -> None:
         assert repr(result)
     databridge.write_manifest(shot, folder / "SHA256SUMS")
     assert databridge.verify(folder / "copy", folder / "SHA256SUMS") == ()
-    assert databridge.scan(shot)[0].verdict == "not_scanned"
+    # Rules alone never say clean.
+    assert databridge.scan(shot)[0].verdict != "clean"
     with databridge.Bridge(folder / "data") as bridge:
         code = bridge.create("Comp", project="alpha", category="comp").code
         bridge.add(code, shot)
@@ -67,9 +70,9 @@ def work(folder: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         work(Path(folder))
-    bare, ours = seconds("pass"), seconds("import databridge")
-    used = seconds("from databridge import Bridge, Client, begin, checksum, find_sequences")
+    bare, ours = cost("pass"), cost("import databridge")
+    used = cost("from databridge import Bridge, Client, begin, checksum, find_sequences")
     print(
-        f"CPython {platform.python_version()}: import databridge {1000 * (ours - bare):.1f} ms, "
-        f"all of it {1000 * (used - bare):.1f} ms (the interpreter itself {1000 * bare:.1f} ms)"
+        f"CPython {platform.python_version()}: import databridge {ours - bare:.1f} ms, "
+        f"all of it {used - bare:.1f} ms (the interpreter itself {bare:.1f} ms)"
     )

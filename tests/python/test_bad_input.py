@@ -15,6 +15,13 @@ import pytest
 import databridge
 from databridge import Bridge, Client
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made by a relative name is made there."""
+    monkeypatch.chdir(tmp_path)
+
+
 ANYWHERE: list[Callable[[Any], object]] = [
     databridge.checksum,
     databridge.checksum_tree,

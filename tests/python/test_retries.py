@@ -101,6 +101,29 @@ def test_refusals_are_final(script: Script, refusal: int) -> None:
     assert len(script.asked) == 1
 
 
+def test_a_handle_leaves_a_daemon_that_does_not_answer(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("databridge.background._LEAVE_SECONDS", 0.1)
+    asked, answered = threading.Event(), threading.Event()
+
+    class Silent(Answer):
+        def do_GET(self) -> None:
+            asked.set()
+            answered.wait()
+            self.close_connection = True
+
+    script.RequestHandlerClass = Silent
+    handle = databridge.begin(Client(script.url, "token").call, "me")
+    assert asked.wait(60)
+    assert not handle.poll()
+    handle.cancel()
+    with pytest.raises(databridge.Cancelled) as cancelled:
+        handle.wait()
+    assert cancelled.value.code == "python.cancelled"
+    answered.set()
+
+
 def test_a_key_of_ones_own_is_sent(script: Script) -> None:
     script.statuses = [200]
     client = Client(script.url, "token")
