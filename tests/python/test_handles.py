@@ -59,6 +59,8 @@ def test_a_handle_fails_as_the_call_would(tmp_path: Path) -> None:
         begin(databridge.checksum, 7)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="call it"):
         begin(print)
+    with pytest.raises(TypeError, match="timeout"):
+        handle.wait("1")  # type: ignore[arg-type]
     # Nothing of the failed attempts is left behind.
     assert databridge.checksum(__file__).size_bytes
 
@@ -132,6 +134,10 @@ def test_dispatch_brings_every_callback_to_the_main_thread(plate: Path, tmp_path
         posted.get(timeout=60)()
     assert {thread for _, thread in told} == {threading.current_thread()}
     assert [what for what, _ in told].count("done") == 1
+    # Also for who asks late.
+    handle.on_done(lambda _: note("late"))
+    while told[-1][0] != "late":
+        posted.get(timeout=60)()
     assert len(told) > 1
     with pytest.raises(TypeError, match="dispatch: expected"):
         Background(dispatch=7)  # type: ignore[arg-type]

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from . import _arguments as arguments
 from ._arguments import OnProgress
 from ._work import Begun, Work, for_begin
-from .errors import Cancelled, DatabridgeError, WaitTimeout
+from .errors import Cancelled, WaitTimeout
 from .results import Progress
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Handle(Generic[_T]):
         self._dispatch = dispatch
         self._lock = threading.RLock()
         self._ended = False
+        # Nobody asks the host to pump it any more.
+        self._is_over = False
         self._result: _T | None = None
         self._error: BaseException | None = None
         self._cancelled_at: float | None = None
@@ -99,7 +102,9 @@ class Handle(Generic[_T]):
 
         Raises `WaitTimeout` after `timeout` seconds; the work goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None
+        if timeout is not None:
+            deadline = time.monotonic() + arguments.seconds("timeout", timeout)
         while not (self.poll() if self._dispatch else self.pump()):
             left = _LOOK_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -120,9 +125,12 @@ class Handle(Generic[_T]):
     # Callbacks
 
     def on_done(self, call: Callable[[Handle[_T]], object]) -> Handle[_T]:
-        """Once it has ended, `call(handle)`; at once in the next `pump` if it has."""
+        """Once it has ended, `call(handle)`: in the next `pump` where it has."""
         with self._lock:
             self._done.append(call)
+            is_late = self._is_over
+        if is_late and self._dispatch is not None:
+            self._dispatch(self._pump_once)
         return self
 
     def pump(self) -> bool:
@@ -143,11 +151,14 @@ class Handle(Generic[_T]):
 
     # Inside
 
+    def _pump_once(self) -> None:
+        self.pump()
+
     def _step(self) -> None:
         self._before = self.progress
         try:
             made: _T | Work[_T] = self._work.answer()
-        except DatabridgeError as error:
+        except Exception as error:
             self._end(None, error)
             return
         if not isinstance(made, Work):
@@ -227,7 +238,9 @@ class _Courier:
                 self._dispatch(self._pump)
                 while not (self._stopped or self._pumped.wait(_LOOK_SECONDS)):
                     pass
-                over = self._handle._ended
+                with self._handle._lock:
+                    over = self._handle._ended and not self._handle._done
+                    self._handle._is_over = over
         finally:
             _Courier._all.discard(self)
 
