@@ -30,6 +30,8 @@ TOPICS = [
     ("Exceptions", ["errors"]),
 ]
 BEGIN, END = "<!-- performance -->", "<!-- /performance -->"
+# Nobody makes these: they are answers.
+GIVEN = {"Handle", "Lineage"}
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -103,8 +105,8 @@ def classes(node: ast.ClassDef) -> str:
     made = [f"### `{node.name}`{f' ({bases})' if bases else ''}\n", prose(node) + "\n"]
     methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
     for one in methods:
-        if one.name == "__init__" and not bases.endswith("Error"):
-            made.append(f"```python\n{signature(node.name, one)}\n```")
+        if one.name == "__init__" and not bases.endswith("Error") and node.name not in GIVEN:
+            made.append(f"```python\n{signature(node.name, one)}\n```\n")
     made.append(fields(node))
     for one in methods:
         if is_public(one) and not decorators(one) & {"property", "overload"}:

@@ -24,6 +24,9 @@ if [ "${1:-test}" = test ]; then
   need mkfs.ext4 e2fsprogs
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
+  # pyright is a program for node.
+  need node nodejs
+  need npm npm
 fi
 
 if [ "${1:-test}" = bench-scan ]; then

@@ -11,7 +11,7 @@ import pytest
 from fileseq.constants import PAD_STYLE_HASH1, PAD_STYLE_HASH4
 from fileseq.filesequence import FileSequence
 from fileseq.frameset import FrameSet
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 import databridge
@@ -129,7 +129,11 @@ def test_what_fileseq_finds_of_subframes(base: str, texts: set[str], style: str)
     assume(not any(text.startswith("-0.") for text in texts))
     names = [f"{base}{text}.exr" for text in texts]
     # Of what is missing among whole frames the other test speaks.
-    found, expected = ours(names, style, True), theirs(names, style, True)
+    found = ours(names, style, True)
+    try:
+        expected = theirs(names, style, True)
+    except AssertionError:
+        reject()  # Fileseq's own, as for 0.0, 990.1 and 991.1
     assert {one[:-1] for one in found} == {one[:-1] for one in expected}
 
 
