@@ -102,14 +102,19 @@ assert child(lambda: databridge.Bridge({str(tmp_path / "data")!r}).me()) == 0
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-def test_import_starts_no_thread_and_touches_no_signal() -> None:
+def test_import_starts_no_thread_and_touches_no_signal_and_no_logging() -> None:
     program = """
-import signal, threading, pathlib
-before = signal.getsignal(signal.SIGINT)
+import signal, threading, logging, pathlib
+signals = [signal.getsignal(one) for one in signal.valid_signals()]
+log = dict(logging.root.manager.loggerDict)
 import databridge
+for name in databridge.__all__:
+    getattr(databridge, name)
 assert threading.active_count() == 1
 assert len(list(pathlib.Path("/proc/self/task").iterdir())) == 1
-assert signal.getsignal(signal.SIGINT) is before
+assert [signal.getsignal(one) for one in signal.valid_signals()] == signals
+assert not logging.root.handlers and logging.root.level == logging.WARNING
+assert logging.root.manager.loggerDict.keys() == log.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
