@@ -35,7 +35,11 @@ def paths(name: str, given: object) -> list[str]:
     """Paths, one by one."""
     if not isinstance(given, Iterable):
         _refuse(name, "a path or paths", given)
-    return [path(name, one) for one in cast("Iterable[Pathish]", given)]
+    items = list(cast("Iterable[Pathish]", given))
+    try:
+        return list(map(os.fsdecode, items))
+    except TypeError:
+        return [path(name, one) for one in items]
 
 
 def strings(name: str, given: object) -> list[str]:
