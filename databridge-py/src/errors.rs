@@ -63,6 +63,11 @@ pub enum Error {
     Panicked(String),
 }
 
+/// As serde says it, who has no kinds of errors of data.
+fn is_of_another_type(reason: &str) -> bool {
+    reason.starts_with("invalid type")
+}
+
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -80,7 +85,7 @@ impl Fault for Error {
     fn code(&self) -> &str {
         match self {
             Self::Call { .. } => "python.call",
-            Self::Field { reason, .. } if reason.starts_with("invalid type") => "python.type",
+            Self::Field { reason, .. } if is_of_another_type(reason) => "python.type",
             Self::Field { .. } | Self::Argument { .. } => "python.argument",
             Self::File { .. } => "python.file",
             Self::Forked | Self::ForkedWork => "python.forked",
