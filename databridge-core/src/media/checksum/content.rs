@@ -5,25 +5,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
 use super::{Algorithm, Digests, Error, Hasher};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{self, Aligned, DeviceFile, Medium, Stat, Worth};
+use crate::media::storage::{self, Aligned, DeviceFile, Medium, Nearest, Stat, Worth};
 
 /// Read at a time by who also hashes: it stays in the processor's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// From this size on a second thread reads ahead of the one that hashes.
 pub(super) const LARGE_BYTES: u64 = 4 << 20;
 /// What that one reads at a time, and how many of them it may be ahead.
-const AHEAD_BYTES: usize = 1 << 20;
-const AHEAD: usize = 4;
+const AHEAD_BYTES: usize = 2 << 20;
+const AHEAD: usize = 3;
 
 /// Where a file's bytes are to come from.
 enum Source {
     /// From wherever the system has them.
-    Any(File),
+    Any(Nearest<File>),
     /// From the device.
     Device(DeviceFile),
 }
@@ -32,12 +31,7 @@ impl Source {
     fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         match self {
             Self::Device(file) => file.read(offset, u64::MAX, buffer),
-            Self::Any(file) => loop {
-                match pread(&*file, &mut *buffer, offset) {
-                    Err(Errno::INTR) => {}
-                    done => return done,
-                }
-            },
+            Self::Any(file) => file.read(buffer, buffer.len(), offset),
         }
     }
 }
@@ -96,13 +90,11 @@ pub(crate) fn hash(
             file.forget();
             Source::Device(file)
         }
-        None => {
-            if is_large {
-                // Only advice: a file system that knows none reads as well.
-                let _ = fadvise(&file, 0, None, Advice::Sequential);
-            }
-            Source::Any(file)
+        None if is_large => {
+            let medium = Medium::of(&file);
+            Source::Any(Nearest::new(file, medium))
         }
+        None => Source::Any(Nearest::as_it_comes(file)),
     };
     let mut hasher = Hasher::new(algorithms);
     let fail = |halt| match halt {

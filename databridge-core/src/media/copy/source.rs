@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use rustix::fs::{Advice, SeekFrom};
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::media::storage::{Kind, Stat, aligned_down, aligned_up};
+use crate::media::storage::{Kind, Medium, Nearest, Stat, aligned_down, aligned_up};
 use crate::media::walk;
 
 use super::error::Error;
+use super::file::DIRECT_BYTES;
 
 /// What tells that a file is the one that it was: inode, length, mtime and ctime
 /// in nanoseconds. Not the device's number, which network mounts and btrfs change
@@ -60,27 +61,32 @@ impl Source {
         (start, aligned_up(end).clamp(start, size))
     }
 
-    /// Has a range fetched from the device while something else is done.
-    pub fn will_need(&self, at: u64, bytes: u64) {
-        let bytes = std::num::NonZeroU64::new(bytes);
-        let _ = rustix::fs::fadvise(&self.file, at, bytes, Advice::WillNeed);
+    /// Reads it from the front on. A short file, of which nothing was asked, is read
+    /// as it comes.
+    pub fn nearest(&self) -> Nearest<&File> {
+        let large = self.before.is_some_and(|stat| stat.size_bytes >= DIRECT_BYTES);
+        match large {
+            true => Nearest::new(&self.file, Medium::of(&self.file)),
+            false => Nearest::as_it_comes(&self.file),
+        }
     }
 
-    /// Fills the buffer from `at`.
+    /// Fills the buffer's first `len` bytes from `at`.
     ///
     /// # Errors
     /// [`Error::SourceChanged`] if the file ends earlier.
-    pub fn fill(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match rustix::io::pread(&self.file, &mut buffer[filled..], at + filled as u64) {
-                Ok(0) | Err(Errno::ISDIR) => return Err(self.changed()),
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::at(&self.path, errno)),
-            }
+    pub fn fill(
+        &self,
+        nearest: &mut Nearest<&File>,
+        buffer: &mut [u8],
+        len: usize,
+        at: u64,
+    ) -> Result<(), Error> {
+        match nearest.read(buffer, len, at) {
+            Ok(count) if count == len => Ok(()),
+            Ok(_) | Err(Errno::ISDIR) => Err(self.changed()),
+            Err(errno) => Err(Error::at(&self.path, errno)),
         }
-        Ok(())
     }
 
     /// What it is after the last byte was read.
