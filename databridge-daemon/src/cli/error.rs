@@ -41,10 +41,18 @@ impl Fault for Error {
         }
     }
     fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Usage(_, hint) => Some((*hint).into()),
-            Self::Io { .. } => None,
-        }
+        use std::io::ErrorKind;
+        Some(match self {
+            Self::Usage(_, hint) => (*hint).into(),
+            Self::Io { source, .. } => match source.kind() {
+                ErrorKind::NotFound => "check the path: case counts".into(),
+                ErrorKind::AlreadyExists => "choose another name: nothing is replaced".into(),
+                ErrorKind::PermissionDenied => "let this user read or write there".into(),
+                ErrorKind::IsADirectory => "name a file".into(),
+                ErrorKind::NotADirectory => "name a folder".into(),
+                _ => "look at that path and its disk, then try again".into(),
+            },
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use databridge_core::media::checksum::Sha256;
-use databridge_core::media::manifest::{List, Options, Report, State};
+use databridge_core::media::manifest::{self, List, Options, Report, State};
 use databridge_core::media::receipt::{self, Envelope, PublicKey};
 use databridge_core::media::storage::Location;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Verify {
         }
         let state = self.state.as_deref();
         let state = state.map(|path| State::open(path, &self.dir, self.max_age)).transpose()?;
-        let own = self.own(&source)?;
+        let own = manifest::inside(&self.dir, &source);
         let options = Options {
             jobs: self.jobs,
             from_device: self.from_device || !self.cached,
@@ -147,12 +147,6 @@ impl Verify {
         let found = Sha256::of(&read(list)?);
         receipt::verify_list(&receipt, found)?;
         Ok(())
-    }
-
-    /// A list that stands in the folder itself does not list itself.
-    fn own(&self, list: &Path) -> Result<Option<PathBuf>, databridge_core::Error> {
-        let real = |path: &Path| path.canonicalize().map_err(|e| io("read", path, e));
-        Ok(real(list)?.strip_prefix(real(&self.dir)?).ok().map(Path::to_owned))
     }
 
     fn tell(&self, show: &Show, source: &Path, report: &Report) {
