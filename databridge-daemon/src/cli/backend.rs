@@ -14,7 +14,7 @@ use databridge_core::app::{App, Call};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::remote::Remote;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::Global;
@@ -44,6 +44,12 @@ impl Backend {
     /// Opens what the options name.
     pub fn open(global: &Global) -> Result<Self, Error> {
         if let Some(server) = &global.server {
+            if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
+                return Err(usage(
+                    format!("{server:?} is no daemon's address"),
+                    "write it as http://host:8080 or https://host",
+                ));
+            }
             let stored = || Tokens::load().ok().and_then(|t| t.get(server));
             let token = global.token.clone().or_else(stored);
             return Ok(Self::Remote(Remote::new(server, token)));
@@ -55,7 +61,11 @@ impl Backend {
         let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
         let opened = runtime.block_on(App::open(config))?;
         if let Some(password) = &opened.one_time_password {
-            eprintln!("this store is new; one-time password for admin: {password}");
+            if global.json {
+                eprintln!("{}", json!({ "new_store": true, "one_time_password": password }));
+            } else {
+                eprintln!("this store is new; one-time password for admin: {password}");
+            }
         }
         let ctx = runtime.block_on(opened.app.embedded(global.on_behalf_of.as_deref()))?;
         Ok(Self::Embedded(Box::new(Embedded { runtime, app: opened.app, ctx })))

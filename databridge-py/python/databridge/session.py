@@ -13,7 +13,7 @@ from . import _arguments as arguments
 from . import _databridge
 from ._arguments import OnProgress, Pathish
 from .lineage import Lineage
-from .results import Event, Transfer, TransferDetail, TransferFile, User, build
+from .results import Event, Explanation, Transfer, TransferDetail, TransferFile, User, build
 
 _S = TypeVar("_S", bound="Session")
 
@@ -180,6 +180,10 @@ class Session(ABC):
         """What happened to it after a position; waits `wait` seconds for something."""
         found = self.call("transfer_history", code=code, after=after, limit=limit, wait=wait)
         return tuple(build(Event, one, at=one["at"]) for one in found)
+
+    def explain(self, code: str) -> Explanation:
+        """Where it stands, since when, what it waits for, who does what next."""
+        return build(Explanation, self.call("transfer_explain", code=code))
 
     def receipt(self, code: str) -> dict[str, Any]:
         """The signed receipt of a delivery, a DSSE envelope."""

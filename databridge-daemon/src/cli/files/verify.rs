@@ -77,9 +77,8 @@ impl Verify {
             return super::object::verify(&at, list, self.jobs, &load(global)?.s3, show);
         }
         let deadline = self.at_most.or(self.until).map(|time| Instant::now() + time);
-        if !self.dir.is_dir() {
-            return Err(io("read", &self.dir, std::io::ErrorKind::NotFound.into()));
-        }
+        // A folder's own words where it is none.
+        std::fs::read_dir(&self.dir).map_err(|e| io("read", &self.dir, e))?;
         let source = self.list()?;
         let list = List::read(&source)?;
         if let Some(file) = &self.receipt {
