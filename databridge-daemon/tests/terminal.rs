@@ -202,6 +202,45 @@ fn the_next_step_is_told_at_a_terminal_and_explained_anywhere() {
     assert_eq!(refusal(&unknown, 2)["code"], "transfer.not_found");
 }
 
+/// Commands that messages tell people to type, as far as they are plain words.
+fn told(folder: &Path, found: &mut Vec<Vec<String>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            told(&path, found);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for command in text.split("`databridge ").skip(1) {
+            let command = command.split('`').next().unwrap();
+            let is_plain = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let words = command.split(' ').take_while(|word| is_plain(word) && !word.is_empty());
+            found.push(words.map(str::to_owned).collect());
+        }
+    }
+}
+
+#[test]
+fn what_messages_say_to_type_can_be_typed() {
+    let folder = TempDir::new().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut commands = Vec::new();
+    for sources in ["databridge-core/src", "databridge-daemon/src", "bindings/c/src"] {
+        told(&root.join(sources), &mut commands);
+    }
+    commands.sort();
+    commands.dedup();
+    assert!(commands.len() > 10, "{commands:?}");
+    for words in commands {
+        let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+        // As far as they are commands, and not values.
+        args.truncate(2);
+        args.push("--help");
+        let output = piped(folder.path(), &args);
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    }
+}
+
 /// One transfer up to where only the way to production is left.
 fn ready(here: &Path) {
     fs::create_dir(here.join("src")).unwrap();
