@@ -63,9 +63,11 @@ fn explained(t: &Transfer, files: u64, job: Option<&JobView>) -> Explanation {
     Facts { t, files, since, now: NOW, job }.explain()
 }
 
-/// Each state, typed from the table of steps: what it waits for, what is next and by
-/// whom, and what its paragraph must say.
-const STATES: &[(State, Waits, &[(&str, &str)], &str)] = {
+/// A state, what it waits for, what is next and by whom, and what its paragraph must say.
+type Expected = (State, Waits, &'static [(&'static str, &'static str)], &'static str);
+
+/// Each state, typed from the table of steps.
+const STATES: &[Expected] = {
     use State::*;
     use Waits::{Nothing, Person, Work};
     &[
