@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export DATABRIDGE_DATA ?= databridge-data
 
-.PHONY: run test test-long check tools wheel bench bench-lineage bench-scan bench-python clean
+.PHONY: run test test-long check tools wheel bench bench-lineage bench-scan bench-python install-c clean
 
 # Builds, starts a daemon of its own, and carries one transfer from upload to
 # verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
@@ -45,6 +45,13 @@ bench-python:
 # Format, lints, licences: what needs no server.
 check:
 	tests/check.sh
+
+# libdatabridge, its headers and its pkg-config file below PREFIX.
+PREFIX ?= /usr/local
+install-c:
+	@tests/install-tools.sh build
+	cargo build --locked --release -p databridge-c
+	bindings/c/install.sh "$(PREFIX)"
 
 tools:
 	@tests/install-tools.sh test

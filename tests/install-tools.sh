@@ -15,6 +15,8 @@ if [ "${1:-test}" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
   need clamd clamav-daemon
   need clamscan clamav
+  need g++ g++
+  need pkg-config pkgconf
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,9 +15,12 @@ use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::app::Call;
+use crate::app::call::Code;
 use crate::app::routes::{self, Method, PREFIX};
+use crate::base::cancel::Cancel;
 use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
+use crate::domains::transfer::state::State;
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath};
 use crate::media::walk;
@@ -97,13 +100,16 @@ impl Fault for Error {
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
-            Self::Problem { hint, .. } => hint.clone().map(Into::into),
+            Self::Problem { hint, .. } => {
+                let hint = hint.clone().map(Into::into);
+                hint.or(Some("look the code up in docs/errors.md".into()))
+            }
             Self::Unreachable { .. } => Some("check the address, and that the daemon runs".into()),
             Self::Strange { .. } => Some("check that the address is a DataBridge daemon's".into()),
             Self::Version { .. } => {
                 Some("use a client and a daemon of the same major version".into())
             }
-            Self::NoRoute => None,
+            Self::NoRoute => Some("make this call on an embedded store".into()),
         }
     }
     fn required_roles(&self) -> Vec<String> {
@@ -329,6 +335,52 @@ impl Remote {
         };
         monitor.on(Progress::File(path.as_str()));
         Ok(answer)
+    }
+
+    /// Waits until a transfer waits for a person, stands still or is at its end, and
+    /// answers it. About once a second `tell` gets the transfer as it is, and the events
+    /// after the position `after` that it had not got.
+    ///
+    /// # Errors
+    /// [`Error`]; that somebody asked to stop, or that `timeout` has passed: the
+    /// daemon's work goes on.
+    pub fn settle(
+        &self,
+        code: &str,
+        after: i64,
+        timeout: Option<Duration>,
+        stop: &Cancel,
+        mut tell: impl FnMut(&Value, &[Value]),
+    ) -> Result<Value, AnyError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut seen = after;
+        loop {
+            let shown = self.call(&Call::TransferShow(Code { code: code.to_owned() }), None)?;
+            let state = shown["state"].as_str().unwrap_or_default();
+            let moving = !State::shown_rests(state) && shown["paused"].is_null();
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if moving && (stop.is_cancelled() || is_over) {
+                return Err(crate::domains::transfer::Error::Stopped.into());
+            }
+            let mut wait = moving.then_some(1);
+            loop {
+                let call = Call::TransferHistory {
+                    code: code.to_owned(),
+                    after: Some(seen),
+                    limit: None,
+                    wait,
+                };
+                let Value::Array(events) = self.call(&call, None)? else { break };
+                tell(&shown, &events);
+                let Some(last) = events.last() else { break };
+                seen = last["position"].as_i64().unwrap_or(i64::MAX);
+                // More of them may be there already.
+                wait = None;
+            }
+            if !moving {
+                return Ok(shown);
+            }
+        }
     }
 
     /// Declares an empty folder in a transfer.

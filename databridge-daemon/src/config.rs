@@ -11,7 +11,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 /// A configuration that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be read: {0}")]
-pub struct Error(Box<figment::Error>);
+pub struct Error(String);
 
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
@@ -55,5 +55,8 @@ pub fn load(
     if let Some(listen) = listen {
         figment = figment.merge(Serialized::default("listen", listen));
     }
-    figment.extract().map_err(|e| Error(Box::new(e)))
+    // On one line, as every message is.
+    figment
+        .extract()
+        .map_err(|e| Error(e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))
 }

@@ -95,14 +95,18 @@ impl Fault for Error {
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        match self {
-            Self::Forked => {
-                Some("fork first and open a Bridge in the child, or use a Client".into())
+        let hint = match self {
+            Self::Call { .. } | Self::Field { .. } | Self::Argument { .. } => {
+                "help() on the method says what it takes"
             }
-            Self::ForkedWork => Some("begin it in the child".into()),
-            Self::Closed => Some("open a new one".into()),
-            _ => None,
-        }
+            Self::File { .. } => "check the path and its permissions",
+            Self::Forked => "fork first and open a Bridge in the child, or use a Client",
+            Self::ForkedWork => "begin it in the child",
+            Self::Closed => "open a new one",
+            Self::Runtime(_) => "raise the limit of threads of this process",
+            Self::Panicked(_) => "please report it, with what was asked",
+        };
+        Some(hint.into())
     }
 }
 

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use databridge_core::media;
 use databridge_core::media::checksum::{Algorithm, Cache, FileDigest, Options as TreeOptions};
-use databridge_core::media::copy::{self, Options, Policy};
+use databridge_core::media::copy::{self, Choice};
 use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
 use databridge_core::media::walk;
 use pyo3::prelude::*;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::{Error, raise};
@@ -68,51 +67,6 @@ pub fn checksum_tree(
         done?;
         Ok(Value::from(found))
     })
-}
-
-/// What may be chosen for a copy, by the names of `verified_copy`'s arguments.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Choice {
-    resume: bool,
-    limit_bytes_per_second: Option<u64>,
-    jobs: Option<usize>,
-    file_mode: Option<u32>,
-    dir_mode: Option<u32>,
-    keep_mode: bool,
-    keep_mtime: bool,
-    keep_dir_mtime: bool,
-    xattrs: Vec<String>,
-    acls: bool,
-    tolerate_attributes: bool,
-    owner: Option<String>,
-    readable_by: Option<String>,
-}
-
-impl Choice {
-    fn options(self) -> Result<Options, copy::Error> {
-        let mode = |setting, bits: Option<u32>, usual| {
-            bits.map_or(Ok(usual), |bits| copy::parse_mode(setting, &format!("{bits:o}")))
-        };
-        let usual = Policy::default();
-        let policy = Policy {
-            file_mode: mode("file_mode", self.file_mode, usual.file_mode)?,
-            dir_mode: mode("dir_mode", self.dir_mode, usual.dir_mode)?,
-            keep_mode: self.keep_mode,
-            keep_mtime: self.keep_mtime,
-            keep_dir_mtime: self.keep_dir_mtime,
-            xattrs: copy::Xattrs {
-                namespaces: copy::parse_namespaces(&self.xattrs.join(","))?,
-                acls: self.acls,
-                tolerate: self.tolerate_attributes,
-            },
-            owner: self.owner.as_deref().map(copy::Owner::parse).transpose()?.unwrap_or_default(),
-            reader: self.readable_by.as_deref().map(copy::Reader::parse).transpose()?,
-            limit_bytes_per_second: self.limit_bytes_per_second,
-            jobs: self.jobs,
-        };
-        Ok(Options { policy, resume: self.resume, ..Options::default() })
-    }
 }
 
 /// A file or folder, copied to a path that does not exist yet: its report, and

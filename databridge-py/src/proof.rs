@@ -48,7 +48,8 @@ pub fn verify(
         let state = state.map(|path| State::open(&path, &root, age)).transpose()?;
         let state = state.as_ref();
         let options = VerifyOptions { jobs, from_device, limit_bytes_per_second, state, deadline };
-        let report = list.verify(&root, own(&root, &manifest).as_deref(), options, watch)?;
+        let report =
+            list.verify(&root, manifest::inside(&root, &manifest).as_deref(), options, watch)?;
         let texts = report.differences.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut answer = value(&report);
         if let Some(Value::Array(all)) = answer.get_mut("differences") {
@@ -58,12 +59,6 @@ pub fn verify(
         }
         Ok(answer)
     })
-}
-
-/// The path of a list in the folder that it is held against, which it does not list.
-fn own(root: &Path, list: &Path) -> Option<PathBuf> {
-    let list = list.canonicalize().ok()?;
-    list.strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
 }
 
 /// The files of a list: path, SHA-256 if it has one, size if it knows it, the other

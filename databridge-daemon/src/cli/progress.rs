@@ -79,8 +79,12 @@ impl Terminal {
             return;
         }
         let now = Instant::now();
-        *drawn = Some(now);
         let shown = self.meter.snapshot(now);
+        // A full bar of nothing says nothing.
+        if shown.total_work_bytes == 0 {
+            return;
+        }
+        *drawn = Some(now);
         self.bar.set_length(shown.total_work_bytes);
         self.bar.set_position(shown.work_bytes);
         self.bar.set_prefix(figures(&shown));

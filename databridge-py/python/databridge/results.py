@@ -251,6 +251,22 @@ class TransferDetail(Transfer):
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Where a transfer stands."""
+
+    code: str
+    state: str
+    since_at: datetime
+    """In this state at least since then."""
+    waits_for: str
+    """`person`, `work` or `nothing`."""
+    next: tuple[dict[str, Any], ...]
+    """What can be done: `action`, `by` (roles), `command` (on the command line)."""
+    text: str
+    """All of it, in a paragraph."""
+
+
+@dataclass(frozen=True)
 class TransferFile:
     """A file, or an empty folder, of a transfer's current revision."""
 

@@ -14,7 +14,7 @@ from ._arguments import OnProgress, Pathish, plain
 from ._databridge import Task
 from ._work import Work, can_begin, finish
 from .lineage import Lineage
-from .results import Event, Transfer, TransferDetail, TransferFile, User, build
+from .results import Event, Explanation, Transfer, TransferDetail, TransferFile, User, build
 
 _S = TypeVar("_S", bound="Session")
 
@@ -184,6 +184,10 @@ class Session(ABC):
         """What happened to it after a position; waits `wait` seconds for something."""
         found = self.call("transfer_history", code=code, after=after, limit=limit, wait=wait)
         return tuple(build(Event, one, at=one["at"]) for one in found)
+
+    def explain(self, code: str) -> Explanation:
+        """Where it stands, since when, what it waits for, who does what next."""
+        return build(Explanation, self.call("transfer_explain", code=code))
 
     def receipt(self, code: str) -> dict[str, Any]:
         """The signed receipt of a delivery, a DSSE envelope."""

@@ -129,7 +129,13 @@ impl Fault for Error {
             Self::NotBuilt { .. } => "Choose another engine, or a build that has this one.",
             Self::Rules { .. } => "Correct the rule, or take it out of the studio's rules folder.",
             Self::QuarantineConflict { .. } => "Look at what stands there and move it away.",
-            _ => return None,
+            Self::Setting { .. } => "docs/scanning.md lists the settings and their values.",
+            Self::Io { .. } => "Check the path, and that this user may use it.",
+            Self::Threads { .. } => "Ask for fewer jobs, or raise the limit of threads.",
+            Self::NothingToQuarantine { .. } => {
+                "Find out who removed the file; then scan again, or send it back."
+            }
+            Self::Cancelled => "Scan again: it goes on at the file where it stood.",
         }))
     }
 }

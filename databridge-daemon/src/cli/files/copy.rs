@@ -1,5 +1,6 @@
 //! `databridge copy`
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use databridge_core::Error;
@@ -11,7 +12,7 @@ use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
-use super::checksum::algorithm;
+use super::checksum::{algorithm, place};
 use super::units::rate;
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
@@ -22,8 +23,9 @@ use crate::cli::{Global, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Copy {
     /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
-    src: String,
+    src: OsString,
     /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    #[arg(value_parser = place())]
     dst: Location,
     /// What the files are brought by. Reading back and publishing are ours either way.
     #[arg(long, value_enum, default_value_t = By::Native)]
@@ -159,7 +161,7 @@ impl Copy {
     /// The manifest that a list makes, with the lengths that it does not know and the
     /// empty folders as the source has them: a list knows of no others.
     fn known(&self, list: &Path) -> Result<Manifest, Error> {
-        match (Location::parse(&self.src)?, self.method) {
+        match (Location::of(&self.src)?, self.method) {
             (Location::Path(source), By::Native) => Ok(List::read(list)?.to_manifest(&source)?),
             _ => Err(usage(
                 "--manifest goes with a source that is mounted here",
@@ -178,7 +180,7 @@ impl Copy {
         if self.method == By::Rsync {
             return Ok((self.by_rsync(global, options, monitor)?, None));
         }
-        Ok(match (Location::parse(&self.src)?, &self.dst) {
+        Ok(match (Location::of(&self.src)?, &self.dst) {
             (Location::Path(src), Location::Path(dst)) => {
                 (copy::tree(&src, dst, options, monitor)?, None)
             }
@@ -208,7 +210,10 @@ impl Copy {
             return Err(usage("rsync writes to no object store", "leave --method away"));
         };
         let settings = load(global)?.copy.rsync;
-        let source = rsync::Source::parse(&self.src)?;
+        let source = self.src.to_str().ok_or_else(|| {
+            usage("rsync's source is not UTF-8", "rename it, or leave --method away")
+        })?;
+        let source = rsync::Source::parse(source)?;
         let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
         Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
     }
