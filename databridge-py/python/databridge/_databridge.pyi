@@ -37,9 +37,7 @@ def verified_copy(
 ) -> tuple[dict[str, Any], str]: ...
 def scan(
     paths: list[str],
-    engine: str,
-    clamd: str | None,
-    clamscan_database: str | None,
+    choice: str,
     progress: _Progress | None,
 ) -> list[dict[str, Any]]: ...
 def verify(

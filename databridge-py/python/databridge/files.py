@@ -203,10 +203,13 @@ def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
 
 def scan(
     paths: Pathish | Iterable[Pathish],
-    engine: str = "rules",
+    engine: str | None = None,
     *,
     clamd: str | None = None,
     clamscan_database: Pathish | None = None,
+    policy: Pathish | None = None,
+    project: str = "",
+    category: str = "",
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
@@ -214,7 +217,9 @@ def scan(
     `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
     first of clamd, clamscan and rules that is there; `clamd` is its address,
     `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
-    clamscan where it does not keep them itself.
+    clamscan where it does not keep them itself. `policy` is a TOML file with the `[scan]`
+    tables of a daemon's configuration, of which `project` and `category` choose the
+    rules; without an engine it is the policy's, or `rules`.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
@@ -222,7 +227,15 @@ def scan(
     database = None
     if clamscan_database is not None:
         database = arguments.path("clamscan_database", clamscan_database)
-    reports = _databridge.scan(names, engine, clamd, database, arguments.progress(progress))
+    choice = {
+        "engine": engine,
+        "clamd": clamd,
+        "clamscan_database": database,
+        "policy": None if policy is None else arguments.path("policy", policy),
+        "project": project,
+        "category": category,
+    }
+    reports = _databridge.scan(names, json.dumps(choice), arguments.progress(progress))
     made = []
     for name, report in zip(names, reports):
         files = tuple(

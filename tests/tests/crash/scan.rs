@@ -125,6 +125,7 @@ fn goes_on(mut site: Site, trap: &str, store: Store) -> usize {
     let all = site.kept();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), FILES, "{told}");
     assert_eq!(all.len(), FILES, "a file has two verdicts: {told}");
+    site.life.sealed();
     let events = site.life.events();
     let scans = delivery::count(&events);
     assert_eq!(scans.get("transfer.scanned"), Some(&1), "{told}");

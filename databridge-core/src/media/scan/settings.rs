@@ -1,6 +1,7 @@
 //! What a caller may choose.
 
 mod antivirus;
+mod choice;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::antivirus::{Clamd, ClamdAddress, Clamscan};
+pub use self::choice::Choice;
 use super::{Accept, ContentPolicy, Error};
 
 /// Which engines look, where they are, and what their word is worth.
