@@ -8,11 +8,12 @@ use std::io::{self, BufReader, Cursor, Read, Seek};
 
 use lzma_rust2::filter::bcj::BcjReader;
 use lzma_rust2::filter::delta::DeltaReader;
-use lzma_rust2::{Lzma2Reader, LzmaReader};
+use lzma_rust2::{Lzma2Stream, LzmaStream};
 
 use self::list::{Coder, Flaw, Folder, List, Packed, START_BYTES};
 use super::super::bytes::Bytes;
 use super::budget::{Budget, MEMORY_KIB, Meter, Stop};
+use super::lzma::Stepped;
 use super::stream::Source;
 use super::walk::{Place, Walk};
 use crate::media::scan::Reason;
@@ -165,11 +166,13 @@ fn coded<'d>(coder: &Coder, packed: Box<dyn Read + 'd>) -> Result<Box<dyn Read +
             if properties.len() != 5 {
                 return Err(Flaw::damaged("a coder's properties are not understood"));
             }
-            Box::new(LzmaReader::new_mem_limit(header.chain(packed), MEMORY_KIB, None)?)
+            let steps = LzmaStream::new_mem_limit(MEMORY_KIB, None);
+            Box::new(Stepped::new(steps, header.chain(BufReader::new(packed))))
         }
         LZMA2 => {
             let size = lzma2_dictionary(first()?)?;
-            Box::new(Lzma2Reader::new_mem_limit(packed, size, MEMORY_KIB, None)?)
+            let steps = Lzma2Stream::new_mem_limit(size, MEMORY_KIB);
+            Box::new(Stepped::new(steps, BufReader::new(packed)))
         }
         DELTA => Box::new(DeltaReader::new(packed, usize::from(first()?) + 1)),
         DEFLATE => Box::new(flate2::read::DeflateDecoder::new(packed)),

@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use super::super::bytes::Bytes;
 use super::Format;
 use super::budget::{Budget, MEMORY_KIB, Meter, Stop};
+use super::lzma::Stepped;
 use super::walk::{Place, Walk};
 
 /// A file read from its beginning, which counts how far.
@@ -59,7 +60,10 @@ impl Walk<'_> {
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
             Format::Zstd => Box::new(Frames::new(source)),
-            Format::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(source, true, MEMORY_KIB)),
+            Format::Xz => {
+                let steps = lzma_rust2::XzStream::new_mem_limit(true, MEMORY_KIB);
+                Box::new(Stepped::new(steps, source))
+            }
             // Nothing is packed in it.
             _ => return self.tar(Meter::new(source, &Cell::new(u64::MAX), budget), place),
         };
