@@ -49,6 +49,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
 fi
 
+if [ "${1:-test}" = bench-scan ]; then
+  # The command line of the engine that matches our rules (about 2 minutes).
+  [ -x target/bench-tools/bin/boreal ] ||
+    cargo install --locked --no-default-features --features memmap --root target/bench-tools boreal-cli@1.4.0
+fi
+
 if [ "${1:-test}" = test ]; then
   command -v cargo-nextest >/dev/null 2>&1 || cargo install --locked cargo-nextest
   # An S3 server that checks signatures, checksums and conditions (about 3 minutes).

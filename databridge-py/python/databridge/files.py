@@ -236,10 +236,13 @@ def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
 @can_begin
 def scan(
     paths: Pathish | Iterable[Pathish],
-    engine: str = "rules",
+    engine: str | None = None,
     *,
     clamd: str | None = None,
     clamscan_database: Pathish | None = None,
+    policy: Pathish | None = None,
+    project: str = "",
+    category: str = "",
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
@@ -247,15 +250,22 @@ def scan(
     `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
     first of clamd, clamscan and rules that is there; `clamd` is its address,
     `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
-    clamscan where it does not keep them itself.
+    clamscan where it does not keep them itself. `policy` is a TOML file with the `[scan]`
+    tables of a daemon's configuration, of which `project` and `category` choose the
+    rules; without an engine it is the policy's, or `rules`.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     names = arguments.paths("paths", paths)
-    database = arguments.optional("clamscan_database", clamscan_database)
-    task = _databridge.scan(
-        names, arguments.text("engine", engine), arguments.optional_text("clamd", clamd), database
-    )
+    choice = {
+        "engine": arguments.optional_text("engine", engine),
+        "clamd": arguments.optional_text("clamd", clamd),
+        "clamscan_database": arguments.optional("clamscan_database", clamscan_database),
+        "policy": arguments.optional("policy", policy),
+        "project": arguments.text("project", project),
+        "category": arguments.text("category", category),
+    }
+    task = _databridge.scan(names, plain(choice))
 
     def made(reports: list[dict[str, Any]]) -> tuple[ScanReport, ...]:
         return tuple(_scanned(name, report) for name, report in zip(names, reports))
