@@ -24,6 +24,7 @@ if [ "${1:-test}" = test ]; then
   need mkfs.ext4 e2fsprogs
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
+  need npm npm
 fi
 
 if [ "${1:-test}" = bench-scan ]; then

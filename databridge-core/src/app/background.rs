@@ -14,6 +14,8 @@ use crate::control::ledger;
 const TICK: Duration = Duration::from_millis(500);
 /// How often forgotten uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// Keepers beside the workers.
+pub(super) const KEEPERS: usize = 4;
 
 impl App {
     /// Works jobs and looks after the ledger until `stop` is raised; jobs in hand
@@ -21,19 +23,38 @@ impl App {
     pub async fn run(&self, stop: &Cancel) {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..self.config.workers {
-            let (worker, stop) = (self.worker(), stop.clone());
-            tasks.spawn(async move { worker.run(&stop).await });
+            let (worker, stop, hand) = (self.worker(), stop.clone(), self.crew.sign_on());
+            tasks.spawn(async move {
+                worker.run(&stop).await;
+                drop(hand);
+            });
         }
         tasks.spawn({
-            let (app, stop) = (self.clone(), stop.clone());
-            async move { app.keep_ledger(&stop).await }
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_ledger(&stop).await;
+                drop(hand);
+            }
         });
         tasks.spawn({
-            let (app, stop) = (self.clone(), stop.clone());
-            async move { app.keep_lineage(&stop).await }
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_lineage(&stop).await;
+                drop(hand);
+            }
         });
-        let (app, stop) = (self.clone(), stop.clone());
-        tasks.spawn(async move { app.keep_uploads(&stop).await });
+        tasks.spawn({
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_live(&stop).await;
+                drop(hand);
+            }
+        });
+        let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+        tasks.spawn(async move {
+            app.keep_uploads(&stop).await;
+            drop(hand);
+        });
         while tasks.join_next().await.is_some() {}
     }
 

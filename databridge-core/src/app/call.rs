@@ -7,7 +7,7 @@ pub use lineage::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::control::identity::{NewUser, RoleChange};
+use crate::control::identity::{NewUser, RoleChange, UserChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
 use crate::domains::transfer::{Create, Filter, NewChain, Priority};
@@ -33,6 +33,7 @@ where
 
 /// One transfer, by its code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Code {
     /// `TRF-00042`.
@@ -41,6 +42,7 @@ pub struct Code {
 
 /// One transfer and why.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Because {
     /// `TRF-00042`.
@@ -51,7 +53,8 @@ pub struct Because {
 
 /// What the store is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Call {
     /// Makes a transfer.
@@ -255,6 +258,13 @@ pub enum Call {
     UserList {},
     /// Makes somebody known.
     UserCreate(NewUser),
+    /// Somebody.
+    UserShow {
+        /// Who.
+        username: String,
+    },
+    /// Changes what people read of somebody.
+    UserChange(UserChange),
     /// Gives or takes a role.
     UserRole(RoleChange),
     /// Lets somebody in, or no longer.
@@ -338,6 +348,7 @@ pub enum Call {
 
 /// A decision on a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Decision {
@@ -386,6 +397,7 @@ impl Call {
                 | Self::ProfileList {}
                 | Self::LineageAccess {}
                 | Self::UserList {}
+                | Self::UserShow { .. }
                 | Self::Me {}
                 | Self::KeyList { .. }
                 | Self::Activity { .. }

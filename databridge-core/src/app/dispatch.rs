@@ -5,10 +5,11 @@ mod lineage;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::answers::{Me, Newest, Proof, ReceiptKey};
 use super::call::Decision;
-use super::{App, Call};
+use super::{App, Call, fields};
 use crate::base::error::Error;
 use crate::control::ctx::{Ctx, Idempotency};
 use crate::control::identity::{self, MATRIX, Permission};
@@ -35,8 +36,11 @@ impl App {
     /// What the service says.
     pub async fn call(&self, ctx: &Ctx, call: Call, key: Option<&str>) -> Result<Value, Error> {
         let mut ctx = ctx.clone();
+        let asked = json(&call)?;
+        fields::check(&asked)?;
         if let Some(key) = key.filter(|_| call.writes()) {
-            let request = Sha256::of(json(&call)?.to_string().as_bytes()).0.to_vec();
+            fields::check_key(key)?;
+            let request = Sha256::of(asked.to_string().as_bytes()).0.to_vec();
             ctx.idempotency = Some(Idempotency { key: key.to_owned(), request });
             if let Some(answer) = self.store.replay(&ctx).await? {
                 return Ok(answer);
@@ -109,6 +113,8 @@ impl App {
         match call {
             Call::UserList {} => json(identity::list_users(store, ctx).await?),
             Call::UserCreate(new) => json(identity::create_user(store, ctx, &roles, new).await?),
+            Call::UserShow { username } => json(identity::show_user(store, ctx, &username).await?),
+            Call::UserChange(change) => json(identity::change_user(store, ctx, change).await?),
             Call::UserRole(change) => json(identity::set_role(store, ctx, &roles, change).await?),
             Call::UserActive { username, active } => {
                 json(identity::set_active(store, ctx, &username, active).await?)
@@ -116,12 +122,12 @@ impl App {
             Call::UserPassword { username, new_password } => {
                 json(identity::set_password(store, ctx, &username, new_password).await?)
             }
-            Call::Me {} => json(json!({
-                "username": ctx.actor.username,
-                "on_behalf_of": ctx.actor.on_behalf_of,
-                "authority": ctx.actor.authority,
-                "grants": ctx.actor.grants,
-            })),
+            Call::Me {} => json(Me {
+                username: ctx.actor.username.clone(),
+                on_behalf_of: ctx.actor.on_behalf_of.clone(),
+                authority: ctx.actor.authority,
+                grants: ctx.actor.grants.clone(),
+            }),
             Call::Logout {} => json(identity::logout(store, ctx).await?),
             Call::KeyCreate { name, username, expires_at } => json(
                 identity::create_key(store, ctx, &name, username.as_deref(), expires_at).await?,
@@ -156,13 +162,12 @@ impl App {
             }
             Call::LedgerCheckpoint {} => {
                 let (size, note) = self.checkpoint().await?;
-                json(json!({
-                    "size": size, "note": note, "verifier_key": self.signer.verifier_key(),
-                }))
+                json(Newest { size, note, verifier_key: self.signer.verifier_key() })
             }
-            Call::ReceiptKey {} => json(json!({
-                "pem": self.keys.receipt_key().to_pem(), "key_id": self.keys.receipt_key().key_id(),
-            })),
+            Call::ReceiptKey {} => {
+                let key = self.keys.receipt_key();
+                json(ReceiptKey { pem: key.to_pem(), key_id: key.key_id().to_owned() })
+            }
             _ => Err(crate::control::db::Error::NoRow.into()),
         }
     }
@@ -198,11 +203,15 @@ impl App {
         let event = ledger::seal::record(&mut tx, position).await?;
         let hashes = ledger::seal::inclusion(&mut tx, size, position).await?;
         let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
-        Ok(json!({
-            "position": position, "event": event, "size": size, "root": hex::encode(root),
-            "hashes": hashes, "checkpoint": self.signer.sign(size, root)?,
-            "verifier_key": self.signer.verifier_key(),
-        }))
+        json(Proof {
+            position,
+            event,
+            size,
+            root: hex::encode(root),
+            hashes,
+            checkpoint: self.signer.sign(size, root)?,
+            verifier_key: self.signer.verifier_key(),
+        })
     }
 
     /// Signs the ledger as it now is.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a failure means to whoever asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -22,6 +23,10 @@ pub enum ErrorKind {
     NotFound,
     /// Somebody else was first, or something already stands there.
     Conflict,
+    /// The subject was changed since the version that the caller names.
+    Outdated,
+    /// The caller must name the version that they looked at.
+    Unconditional,
     /// The subject is in a state that does not allow this.
     IllegalState,
     /// A check ran and failed: mismatch, infected, tampered, missing.
@@ -50,6 +55,8 @@ impl ErrorKind {
             Self::NotFound => 404,
             Self::Conflict | Self::IllegalState | Self::Undecided => 409,
             Self::CheckFailed => 409,
+            Self::Outdated => 412,
+            Self::Unconditional => 428,
             Self::RateLimited => 429,
             Self::Unavailable | Self::Cancelled => 503,
             Self::Io | Self::Internal => 500,
@@ -60,9 +67,9 @@ impl ErrorKind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::CheckFailed => 1,
-            Self::Invalid | Self::NotFound => 2,
+            Self::Invalid | Self::NotFound | Self::Unconditional => 2,
             Self::Unauthenticated | Self::Forbidden => 3,
-            Self::Conflict | Self::IllegalState => 4,
+            Self::Conflict | Self::IllegalState | Self::Outdated => 4,
             Self::RateLimited | Self::Unavailable | Self::Io | Self::Internal => 5,
             Self::Undecided => 6,
             Self::Cancelled => 130,

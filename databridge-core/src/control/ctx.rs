@@ -21,6 +21,7 @@ symbols! {
 
 /// One role that a person has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// The role's name; domains say what it permits.
     pub role: String,
@@ -54,6 +55,17 @@ pub struct Ctx {
     pub actor: Actor,
     /// The same key twice is one command.
     pub idempotency: Option<Idempotency>,
+    /// The version that the command is bound to: what was looked at (`If-Match`).
+    pub expected: Option<Expected>,
+}
+
+/// What a command is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is there.
+    Any,
+    /// Just that version.
+    Version(i64),
 }
 
 /// A caller's name for one request, and what that request was.
@@ -105,7 +117,7 @@ impl Ctx {
             authority: Authority::System,
             grants: Vec::new(),
         };
-        Self { org, actor, idempotency: None }
+        Self { org, actor, idempotency: None, expected: None }
     }
 
     /// Whether the actor has `role` in `project` (`None`: anywhere at all).

@@ -14,6 +14,7 @@ mod review;
 mod scanning;
 mod service;
 mod sql;
+mod standing;
 pub mod state;
 mod types;
 
@@ -21,7 +22,9 @@ pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use places::Places;
 pub use priority::{Pause, Priority};
+pub use query::{Detail, ScanView};
 pub use service::{Policy, Service};
+pub use standing::Standing;
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
 };

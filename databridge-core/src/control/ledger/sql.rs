@@ -13,6 +13,7 @@ use crate::params;
 
 /// A sealed event.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Page {
     /// Its place in the order of all events.
     pub position: i64,
@@ -65,6 +66,21 @@ pub(super) async fn delete_pending(tx: &mut Tx, id: EventId) -> Result<(), db::E
 
 pub(super) async fn count_pending(tx: &mut Tx) -> Result<u64, db::Error> {
     tx.one("SELECT COUNT(*) AS n FROM ledger_pending", params![]).await?.size("n")
+}
+
+/// When the oldest event was recorded that has no position yet.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn oldest_pending(tx: &mut Tx) -> Result<Option<Timestamp>, Error> {
+    let row = tx
+        .one(
+            "SELECT MIN(e.recorded_at) AS at FROM ledger_pending p
+             JOIN ledger_event e ON e.id = p.event_id",
+            params![],
+        )
+        .await?;
+    Ok(row.opt("at")?)
 }
 
 pub(super) async fn insert_leaf(tx: &mut Tx, position: u64, id: EventId) -> Result<(), db::Error> {

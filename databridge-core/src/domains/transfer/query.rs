@@ -16,6 +16,7 @@ use crate::control::ledger;
 
 /// A transfer with all that is known of it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detail {
     /// The transfer.
     #[serde(flatten)]
@@ -36,6 +37,7 @@ pub struct Detail {
 
 /// A scan, in hand or done.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScanView {
     /// Where the transfer stands.
     pub state: String,

@@ -1,9 +1,11 @@
 //! The statements of the transfer domain.
 
+mod counts;
 mod files;
 mod records;
 mod scanned;
 
+pub(super) use counts::*;
 pub(super) use files::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
