@@ -5,6 +5,7 @@
 mod body;
 mod docs;
 mod events;
+mod export;
 mod guard;
 mod limits;
 mod metrics;
@@ -52,6 +53,7 @@ pub fn routers(app: App) -> (Router, Option<Router>) {
         .route("/api/health", get(health))
         .route("/api/ready", get(ready))
         .route(&format!("{PREFIX}/auth/login"), post(login))
+        .route(&format!("{PREFIX}/activity/export"), get(export::activity))
         .route(&format!("{PREFIX}/events"), get(events::mine))
         .route(&format!("{PREFIX}/transfers/{{code}}/events"), get(events::of_transfer))
         .route(&format!("{PREFIX}/transfers/{{code}}/files/{{*path}}"), put(uploads::put))

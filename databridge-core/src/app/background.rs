@@ -8,7 +8,7 @@ use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
 use crate::control::db::dialect::Dialect;
-use crate::control::ledger;
+use crate::control::{inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
@@ -80,7 +80,7 @@ impl App {
         let mut changes = self.store.changes();
         while !stop.is_cancelled() {
             if let Err(error) = self.follow().await {
-                warn!(error = error.chain(), "deliveries could not be followed");
+                warn!(error = error.chain(), "deliveries could not be followed, or nobody told");
             }
             let _ = tokio::time::timeout(TICK, changes.changed()).await;
         }
@@ -92,6 +92,7 @@ impl App {
     /// Of the store.
     pub async fn follow(&self) -> Result<(), Error> {
         while self.lineage.follow_deliveries(self.org).await? > 0 {}
+        while inbox::follow(&self.store, self.org, &[&self.transfers]).await? > 0 {}
         Ok(())
     }
 

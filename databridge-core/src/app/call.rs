@@ -10,7 +10,7 @@ use crate::base::clock::Timestamp;
 use crate::control::identity::{NewUser, RoleChange, UserChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
-use crate::domains::transfer::{Create, Filter, NewChain, Priority};
+use crate::domains::transfer::{Create, NewChain, Priority};
 
 /// Query strings carry numbers as text.
 fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -27,6 +27,25 @@ where
     match Option::<Either<T>>::deserialize(deserializer)? {
         None => Ok(None),
         Some(Either::Number(n)) => Ok(Some(n)),
+        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Query strings carry truth as text.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Truth(bool),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Truth(truth)) => Ok(Some(truth)),
         Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
     }
 }
@@ -67,6 +86,21 @@ pub enum Call {
         /// Of this project.
         #[serde(default)]
         project: Option<String>,
+        /// Of this artist.
+        #[serde(default)]
+        owner: Option<String>,
+        /// Only what waits for the caller's decision.
+        #[serde(default, deserialize_with = "flag")]
+        waiting_for_me: Option<bool>,
+        /// With this in their code or title, in either case.
+        #[serde(default)]
+        text: Option<String>,
+        /// Made then or later.
+        #[serde(default)]
+        since: Option<Timestamp>,
+        /// Made before.
+        #[serde(default)]
+        until: Option<Timestamp>,
         /// The last code of the page before.
         #[serde(default)]
         after: Option<String>,
@@ -310,14 +344,50 @@ pub enum Call {
         #[serde(default)]
         username: Option<String>,
     },
-    /// What happened, to everything the caller may see.
+    /// What happened, by filters.
     Activity {
+        /// To whom or what: a transfer's code, a user's name.
+        #[serde(default)]
+        subject: Option<String>,
+        /// `transfer.approved`, or `transfer` for all of them.
+        #[serde(default)]
+        kind: Option<String>,
+        /// By whom.
+        #[serde(default)]
+        actor: Option<String>,
+        /// Then or later.
+        #[serde(default)]
+        since: Option<Timestamp>,
+        /// Before.
+        #[serde(default)]
+        until: Option<Timestamp>,
         /// After this position; -1 is from the beginning.
         #[serde(default, deserialize_with = "number")]
         after: Option<i64>,
         /// 1 to 1000.
         #[serde(default, deserialize_with = "number")]
         limit: Option<i64>,
+    },
+    /// What the caller is to know, newest first.
+    NotificationList {
+        /// Only what was not read.
+        #[serde(default, deserialize_with = "flag")]
+        unread: Option<bool>,
+        /// Before this position: the last one of the page before.
+        #[serde(default, deserialize_with = "number")]
+        before: Option<i64>,
+        /// 1 to 200; 50 where it is not said.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+    },
+    /// Marks as read what the caller was told, or as unread.
+    NotificationRead {
+        /// These; all up to the last one that was there where none is named.
+        #[serde(default)]
+        positions: Vec<i64>,
+        /// `false` marks as unread.
+        #[serde(default = "yes")]
+        read: bool,
     },
     /// Jobs, newest first.
     JobList {
@@ -402,20 +472,12 @@ impl Call {
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
+                | Self::NotificationList { .. }
                 | Self::BandwidthList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}
                 | Self::ReceiptKey {}
         )
-    }
-
-    pub(super) fn filter(
-        state: Option<crate::domains::transfer::state::State>,
-        project: Option<String>,
-        after: Option<String>,
-        limit: Option<i64>,
-    ) -> Filter {
-        Filter { state, project, after, limit }
     }
 }

@@ -13,7 +13,8 @@ use super::{App, Call, fields};
 use crate::base::error::Error;
 use crate::control::ctx::{Ctx, Idempotency};
 use crate::control::identity::{self, MATRIX, Permission};
-use crate::control::{jobs, ledger};
+use crate::control::{inbox, jobs, ledger};
+use crate::domains::transfer::Filter;
 use crate::media::checksum::Sha256;
 
 /// The longest a history is waited for.
@@ -61,8 +62,30 @@ impl App {
         let t = &self.transfers;
         match call {
             Call::TransferCreate(create) => json(t.create(ctx, create).await?),
-            Call::TransferList { state, project, after, limit } => {
-                json(t.list(ctx, &Call::filter(state, project, after, limit)).await?)
+            Call::TransferList {
+                state,
+                project,
+                owner,
+                waiting_for_me,
+                text,
+                since,
+                until,
+                after,
+                limit,
+            } => {
+                let waiting_for_me = waiting_for_me.unwrap_or_default();
+                let filter = Filter {
+                    state,
+                    project,
+                    owner,
+                    waiting_for_me,
+                    text,
+                    since,
+                    until,
+                    after,
+                    limit,
+                };
+                json(t.list(ctx, &filter).await?)
             }
             Call::TransferShow(c) => json(t.show(ctx, &c.code).await?),
             Call::TransferFiles(c) => json(t.files(ctx, &c.code).await?),
@@ -138,11 +161,15 @@ impl App {
             Call::KeyRevoke { name, username } => {
                 json(identity::revoke_key(store, ctx, &name, username.as_deref()).await?)
             }
-            Call::Activity { after, limit } => {
-                ctx.require(MATRIX, Permission::ReadLedger, None)?;
-                let mut tx = store.db().read().await?;
-                let limit = limit.unwrap_or(100).clamp(1, 1000);
-                json(ledger::history(&mut tx, ctx.org, None, after.unwrap_or(-1), limit).await?)
+            Call::Activity { subject, kind, actor, since, until, after, limit } => {
+                let filter = ledger::Filter { subject, kind, actor, since, until };
+                json(self.activity(ctx, &filter, after, limit).await?)
+            }
+            Call::NotificationList { unread, before, limit } => {
+                json(inbox::list(store, ctx, unread.unwrap_or_default(), before, limit).await?)
+            }
+            Call::NotificationRead { positions, read } => {
+                json(inbox::mark(store, ctx, &positions, read).await?)
             }
             Call::JobList { state, limit } => {
                 ctx.require(MATRIX, Permission::ManageJobs, None)?;
@@ -170,6 +197,23 @@ impl App {
             }
             _ => Err(crate::control::db::Error::NoRow.into()),
         }
+    }
+
+    /// What happened after a position, for who may read everybody's events.
+    ///
+    /// # Errors
+    /// Not permitted.
+    pub async fn activity(
+        &self,
+        ctx: &Ctx,
+        filter: &ledger::Filter,
+        after: Option<i64>,
+        limit: Option<i64>,
+    ) -> Result<Vec<ledger::Page>, Error> {
+        ctx.require(MATRIX, Permission::ReadLedger, None)?;
+        let mut tx = self.store.db().read().await?;
+        let limit = limit.unwrap_or(100).clamp(1, 1000);
+        Ok(ledger::search(&mut tx, ctx.org, filter, after.unwrap_or(-1), limit).await?)
     }
 
     /// The history after a position; where there is none yet and the caller wants

@@ -131,6 +131,8 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/flows/{flow}/versions/{version_num}/status", "flow_move"),
     route(Post, "/flows/{flow}/versions/{version_num}/notes", "flow_note"),
     route(Get, "/flows/{flow}/diff", "flow_diff"),
+    route(Get, "/notifications", "notification_list"),
+    route(Post, "/notifications/read", "notification_read"),
     route(Get, "/activity", "activity"),
     route(Post, "/activity/verify", "ledger_verify"),
     route(Get, "/activity/checkpoint", "ledger_checkpoint"),

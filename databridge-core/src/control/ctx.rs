@@ -104,6 +104,15 @@ impl Fault for Forbidden {
     }
 }
 
+/// The projects that a permission reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Every one, these aside.
+    AllBut(Vec<String>),
+    /// These.
+    Only(Vec<String>),
+}
+
 /// Which roles a permission takes: a domain's matrix, one row a role.
 pub type Matrix<P> = &'static [(&'static str, &'static [P])];
 
@@ -151,6 +160,22 @@ impl Ctx {
         matrix
             .iter()
             .any(|(role, granted)| granted.contains(&permission) && self.has_role(role, project))
+    }
+
+    /// In which projects `matrix` gives the actor `permission`.
+    pub fn reach<P: Symbol>(&self, matrix: Matrix<P>, permission: P) -> Reach {
+        let mut named: Vec<String> =
+            self.actor.grants.iter().filter_map(|grant| grant.project.clone()).collect();
+        named.sort();
+        named.dedup();
+        // No project has this name: it stands for all that no grant speaks of.
+        if self.may(matrix, permission, Some("\0")) {
+            named.retain(|project| !self.may(matrix, permission, Some(project)));
+            Reach::AllBut(named)
+        } else {
+            named.retain(|project| self.may(matrix, permission, Some(project)));
+            Reach::Only(named)
+        }
     }
 
     /// As [`Ctx::may`], as a refusal that names the roles that would do.

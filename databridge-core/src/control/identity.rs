@@ -10,7 +10,7 @@ mod users;
 
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use keys::{NewKey, create_key, list_keys, revoke_key};
-pub use people::{UserChange, UserDetail, change_user, show_user};
+pub use people::{UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, Tokens, authenticate, login, logout, set_password};
 pub use sql::{KeyView, UserView, org_by_code, user_by_name};
 pub use users::{NewUser, RoleChange, create_user, list_users, set_active, set_role};

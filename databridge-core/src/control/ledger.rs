@@ -8,12 +8,14 @@
 mod checkpoint;
 mod event;
 pub mod seal;
+mod search;
 mod sql;
 mod tree;
 mod verify;
 
 pub use checkpoint::{Checkpoint, Signer, keep, newest};
 pub use event::{Event, Subject};
+pub use search::{Filter, search};
 pub use sql::{Page, history, oldest_pending, size};
 pub use verify::{Finding, Report, verify};
 

@@ -6,6 +6,7 @@ mod delivery;
 mod drafting;
 mod error;
 mod jobs;
+mod notices;
 mod places;
 mod priority;
 mod proof;

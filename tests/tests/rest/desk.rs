@@ -171,6 +171,21 @@ impl Desk {
         code
     }
 
+    /// Waits until a transfer's history has an event of a kind.
+    pub fn wait_for(&self, code: &str, kind: &str) {
+        for _ in 0..600 {
+            let path = format!("/transfers/{code}/history");
+            let events = self.ok("admin", "GET", &path, Value::Null);
+            let events = events.as_array().unwrap();
+            if events.iter().any(|event| event["kind"] == kind) {
+                return;
+            }
+            let last = events.last().map_or(json!(-1), |event| event["position"].clone());
+            self.ok("admin", "GET", &format!("{path}?after={last}&wait=1"), Value::Null);
+        }
+        panic!("{code} has no {kind}");
+    }
+
     /// Waits by long polls until the transfer is in a state.
     pub fn wait(&self, code: &str, state: &str) {
         let mut after = -1;

@@ -11,6 +11,7 @@ macro_rules! on_both {
 
 mod desk;
 
+mod activity;
 mod contract;
 mod events;
 mod input;

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::app::answers::{Me, Newest, Proof, Receipt, ReceiptKey};
 use crate::control::identity::{KeyView, NewKey, UserDetail, UserView};
+use crate::control::inbox::Inbox;
 use crate::control::jobs::{Bandwidth, JobView};
 use crate::control::ledger::{self, Page};
 use crate::domains::lineage as l;
@@ -85,6 +86,8 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("ledger_verify", of::<ledger::Report>),
     ("ledger_checkpoint", of::<Newest>),
     ("ledger_prove", of::<Proof>),
+    ("notification_list", of::<Inbox>),
+    ("notification_read", of::<Inbox>),
     ("activity", of::<Vec<Page>>),
     ("user_list", of::<Vec<UserView>>),
     ("user_create", of::<UserView>),

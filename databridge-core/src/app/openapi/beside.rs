@@ -176,6 +176,7 @@ pub(super) fn operations(generator: &mut SchemaGenerator) -> Vec<(String, &'stat
                 "responses": with(done(stream), "200", &["400", "401", "403", "404", "422", "429", "431", "500", "503"]),
             }),
         ),
+        (format!("{PREFIX}/activity/export"), "get", export()),
         (
             "/api/health".into(),
             "get",
@@ -188,6 +189,28 @@ pub(super) fn operations(generator: &mut SchemaGenerator) -> Vec<(String, &'stat
             open("openapi", "This document.", any, &["429", "431", "503"]),
         ),
     ]
+}
+
+fn export() -> Value {
+    let field = |name: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "schema": schema });
+    let text = |most: usize| json!({ "type": "string", "maxLength": most });
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let content = json!({
+        "text/csv": { "schema": { "type": "string" } },
+        "application/x-ndjson": { "schema": { "type": "string" } },
+    });
+    json!({
+        "operationId": "activity_export", "tags": ["activity"],
+        "summary": "What happened, by filters, as a table or a JSON object a line.",
+        "parameters": [
+            field("format", json!({ "type": "string", "enum": ["csv", "json"] })),
+            field("subject", text(64)), field("kind", text(64)), field("actor", text(128)),
+            field("since", time()), field("until", time()),
+        ],
+        "responses": with(
+            done(content), "200", &["400", "401", "403", "422", "429", "431", "500", "503"],
+        ),
+    })
 }
 
 fn path_text(name: &str, most: usize) -> Value {

@@ -2,6 +2,8 @@
 
 mod sql;
 
+pub use sql::who_has;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -198,6 +198,21 @@ pub struct Filter {
     /// Of this project.
     #[serde(default)]
     pub project: Option<String>,
+    /// Of this artist.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What the caller can decide on, or move, now.
+    #[serde(default)]
+    pub waiting_for_me: bool,
+    /// With this in their code or title, in either case.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Made then or later.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// Made before.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
     /// After this code, newest first (the last one of the page before).
     #[serde(default)]
     pub after: Option<String>,

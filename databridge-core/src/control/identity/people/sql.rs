@@ -25,6 +25,34 @@ pub(super) async fn describe(
     .await
 }
 
+/// Who has a role in a project now.
+///
+/// # Errors
+/// [`Error`].
+pub async fn who_has(
+    tx: &mut Tx,
+    org: OrgId,
+    role: &str,
+    project: &str,
+) -> Result<Vec<UserId>, Error> {
+    let now = tx.now().await?;
+    tx.all(
+        "SELECT DISTINCT u.id FROM users u JOIN role_grants g ON g.user_id = u.id
+         WHERE u.org_id = $1 AND u.active AND g.role = $2 AND g.effect = 'allow'
+           AND (g.project IS NULL OR g.project = $3)
+           AND (g.valid_until IS NULL OR g.valid_until > $4)
+           AND NOT EXISTS (SELECT 1 FROM role_grants d WHERE d.user_id = u.id
+               AND d.role = $2 AND d.effect = 'deny'
+               AND (d.project IS NULL OR d.project = $3)
+               AND (d.valid_until IS NULL OR d.valid_until > $4))",
+        params![org, role, project, now],
+    )
+    .await?
+    .iter()
+    .map(|row| row.get("id"))
+    .collect()
+}
+
 /// Whether somebody is left who is active, can sign in by a password, and is an admin
 /// everywhere, for good and without a denial.
 pub(super) async fn has_admin(tx: &mut Tx, org: OrgId, now: Timestamp) -> Result<bool, Error> {
