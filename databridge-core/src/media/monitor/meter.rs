@@ -137,6 +137,11 @@ impl Meter {
         }
     }
 
+    /// Bytes that took work, in all phases.
+    pub fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
     /// Forgets the rate: nothing moved for a reason that will not last.
     pub fn rest(&self) {
         self.now().samples.clear();

@@ -156,6 +156,7 @@ impl Report {
 
 /// One engine as a monitoring system sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Standing {
     /// Who it is and what it knows.
     pub engine: EngineInfo,
