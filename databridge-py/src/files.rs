@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use databridge_core::media;
 use databridge_core::media::checksum::{Algorithm, Cache, FileDigest, Options as TreeOptions};
 use databridge_core::media::copy::{self, Options, Policy};
+use databridge_core::media::manifest::List;
 use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
 use databridge_core::media::walk;
 use pyo3::prelude::*;
@@ -91,6 +92,9 @@ struct Choice {
     keep_mode: bool,
     keep_mtime: bool,
     keep_dir_mtime: bool,
+    hard_links: String,
+    manifest: Option<PathBuf>,
+    algorithms: Vec<String>,
     xattrs: Vec<String>,
     acls: bool,
     tolerate_attributes: bool,
@@ -99,7 +103,7 @@ struct Choice {
 }
 
 impl Choice {
-    fn options(self) -> Result<Options, copy::Error> {
+    fn options(self, algorithms: Vec<Algorithm>) -> Result<Options, databridge_core::Error> {
         let mode = |setting, bits: Option<u32>, usual| {
             bits.map_or(Ok(usual), |bits| copy::parse_mode(setting, &format!("{bits:o}")))
         };
@@ -110,6 +114,7 @@ impl Choice {
             keep_mode: self.keep_mode,
             keep_mtime: self.keep_mtime,
             keep_dir_mtime: self.keep_dir_mtime,
+            hard_links: copy::HardLinks::parse(&self.hard_links)?,
             xattrs: copy::Xattrs {
                 namespaces: copy::parse_namespaces(&self.xattrs.join(","))?,
                 acls: self.acls,
@@ -120,7 +125,8 @@ impl Choice {
             limit_bytes_per_second: self.limit_bytes_per_second,
             jobs: self.jobs,
         };
-        Ok(Options { policy, resume: self.resume, ..Options::default() })
+        let known = self.manifest.as_deref().map(List::read).transpose()?;
+        Ok(Options { policy, resume: self.resume, known, algorithms, manifest: None })
     }
 }
 
@@ -136,13 +142,19 @@ pub fn verified_copy<'py>(
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, OsString)> {
     let choice: Choice = parse("options", &choice).map_err(|error| raise(py, error))?;
+    let algorithms = self::algorithms(py, &choice.algorithms)?;
     let (report, path) = work::run(py, progress, move |watch| {
-        let report = copy::tree(&source, &destination, &choice.options()?, watch)?;
+        let report = copy::tree(&source, &destination, &choice.options(algorithms)?, watch)?;
         let value = json!({
             "shape": report.shape, "manifest_digest": report.manifest_digest,
             "files": report.files, "size_bytes": report.bytes,
             "kept_bytes": report.prepared.kept_bytes, "read_back": report.read_back.worth,
             "rename": report.published.rename, "seconds": report.took.as_secs_f64(),
+            "read_back_files": report.read_back.worths,
+            "cloned_files": report.transferred.cloned_files,
+            "shared_files": report.transferred.shared_files,
+            "linked_files": report.transferred.linked_files,
+            "bytes_per_second": report.bytes_per_second,
             "lost_attributes": report.transferred.lost_attributes.named,
         });
         Ok((value, report.destination.into_os_string()))

@@ -70,7 +70,7 @@ pub struct Stream<'a> {
     pub site: &'a Site,
     /// The target, below the parent.
     pub name: &'a Path,
-    pub source: &'a Source,
+    pub source: &'a Source<'a>,
     pub size_bytes: u64,
     pub algorithms: &'a [Algorithm],
     pub sizes: Sizes,
@@ -290,7 +290,8 @@ impl Stream<'_> {
     ) -> Result<Option<Back>, Error> {
         let blame = |errno| self.blame(errno);
         let mut hash = Hasher::new(&[]);
-        let mut at = 0;
+        // That it is still the same inode is seen at the end.
+        let (mut at, mut reopened) = (0, false);
         while at < self.size_bytes {
             let end = at.saturating_add(self.sizes.window_bytes).min(self.size_bytes);
             if !tide.reaches(end, end == self.size_bytes) {
@@ -302,7 +303,14 @@ impl Stream<'_> {
                 if self.monitor.cancelled() {
                     return Err(Error::Cancelled);
                 }
-                let count = device.read(at, end, block).map_err(blame)?;
+                let count = match device.read(at, end, block) {
+                    Err(Errno::STALE) if !reopened => {
+                        *device = self.site.device(self.name, device.medium()).map_err(blame)?;
+                        reopened = true;
+                        continue;
+                    }
+                    read => read.map_err(blame)?,
+                };
                 if count == 0 {
                     break;
                 }
