@@ -377,3 +377,16 @@ fn a_copy_tells_a_program_how_far_each_long_file_is() {
         assert!((1..=24 << 20).contains(&part["bytes"].as_u64().unwrap()), "{part}");
     }
 }
+
+#[test]
+fn a_mode_is_no_part_of_a_list_and_the_page_says_so() {
+    let folder = shoot();
+    let here = folder.path();
+    code(here, &["copy", "card", "there"], 0, "");
+    let list = ["manifest", "create", "there", "--format", "json", "--output", "list.json"];
+    code(here, &list, 0, "");
+    shell(here, "chmod 0600 there/A.txt && chmod 0700 there/B");
+    code(here, &["verify", "there", "--manifest", "list.json"], 0, "");
+    let page = include_str!("../../docs/lists.md");
+    assert!(page.contains("A mode is no part of a manifest"));
+}
