@@ -22,7 +22,7 @@ const TRANSFER: usize = 1;
 const VERIFY: usize = 2;
 
 /// Goes through the phases; where it failed.
-fn phases(plan: &Plan, mut after: impl FnMut()) -> Result<(), (usize, Error)> {
+fn phases(plan: &Plan, mut after: impl FnMut()) -> Result<(), (usize, Box<Error>)> {
     for phase in 0..PHASES.len() {
         match phase {
             0 => copy::prepare(plan).map(drop),
@@ -30,7 +30,7 @@ fn phases(plan: &Plan, mut after: impl FnMut()) -> Result<(), (usize, Error)> {
             VERIFY => copy::verify(plan, &()).map(drop),
             _ => copy::publish(plan, &()).map(drop),
         }
-        .map_err(|error| (phase, error))?;
+        .map_err(|error| (phase, Box::new(error)))?;
         after();
     }
     Ok(())
