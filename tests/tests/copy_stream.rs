@@ -10,7 +10,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use databridge_core::media::copy::{self, Error, Options, Policy, Report, Worth};
+use databridge_core::media::copy::{
+    self, Attempt, Error, Options, Plan, Policy, Report, Shape, Worth,
+};
 use databridge_core::media::manifest::Manifest;
 use databridge_core::media::monitor::{Gate, Monitor, Phase, Progress};
 use databridge_tests::faultfs::{FaultFs, Op};
@@ -251,10 +253,31 @@ fn a_paused_copy_stands_still_within_one_block_and_goes_on() {
         let fs = FaultFs::mount();
         let (waits, waiting) = channel();
         let pauses = Pauses { phase, at, gate: Gate::default(), seen: Mutex::default(), waits };
-        let options = Options { manifest: Some(manifest.clone()), ..in_turn() };
-        let (stood, report) = std::thread::scope(|scope| {
-            let copying =
-                scope.spawn(|| copy::tree(source.path(), &destination(&fs), &options, &pauses));
+        let plan = Plan {
+            source: source.path().to_owned(),
+            destination: destination(&fs),
+            shape: Shape::Tree,
+            manifest: manifest.clone(),
+            attempt: Attempt {
+                id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(),
+                epoch: 1,
+            },
+            policy: in_turn().policy,
+        };
+        // By phases, where nothing is read back before its time.
+        let deliver = || {
+            copy::prepare(&plan)?;
+            copy::transfer(&plan, &pauses)?;
+            let read_back = copy::verify(&plan, &pauses)?;
+            copy::publish(&plan, &pauses).map(|_| read_back)
+        };
+        let (stood, read_back) = std::thread::scope(|scope| {
+            let copying = scope.spawn(|| {
+                let done = deliver();
+                // Who never waited is not waited for.
+                let _ = pauses.waits.send(());
+                done
+            });
             // The one thread that reads waits at the gate: nothing is done until it opens.
             waiting.recv().unwrap();
             let stood = *pauses.seen.lock().unwrap();
@@ -264,7 +287,7 @@ fn a_paused_copy_stands_still_within_one_block_and_goes_on() {
         let (_, done, Some(closed)) = stood else { panic!("{phase:?}: {stood:?}") };
         assert!(done - closed <= BLOCK, "{phase:?}: {} bytes after the pause", done - closed);
         assert!(done < 24 << 20, "{phase:?}: {done}");
-        assert_eq!(report.unwrap().read_back.files, 1);
+        assert_eq!(read_back.unwrap().files, 1);
         assert_eq!(digest_tree(&destination(&fs)), digest_tree(source.path()));
     }
 }

@@ -5,20 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
 use super::{Algorithm, Digests, Error, Hasher};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{self, Aligned, DeviceFile, Medium, Stat, Worth};
+use crate::media::storage::{self, Aligned, DeviceFile, Medium, Nearest, Stat, Worth};
 
 /// Read at a time by who also hashes: it stays in the processor's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// From this size on a second thread reads ahead of the one that hashes.
 pub(super) const LARGE_BYTES: u64 = 4 << 20;
 /// What that one reads at a time, and how many of them it may be ahead.
-const AHEAD_BYTES: usize = 1 << 20;
-const AHEAD: usize = 4;
+const AHEAD_BYTES: usize = 2 << 20;
+const AHEAD: usize = 3;
 
 /// Opens a file once more by its name.
 pub(super) type Again<'a> = &'a (dyn Fn() -> Result<File, Errno> + Sync);
@@ -35,7 +34,7 @@ pub(super) struct Opened<'a> {
 /// Where a file's bytes come from.
 enum Bytes {
     /// From wherever the system has them.
-    Any(File),
+    Any(Nearest<File>),
     /// From the device.
     Device(DeviceFile),
 }
@@ -53,10 +52,9 @@ impl Source<'_> {
         loop {
             let read = match &mut self.bytes {
                 Bytes::Device(file) => file.read(offset, u64::MAX, buffer),
-                Bytes::Any(file) => pread(&*file, &mut *buffer, offset),
+                Bytes::Any(file) => file.read(buffer, buffer.len(), offset),
             };
             match (read, self.again.take_if(|_| read == Err(Errno::STALE))) {
-                (Err(Errno::INTR), _) => {}
                 (Err(Errno::STALE), Some(again)) => self.replace(again()?)?,
                 (read, _) => return read,
             }
@@ -70,7 +68,7 @@ impl Source<'_> {
             return Err(Errno::STALE);
         }
         self.bytes = match &self.bytes {
-            Bytes::Any(_) => Bytes::Any(file),
+            Bytes::Any(_) => Bytes::Any(Nearest::as_it_comes(file)),
             Bytes::Device(old) => Bytes::Device(DeviceFile::new(file, old.medium())),
         };
         Ok(())
@@ -131,13 +129,11 @@ pub(super) fn hash(
             file.forget();
             Bytes::Device(file)
         }
-        None => {
-            if is_large {
-                // Only advice: a file system that knows none reads as well.
-                let _ = fadvise(&file, 0, None, Advice::Sequential);
-            }
-            Bytes::Any(file)
+        None if is_large => {
+            let medium = Medium::of(&file);
+            Bytes::Any(Nearest::new(file, medium))
         }
+        None => Bytes::Any(Nearest::as_it_comes(file)),
     };
     let mut source = Source { bytes, before, again: Some(again) };
     let mut hasher = Hasher::new(algorithms);

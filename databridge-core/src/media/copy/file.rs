@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::Advice;
 use rustix::io::Errno;
 
 use crate::media::checksum::{Algorithm, Digests, Sha256};
@@ -27,16 +26,20 @@ use super::target::Target;
 pub const DIRECT_BYTES: u64 = 1 << 20;
 /// A shorter file is not asked for holes: it would save less than it costs.
 const SPARSE_BYTES: u64 = 64 << 10;
+/// From this length on a file is flushed by itself in any case: by the time that the
+/// rest is, much else may be waiting.
+const FLUSH_BYTES: u64 = 64 << 20;
 /// A shorter file is not worth a clone.
 const CLONE_BYTES: u64 = 64 << 10;
 
 /// What all buffers of a copy take up at most.
 pub const BUFFERS_BYTES: usize = 64 << 20;
-/// How long files are cut. Four workers hold 64 MiB of blocks.
+/// How long files are cut: into blocks of one huge page each. Five workers hold
+/// 60 MiB of them.
 pub const LONG: Sizes = Sizes {
-    block_bytes: 4 << 20,
+    block_bytes: 2 << 20,
     window_bytes: 64 << 20,
-    overlap_bytes: 64 << 20,
+    overlap_bytes: 4 << 20,
     direct_bytes: DIRECT_BYTES,
 };
 /// How short ones are: in one piece.
@@ -50,7 +53,8 @@ pub const SHORT_JOBS_MAX: usize = BUFFERS_BYTES / SHORT.block_bytes;
 /// Which files are flushed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// The large ones; one `syncfs(2)` follows for the rest.
+    /// The large ones, and those read back on the way; one `syncfs(2)` follows for
+    /// the rest.
     Large,
     /// All, where `syncfs(2)` promises nothing.
     Each,
@@ -157,7 +161,9 @@ impl<'a> Copier<'a> {
             pace: self.pace,
             monitor,
         };
-        let flushed = self.flush == Flush::Each || wanted.size_bytes >= sizes.overlap_bytes;
+        let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
+        let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
+        let flushed = overlap || self.flush == Flush::Each || wanted.size_bytes >= FLUSH_BYTES;
         let settle = |target: &Target, digests: &Digests| {
             let stat = source.settled(wanted.listed)?;
             check(&source, wanted, digests)?;
@@ -165,8 +171,6 @@ impl<'a> Copier<'a> {
             let inode = attributes::settle(self.session, from, target.file(), &name, flushed)?;
             Ok::<_, Error>((stat, inode))
         };
-        let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
-        let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
         if !cloned {
             make_room(&source, &mut target, wanted.size_bytes, sizes, overlap).map_err(blame)?;
         }
@@ -232,9 +236,6 @@ impl<'a> Copier<'a> {
         source.sparse =
             stat.size_bytes >= SPARSE_BYTES && blocks.saturating_mul(512) < stat.size_bytes;
         source.before = Some(stat);
-        if wanted.size_bytes >= DIRECT_BYTES {
-            let _ = rustix::fs::fadvise(&source.file, 0, None, Advice::Sequential);
-        }
         Ok(source)
     }
 

@@ -4,13 +4,16 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rustix::fs::{Advice, SeekFrom};
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::media::storage::{Folder, Kind, RelPath, Stat, aligned_down, aligned_up};
+use crate::media::storage::{
+    Folder, Kind, Medium, Nearest, RelPath, Stat, aligned_down, aligned_up,
+};
 
 use super::error::Error;
+use super::file::DIRECT_BYTES;
 
 /// What tells that a file is the one that it was: inode, length, mtime and ctime
 /// in nanoseconds. Not the device's number, which network mounts and btrfs change
@@ -87,28 +90,38 @@ impl Source<'_> {
         (start, aligned_up(end).clamp(start, size))
     }
 
-    /// Has a range fetched from the device while something else is done.
-    pub fn will_need(&self, at: u64, bytes: u64) {
-        let bytes = std::num::NonZeroU64::new(bytes);
-        let _ = rustix::fs::fadvise(self.file(), at, bytes, Advice::WillNeed);
+    /// Reads it from the front on. A short file, of which nothing was asked, is read
+    /// as it comes.
+    pub fn nearest(&self) -> Nearest<&File> {
+        let large = self.before.is_some_and(|stat| stat.size_bytes >= DIRECT_BYTES);
+        match large {
+            true => Nearest::new(self.file(), Medium::of(self.file())),
+            false => Nearest::as_it_comes(self.file()),
+        }
     }
 
-    /// Fills the buffer from `at`.
+    /// Fills the buffer's first `len` bytes from `at`.
     ///
     /// # Errors
     /// [`Error::SourceChanged`] if the file ends earlier.
-    pub fn fill(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match rustix::io::pread(self.file(), &mut buffer[filled..], at + filled as u64) {
-                Ok(0) | Err(Errno::ISDIR) => return Err(self.changed()),
-                Err(Errno::STALE) if self.again.get().is_none() => self.reopen()?,
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::at(&self.path, errno)),
-            }
+    pub fn fill<'f>(
+        &'f self,
+        nearest: &mut Nearest<&'f File>,
+        buffer: &mut [u8],
+        len: usize,
+        at: u64,
+    ) -> Result<(), Error> {
+        let mut read = nearest.read(buffer, len, at);
+        if read == Err(Errno::STALE) && self.again.get().is_none() {
+            self.reopen()?;
+            *nearest = self.nearest();
+            read = nearest.read(buffer, len, at);
         }
-        Ok(())
+        match read {
+            Ok(count) if count == len => Ok(()),
+            Ok(_) | Err(Errno::ISDIR) => Err(self.changed()),
+            Err(errno) => Err(Error::at(&self.path, errno)),
+        }
     }
 
     /// What it is after the last byte was read.

@@ -43,6 +43,8 @@ const FLUSH_SINGLY_MAX: usize = 32;
 /// After so much the file system is flushed and the journal says so: no power cut
 /// costs more than that.
 const CHECKPOINT_BYTES: u64 = 4 << 30;
+/// After so much of files that were flushed singly the journal is, too.
+const JOURNAL_BYTES: u64 = 256 << 20;
 /// Neighbours that one worker takes at a time among small files.
 const STRIDE: usize = 32;
 
@@ -323,6 +325,8 @@ struct Worker<'a> {
     cloned: AtomicU64,
     /// Bytes written since the last checkpoint.
     unflushed: AtomicU64,
+    /// Bytes flushed that the journal on the device does not know of.
+    unsynced: AtomicU64,
 }
 
 impl<'a> Worker<'a> {
@@ -342,6 +346,7 @@ impl<'a> Worker<'a> {
             late: Mutex::default(),
             cloned: AtomicU64::new(0),
             unflushed: AtomicU64::new(0),
+            unsynced: AtomicU64::new(0),
         }
     }
 
@@ -408,7 +413,7 @@ impl<'a> Worker<'a> {
         if !flushed {
             lock(&self.late).push(at);
             self.checkpoint(*size_bytes)?;
-        } else if *size_bytes >= DIRECT_BYTES {
+        } else if count(&self.unsynced, *size_bytes, JOURNAL_BYTES) {
             journal.sync()?;
         }
         steps::reach("copy.file_written");
@@ -447,16 +452,23 @@ impl<'a> Worker<'a> {
 
     /// Counts what was written, and flushes it once it is enough.
     fn checkpoint(&self, written: u64) -> Result<(), Error> {
-        let before = self.unflushed.fetch_add(written, Ordering::Relaxed);
-        if before + written < CHECKPOINT_BYTES || !self.medium.flushes_whole() {
+        if !self.medium.flushes_whole() || !count(&self.unflushed, written, CHECKPOINT_BYTES) {
             return Ok(());
         }
-        self.unflushed.store(0, Ordering::Relaxed);
         let site = &self.session.site;
         self.session.journal.checkpoint(|| {
             rustix::fs::syncfs(site.parent()).map_err(|errno| Error::at(site.final_path(), errno))
         })
     }
+}
+
+/// Adds to what was counted; `true`, and from the start again, once it is enough.
+fn count(counter: &AtomicU64, bytes: u64, enough: u64) -> bool {
+    let whole = counter.fetch_add(bytes, Ordering::Relaxed) + bytes >= enough;
+    if whole {
+        counter.store(0, Ordering::Relaxed);
+    }
+    whole
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
