@@ -114,7 +114,10 @@ impl Fault for Refusal {
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        Some("look at the subject again: somebody may have moved it since".into())
+        Some(
+            "look at it again, somebody may have moved it since; `databridge explain` says of a transfer what is next"
+                .into(),
+        )
     }
 }
 

@@ -439,3 +439,34 @@ fn lots_are_registered_decided_on_and_traced() {
     assert!(lab(&["run", "end", &run]).contains("SKIPPED"));
     assert!(lab(&["flow", "access"]).contains("create lots"));
 }
+
+#[test]
+fn sequences_are_folded_and_what_is_wrong_is_told() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("shot")).unwrap();
+    for (frame, bytes) in [(1, 9), (2, 9), (3, 0), (5, 9), (6, 9), (7, 9), (8, 2)] {
+        fs::write(root.join(format!("shot/comp_v003.{frame:04}.dpx")), vec![1; bytes]).unwrap();
+    }
+    fs::write(root.join("shot/shot_v002.ma"), "x").unwrap();
+    let ran = run(root, &["sequences", "shot"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "        47 B  shot/comp_v003.1-3,5-8####.dpx  7 frames\n\
+         \u{20}             missing: 4 (1)\n\
+         \u{20}             empty: 3 (1)\n\
+         \u{20}             of another size: 8 (1)\n"
+    );
+    let ran = run(root, &["sequences", "shot", "--json", "--singles", "--padding", "hash4"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told[0]["padding"], &told[0]["missing"]), (&"#".into(), &"4".into()));
+    assert_eq!((&told[1]["kind"], &told[1]["basename"]), (&"single".into(), &"shot_v002".into()));
+    fails(root, &["sequences", "shot", "--step", "0"], 2, "1 is every frame");
+    fails(root, &["sequences", "nowhere"], 2, "nowhere");
+
+    let out = ok(root, &["manifest", "show", "shot", "--sequences"]);
+    assert!(out.contains("comp_v003.1-3,5-8####.dpx  7 frames"), "{out}");
+    assert!(out.contains("1 B  shot_v002.ma"), "{out}");
+    assert!(!out.contains("comp_v003.0001.dpx"), "{out}");
+}

@@ -73,6 +73,8 @@ pub enum Call {
     },
     /// Everything about a transfer.
     TransferShow(Code),
+    /// Where it stands, since when, what it waits for, who does what next.
+    TransferExplain(Code),
     /// Its files.
     TransferFiles(Code),
     /// Takes a file out.
@@ -358,6 +360,7 @@ impl Call {
             self,
             Self::TransferList { .. }
                 | Self::TransferShow(_)
+                | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)

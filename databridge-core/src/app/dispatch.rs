@@ -61,6 +61,7 @@ impl App {
                 json(t.list(ctx, &Call::filter(state, project, after, limit)).await?)
             }
             Call::TransferShow(c) => json(t.show(ctx, &c.code).await?),
+            Call::TransferExplain(c) => json(t.explain(ctx, &c.code).await?),
             Call::TransferFiles(c) => json(t.files(ctx, &c.code).await?),
             Call::TransferRemoveFile { code, path } => {
                 json(t.remove_file(ctx, &code, &path).await?)

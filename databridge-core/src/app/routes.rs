@@ -40,6 +40,7 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfers", "transfer_create"),
     route(Get, "/transfers", "transfer_list"),
     route(Get, "/transfers/{code}", "transfer_show"),
+    route(Get, "/transfers/{code}/explain", "transfer_explain"),
     route(Get, "/transfers/{code}/files", "transfer_files"),
     route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
     route(Post, "/transfers/{code}/submit", "transfer_submit"),

@@ -41,6 +41,23 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, for bindings that give each a number or a class of its own.
+    pub const ALL: [Self; 13] = [
+        Self::Invalid,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::IllegalState,
+        Self::CheckFailed,
+        Self::Undecided,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Io,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
     /// The HTTP status (RFC 9110) that carries this kind.
     pub const fn http_status(self) -> u16 {
         match self {
@@ -139,5 +156,37 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error").field("code", &self.code()).field("message", &self.chain()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind that is added does not compile until it is in this list, and then not
+    /// pass until it is in [`ErrorKind::ALL`].
+    const fn place(kind: ErrorKind) -> usize {
+        match kind {
+            ErrorKind::Invalid => 0,
+            ErrorKind::Unauthenticated => 1,
+            ErrorKind::Forbidden => 2,
+            ErrorKind::NotFound => 3,
+            ErrorKind::Conflict => 4,
+            ErrorKind::IllegalState => 5,
+            ErrorKind::CheckFailed => 6,
+            ErrorKind::Undecided => 7,
+            ErrorKind::RateLimited => 8,
+            ErrorKind::Unavailable => 9,
+            ErrorKind::Io => 10,
+            ErrorKind::Cancelled => 11,
+            ErrorKind::Internal => 12,
+        }
+    }
+
+    #[test]
+    fn all_kinds_are_all() {
+        for (at, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            assert_eq!(place(kind), at);
+        }
     }
 }

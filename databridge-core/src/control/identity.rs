@@ -134,8 +134,12 @@ impl Fault for Error {
                 "sign in (`databridge token login`) or use an API key".into()
             }
             Self::NoUser(_) => "`databridge user list` shows who there is".into(),
+            Self::WeakPassword { .. } => "choose a longer one, a sentence for instance".into(),
+            Self::BadField { field, .. } => format!("give another {field}").into(),
+            Self::NoKey(_) => "`databridge token list` shows which there are".into(),
+            Self::UserExists(_) => "choose another name, or give that person the role".into(),
+            Self::Crypto(_) => "please report it, with the log".into(),
             Self::Db(error) => return error.hint(),
-            _ => return None,
         })
     }
 }

@@ -54,6 +54,9 @@ impl Fault for Fenced {
     fn code(&self) -> &str {
         "jobs.fenced"
     }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("nothing is to be done: whoever has the job now goes on with it".into())
+    }
 }
 
 /// Work to be done.

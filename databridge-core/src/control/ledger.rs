@@ -14,7 +14,7 @@ mod verify;
 
 pub use checkpoint::{Checkpoint, Signer, keep, newest};
 pub use event::{Event, Subject};
-pub use sql::{Page, history, size};
+pub use sql::{Page, history, latest, size};
 pub use verify::{Finding, Report, verify};
 
 use crate::base::error::{ErrorKind, Fault};

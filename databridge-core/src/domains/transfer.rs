@@ -5,6 +5,7 @@ mod chain;
 mod delivery;
 mod drafting;
 mod error;
+mod explain;
 mod jobs;
 mod places;
 mod priority;
@@ -19,6 +20,7 @@ mod types;
 
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
+pub use explain::{Explanation, Step, Waits};
 pub use places::Places;
 pub use priority::{Pause, Priority};
 pub use service::{Policy, Service};

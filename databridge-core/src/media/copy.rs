@@ -87,6 +87,7 @@
 mod abort;
 mod access;
 mod attributes;
+mod choice;
 mod error;
 mod file;
 mod foreign;
@@ -122,6 +123,7 @@ pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
 pub use access::Reader;
 pub use attributes::Lost;
+pub use choice::{Bits, Choice};
 pub use error::{Discrepancy, Error};
 pub(in crate::media) use foreign::{fill, filled, refuse_attributes};
 #[cfg(feature = "cloud")]

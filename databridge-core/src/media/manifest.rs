@@ -19,7 +19,7 @@ pub use ascmhl::{Written, write as write_ascmhl};
 pub use bagit::{PAYLOAD, write as write_bagit};
 pub use check::{Difference, What};
 pub use error::Error;
-pub use list::{Format, Known, List, root_of};
+pub use list::{Format, Known, List, inside, root_of};
 pub use state::State;
 pub use sums::{Sums, parse_sha256sums};
 pub use verify::{Options, Report};

@@ -66,7 +66,9 @@ impl Fault for Failure {
         Some(match self {
             Self::Taken(_) => "stop it, or give this one another --data".into(),
             Self::Listen { .. } => "choose another --listen; port 0 takes a free one".into(),
-            Self::System { .. } => return None,
+            Self::System { .. } => {
+                "check the data folder, its owner and the limits of the unit".into()
+            }
         })
     }
 }

@@ -28,7 +28,12 @@ pub struct Secret {
 impl Secret {
     fn read(&self, prompt: &str) -> Result<String, Error> {
         let Some(path) = &self.password_file else {
-            return rpassword::prompt_password(prompt).map_err(|e| io("ask on", "the terminal", e));
+            return rpassword::prompt_password(prompt).map_err(|_| {
+                usage(
+                    "there is no terminal to ask for a password on",
+                    "give it by --password-file FILE, or on standard input by `-`",
+                )
+            });
         };
         let mut secret = String::new();
         if path.as_os_str() == "-" {
@@ -103,6 +108,13 @@ pub enum User {
     },
 }
 
+/// What has no answer but that it is done.
+fn done(show: &Show, what: impl AsRef<str>) -> Outcome {
+    show.document(&serde_json::json!({ "ok": true }));
+    show.line(what);
+    Ok(0)
+}
+
 fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
     text.map(|t| {
         t.parse()
@@ -140,8 +152,9 @@ impl User {
             }
             Self::Password { username, password } => {
                 let new_password = password.read(&format!("new password for {username}: "))?;
+                let name = username.clone();
                 on.call(Call::UserPassword { username, new_password })?;
-                return Ok(0);
+                return done(show, format!("{name} has a new password, and no session any more"));
             }
             Self::Activate { username } => on.call(Call::UserActive { username, active: true })?,
             Self::Deactivate { username } => {
@@ -221,7 +234,7 @@ impl Token {
                 let mut tokens = Tokens::load()?;
                 tokens.0.remove(global.server.as_deref().unwrap_or_default().trim_end_matches('/'));
                 tokens.save()?;
-                Ok(0)
+                done(show, "signed out everywhere")
             }
             Self::Create { name, user, until } => {
                 let expires_at = timestamp(until)?;
@@ -241,8 +254,9 @@ impl Token {
                 Ok(0)
             }
             Self::Revoke { name, user } => {
+                let ended = format!("{name} is no key any more");
                 Backend::open(global)?.call(Call::KeyRevoke { name, username: user })?;
-                Ok(0)
+                done(show, ended)
             }
         }
     }

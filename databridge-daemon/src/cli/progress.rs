@@ -94,8 +94,12 @@ impl Terminal {
             return;
         }
         let now = Instant::now();
-        *drawn = Some(now);
         let shown = self.meter.snapshot(now);
+        // A full bar of nothing says nothing.
+        if shown.total_work_bytes == 0 {
+            return;
+        }
+        *drawn = Some(now);
         if self.lines {
             eprintln!("{}", json!({ "progress": shown }));
             return;

@@ -34,6 +34,18 @@ impl Show {
         }
     }
 
+    /// Whether a person at a terminal reads what is said beside the answer.
+    pub fn has_reader(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// A word to a person at a terminal, beside the answer; nothing in a pipe.
+    pub fn aside(&self, text: impl AsRef<str>) {
+        if self.has_reader() {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
     /// One JSON document on a line; nothing where text is wanted.
     pub fn document(&self, value: &impl Serialize) {
         if self.json {
@@ -57,8 +69,7 @@ impl Show {
             eprintln!("{value}");
             return;
         }
-        let (red, plain) =
-            if std::io::stderr().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let (red, plain) = if in_colour() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         eprintln!("{red}error:{plain} {}", error.chain());
         if let Some(hint) = error.hint() {
             eprintln!("hint: {hint}");
@@ -77,6 +88,13 @@ impl Write for Raw<'_> {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether standard error takes colours and somebody wants them (no-color.org).
+fn in_colour() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// The text of a JSON string, or nothing.

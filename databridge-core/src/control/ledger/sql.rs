@@ -170,14 +170,33 @@ pub async fn history(
             .await?
         }
     };
-    rows.iter()
-        .map(|row| {
-            let body: String = row.get("body")?;
-            let event = serde_json::from_str(&body)
-                .map_err(|e| db::Error::Column { column: "body".into(), source: e.into() })?;
-            Ok(Page { position: row.get("position")?, event })
-        })
-        .collect()
+    rows.iter().map(|row| Ok(Page { position: row.get("position")?, event: event(row)? })).collect()
+}
+
+/// The newest events of a subject, newest first, sealed or not.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn latest(
+    tx: &mut Tx,
+    org: OrgId,
+    subject: Uuid,
+    limit: i64,
+) -> Result<Vec<Event>, Error> {
+    let rows = tx
+        .all(
+            "SELECT body FROM ledger_event WHERE org_id = $1 AND subject_id = $2
+             ORDER BY id DESC LIMIT $3",
+            params![org, subject, limit],
+        )
+        .await?;
+    rows.iter().map(event).collect()
+}
+
+fn event(row: &Row) -> Result<Event, Error> {
+    let body: String = row.get("body")?;
+    Ok(serde_json::from_str(&body)
+        .map_err(|e| db::Error::Column { column: "body".into(), source: e.into() })?)
 }
 
 /// A leaf as the verifier reads it; the event's columns are NULL where it is gone.

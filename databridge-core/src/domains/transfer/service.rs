@@ -193,12 +193,7 @@ pub(super) fn owns(ctx: &Ctx, t: &Transfer) -> bool {
 fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
     let project = Some(t.project.as_str());
     // The same action may ask for different things in different states.
-    let permission = MACHINE
-        .transitions
-        .iter()
-        .find(|row| row.from == t.state && row.action == action)
-        .map_or_else(|| MACHINE.permission(action), |row| row.permission);
-    match permission {
+    match asked(t, action) {
         None => ctx.actor.authority == Authority::System,
         Some(Permission::Review) => {
             t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project))
@@ -220,9 +215,20 @@ pub(super) fn authorise(ctx: &Ctx, t: &Transfer, action: Action) -> Result<(), A
     if permitted(ctx, t, action) {
         return Ok(());
     }
+    let permission = asked(t, action);
+    let name = permission.map_or("take the system's own steps", crate::workflow::Symbol::name);
+    Err(ctx.forbidden(name, roles(t, action)).into())
+}
+
+/// What `action` asks for in the state the transfer is in.
+pub(super) fn asked(t: &Transfer, action: Action) -> Option<Permission> {
     let row = MACHINE.transitions.iter().find(|row| row.from == t.state && row.action == action);
-    let permission = row.map_or_else(|| MACHINE.permission(action), |row| row.permission);
-    let roles = match (permission, t.stage()) {
+    row.map_or_else(|| MACHINE.permission(action), |row| row.permission)
+}
+
+/// The roles that permit `action` on this transfer.
+pub(super) fn roles(t: &Transfer, action: Action) -> Vec<String> {
+    match (asked(t, action), t.stage()) {
         (Some(Permission::Review), Some(stage)) => vec![stage.role.clone()],
         (Some(permission), _) => MATRIX
             .iter()
@@ -230,9 +236,7 @@ pub(super) fn authorise(ctx: &Ctx, t: &Transfer, action: Action) -> Result<(), A
             .map(|(role, _)| (*role).to_owned())
             .collect(),
         (None, _) => Vec::new(),
-    };
-    let name = permission.map_or("take the system's own steps", crate::workflow::Symbol::name);
-    Err(ctx.forbidden(name, roles).into())
+    }
 }
 
 /// The transfer as `ctx` sees it, with what they can do.

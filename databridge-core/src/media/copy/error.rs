@@ -465,7 +465,12 @@ impl Fault for Error {
             }
             Self::Cloud(error) => return error.hint(),
             Self::Rsync(error) => return error.hint(),
-            Self::Cancelled | Self::Io { .. } => return None,
+            Self::Cancelled => {
+                "Copy to the same path again: it resumes, if it was not told not to."
+            }
+            Self::Io { .. } => {
+                "Look at that path and its disk (ls, dmesg), then try again: it resumes."
+            }
         };
         Some(Cow::Borrowed(text))
     }

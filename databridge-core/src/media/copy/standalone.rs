@@ -92,10 +92,16 @@ impl Rates {
     }
 }
 
+/// A name that is not UTF-8 is no reason to lose a report.
+fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// What a whole copy did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The final path.
+    #[serde(serialize_with = "shown")]
     pub destination: PathBuf,
     /// Whether a folder or a file stands there.
     pub shape: Shape,

@@ -346,5 +346,12 @@ pub fn root_of(list: &Path) -> PathBuf {
     }
 }
 
+/// Where a list stands in the folder that it is held against: there it does not list
+/// itself. `None` where it stands elsewhere, or one of the two cannot be found.
+pub fn inside(root: &Path, list: &Path) -> Option<PathBuf> {
+    let list = list.canonicalize().ok()?;
+    list.strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! `databridge copy`
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use databridge_core::Error;
@@ -13,7 +14,7 @@ use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
-use super::checksum::algorithm;
+use super::checksum::{algorithm, place};
 use super::units::rate;
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
@@ -24,8 +25,9 @@ use crate::cli::{Global, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Copy {
     /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
-    src: String,
+    src: OsString,
     /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    #[arg(value_parser = place())]
     dst: Location,
     /// What the files are brought by. Reading back and publishing are ours either way.
     #[arg(long, value_enum, default_value_t = By::Native)]
@@ -188,7 +190,7 @@ impl Copy {
     /// with the lengths that it does not know and the empty folders as the source has them.
     fn known(&self) -> Result<(Option<List>, Option<Manifest>), Error> {
         let Some(list) = self.manifest.as_deref() else { return Ok((None, None)) };
-        match (Location::parse(&self.src)?, &self.dst, self.method) {
+        match (Location::of(&self.src)?, &self.dst, self.method) {
             (Location::Path(_), Location::Path(_), By::Native) => {
                 Ok((Some(List::read(list)?), None))
             }
@@ -212,7 +214,7 @@ impl Copy {
         if self.method == By::Rsync {
             return Ok((self.by_rsync(global, options, monitor)?, None));
         }
-        Ok(match (Location::parse(&self.src)?, &self.dst) {
+        Ok(match (Location::of(&self.src)?, &self.dst) {
             (Location::Path(src), Location::Path(dst)) => {
                 (copy::tree(&src, dst, options, monitor)?, None)
             }
@@ -242,7 +244,10 @@ impl Copy {
             return Err(usage("rsync writes to no object store", "leave --method away"));
         };
         let settings = load(global)?.copy.rsync;
-        let source = rsync::Source::parse(&self.src)?;
+        let source = self.src.to_str().ok_or_else(|| {
+            usage("rsync's source is not UTF-8", "rename it, or leave --method away")
+        })?;
+        let source = rsync::Source::parse(source)?;
         let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
         Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
     }
