@@ -24,6 +24,8 @@ if [ "${1:-test}" = test ]; then
   need sshd openssh-server
   need ssh openssh-client
   need mkfs.ext4 e2fsprogs
+  need filefrag e2fsprogs
+  [ -x /usr/bin/time ] || missing+=(time)
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
   # pyright is a program for node.

@@ -88,6 +88,11 @@ pub fn verified_copy(
             "files": report.files, "size_bytes": report.bytes,
             "kept_bytes": report.prepared.kept_bytes, "read_back": report.read_back.worth,
             "rename": report.published.rename, "seconds": report.took.as_secs_f64(),
+            "read_back_files": report.read_back.worths,
+            "cloned_files": report.transferred.cloned_files,
+            "shared_files": report.transferred.shared_files,
+            "linked_files": report.transferred.linked_files,
+            "bytes_per_second": report.bytes_per_second,
             "lost_attributes": report.transferred.lost_attributes.named,
         });
         Ok((value, report.destination.into_os_string()))

@@ -84,6 +84,9 @@ def verified_copy(
     keep_mode: bool = False,
     keep_mtime: bool = True,
     keep_dir_mtime: bool = False,
+    hard_links: str = "copy",
+    manifest: Pathish | None = None,
+    algorithms: Sequence[str] = (),
     xattrs: Sequence[str] = (),
     acls: bool = False,
     tolerate_attributes: bool = False,
@@ -97,7 +100,11 @@ def verified_copy(
     whole, or nothing does. With `resume` an interrupted copy is taken up again.
 
     Files get `file_mode` (0o644) and folders `dir_mode` (0o755), or with `keep_mode`
-    the source's rwx bits; never set-ID or sticky bits. `xattrs` are namespaces,
+    the source's rwx bits; never set-ID or sticky bits. `hard_links` inside the source
+    become files of their own (`copy`), are linked again (`keep`), or fail (`refuse`).
+    `manifest` is a list of any format and digests that says what the source is: only
+    the files that it names are copied, and one that is another fails. `algorithms` are
+    digests besides SHA-256, made in the same read. `xattrs` are namespaces,
     `("user",)`; `acls` brings POSIX access lists along. What the destination does not
     take is an error, or with `tolerate_attributes` listed in `lost_attributes`.
     `owner` is `USER`, `USER:GROUP` or `:GROUP`; `readable_by` (`group:NAME`,
@@ -112,6 +119,9 @@ def verified_copy(
         "keep_mode": keep_mode,
         "keep_mtime": keep_mtime,
         "keep_dir_mtime": keep_dir_mtime,
+        "hard_links": hard_links,
+        "manifest": None if manifest is None else arguments.path("manifest", manifest),
+        "algorithms": arguments.strings("algorithms", algorithms),
         "xattrs": arguments.strings("xattrs", xattrs),
         "acls": acls,
         "tolerate_attributes": tolerate_attributes,
