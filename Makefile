@@ -16,9 +16,9 @@ run:
 test: tools
 	tests/run.sh
 
-# As `test`, with two hundred kills, huge trees and every seed.
+# As `test`, with twelve hundred kills, huge trees and every seed.
 test-long: tools
-	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_POWER_RUNS=100 tests/run.sh
+	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_COPY_KILLS=1000 DATABRIDGE_POWER_RUNS=100 tests/run.sh
 
 # The Python wheel as it is published, and the source distribution, in dist/.
 wheel:

@@ -237,6 +237,14 @@ impl Remote {
                     .header("authorization", &bearer)
                     .header("idempotency-key", &key)
                     .call(),
+                Method::Patch => self
+                    .agent
+                    .patch(&url)
+                    .header("authorization", &bearer)
+                    .header("idempotency-key", &key)
+                    // Whoever calls through here says what is to be, not what was.
+                    .header("if-match", "*")
+                    .send_json(request.body.as_ref().unwrap_or(&Value::Null)),
                 Method::Post => self
                     .agent
                     .post(&url)

@@ -10,8 +10,15 @@ use figment::providers::{Env, Format, Serialized, Toml};
 
 /// A configuration that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be read: {0}")]
-pub struct Error(String);
+#[error("the configuration cannot be read: {why}{}", at(.line))]
+pub struct Error {
+    why: String,
+    line: Option<usize>,
+}
+
+fn at(line: &Option<usize>) -> String {
+    line.map(|line| format!(" (line {line})")).unwrap_or_default()
+}
 
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
@@ -55,8 +62,16 @@ pub fn load(
     if let Some(listen) = listen {
         figment = figment.merge(Serialized::default("listen", listen));
     }
-    // On one line, as every message is.
-    figment
-        .extract()
-        .map_err(|e| Error(e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))
+    figment.extract().map_err(|error| Error {
+        // On one line, as every message is.
+        why: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        line: file.and_then(line),
+    })
+}
+
+/// The first line of a file that is not understood by itself.
+fn line(file: &Path) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let span = toml::from_str::<Config>(&text).err()?.span()?;
+    Some(1 + text.get(..span.start)?.matches('\n').count())
 }

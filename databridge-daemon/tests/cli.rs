@@ -257,6 +257,20 @@ fn receipts(here: &Path, payload: &Path) {
     assert_eq!(verify(&key).code, 0);
     let text = ok(here, &["receipt", "show", file]);
     assert!(text.contains("looked at by hand") && text.contains("EMBEDDED"), "{text}");
+    let by_receipt = |extra: &[&str]| {
+        let mut args = vec!["verify", tree, "--receipt", file];
+        args.extend(extra);
+        run(here, &args)
+    };
+    assert_eq!(by_receipt(&[]).code, 6, "an embedded store's word is not enough");
+    assert_eq!(by_receipt(&["--allow-embedded"]).code, 0);
+    assert_eq!(by_receipt(&["--allow-embedded", "--key", "store/keys/receipt.pub"]).code, 0);
+    let list = here.join(file).with_file_name("SHA256SUMS");
+    let lines = fs::read_to_string(&list).unwrap();
+    fs::write(&list, lines.replacen(['a', 'b'], "c", 1)).unwrap();
+    let told = by_receipt(&["--allow-embedded"]);
+    assert_eq!(told.code, 1, "a list that the receipt does not vouch for: {}", told.err);
+    fs::write(&list, lines).unwrap();
     let flip = || {
         let mut bytes = fs::read(payload.join("plates/a.exr")).unwrap();
         bytes[0] ^= 1;
@@ -265,6 +279,7 @@ fn receipts(here: &Path, payload: &Path) {
     flip();
     assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 1);
     fails(here, &["verify", tree], 1, "plates/a.exr");
+    assert_eq!(by_receipt(&["--allow-embedded"]).code, 1);
     flip();
     assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 0);
     ok(here, &["verify", tree]);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use databridge_core::media;
 use databridge_core::media::checksum::{Algorithm, Cache, FileDigest, Options as TreeOptions};
 use databridge_core::media::copy::{self, Choice};
-use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
+use databridge_core::media::scan::{self, Engines, Files, Settings};
 use databridge_core::media::walk;
 use pyo3::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::{Error, raise};
@@ -87,26 +88,51 @@ pub fn verified_copy(
             "files": report.files, "size_bytes": report.bytes,
             "kept_bytes": report.prepared.kept_bytes, "read_back": report.read_back.worth,
             "rename": report.published.rename, "seconds": report.took.as_secs_f64(),
+            "read_back_files": report.read_back.worths,
+            "cloned_files": report.transferred.cloned_files,
+            "shared_files": report.transferred.shared_files,
+            "linked_files": report.transferred.linked_files,
+            "bytes_per_second": report.bytes_per_second,
             "lost_attributes": report.transferred.lost_attributes.named,
         });
         Ok((value, report.destination.into_os_string()))
     })
 }
 
-/// Every path's report.
-#[pyfunction]
-#[pyo3(signature = (paths, engine, clamd, clamscan_database))]
-pub fn scan(
-    py: Python<'_>,
-    paths: Vec<PathBuf>,
-    engine: String,
+/// What may be chosen for a scan, by the names of `scan`'s arguments.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scan {
+    engine: Option<String>,
     clamd: Option<String>,
     clamscan_database: Option<PathBuf>,
-) -> PyResult<Task> {
+    policy: Option<PathBuf>,
+    project: String,
+    category: String,
+}
+
+impl Scan {
+    fn settings(self) -> Result<Settings, scan::Error> {
+        let choice = scan::Choice {
+            policy: self.policy,
+            engine: self.engine.as_deref().map(str::parse).transpose()?,
+            clamd: self.clamd.as_deref().map(str::parse).transpose()?,
+            clamscan_database: self.clamscan_database,
+            project: self.project,
+            category: self.category,
+            ..scan::Choice::default()
+        };
+        choice.settings(Settings { engine: scan::Engine::Rules, ..Settings::default() })
+    }
+}
+
+/// Every path's report. `choice` is a JSON object.
+#[pyfunction]
+#[pyo3(name = "scan", signature = (paths, choice))]
+pub fn scan_paths(py: Python<'_>, paths: Vec<PathBuf>, choice: String) -> PyResult<Task> {
+    let choice: Scan = parse("options", &choice).map_err(|error| raise(py, error))?;
     work::begin(py, move |watch| {
-        let clamscan = Clamscan { database: clamscan_database, ..Clamscan::default() };
-        let clamd = clamd.map(|address| address.parse().map(Clamd::at)).transpose()?;
-        let settings = Settings { engine: engine.parse()?, clamd, clamscan, ..Settings::default() };
+        let settings = choice.settings()?;
         let engines = Engines::open(&settings)?;
         let mut reports = Vec::new();
         for path in paths {

@@ -25,7 +25,7 @@ fn _databridge(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(files::checksum, module)?)?;
     module.add_function(wrap_pyfunction!(files::checksum_tree, module)?)?;
     module.add_function(wrap_pyfunction!(files::verified_copy, module)?)?;
-    module.add_function(wrap_pyfunction!(files::scan, module)?)?;
+    module.add_function(wrap_pyfunction!(files::scan_paths, module)?)?;
     module.add_function(wrap_pyfunction!(proof::verify, module)?)?;
     module.add_function(wrap_pyfunction!(proof::read_manifest, module)?)?;
     module.add_function(wrap_pyfunction!(proof::write_manifest, module)?)?;

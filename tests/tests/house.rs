@@ -151,7 +151,11 @@ fn the_page_of_the_rest_interface_is_fresh() {
         let method = format!("{:?}", route.method).to_uppercase();
         page.push_str(&format!("| {method} | {} | {} |\n", route.path, route.op));
     }
-    page.push_str("\n`GET /api/health` needs no sign-in.\n");
+    page.push_str("\n`GET /api/health`, `/api/ready`, `/api/docs` (to browse) and `/api/v1/openapi.json` need no\n\
+         sign-in. `/events` and `/transfers/{code}/events` stream what happens (server-sent\n\
+         events, resumed by `Last-Event-ID`), `/activity/export` answers CSV or JSON lines.\n\n\
+         What answers an `ETag` can be bound to it by `If-Match`: 412 where the version is\n\
+         another now, 428 where a change takes one (`PATCH`). `*` is any version.\n");
     fresh("docs/rest.md", &page);
 }
 
@@ -247,4 +251,22 @@ fn every_error_code_is_documented() {
     let missing: Vec<_> =
         codes().into_iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "docs/errors.md lacks {}", missing.join(", "));
+}
+
+#[test]
+fn the_table_of_metrics_is_fresh() {
+    use std::fmt::Write;
+
+    use databridge_core::app::METRICS;
+
+    const MARK: &str = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    let path = repo().join("docs/operations.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let (head, rest) = written.split_once(MARK).expect("the page has its table");
+    let (_, tail) = rest.split_once("\n## ").expect("something follows the table");
+    let mut page = format!("{head}{MARK}");
+    for (name, kind, labels, help) in METRICS {
+        writeln!(page, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    fresh("docs/operations.md", &format!("{page}\n## {tail}"));
 }

@@ -41,6 +41,10 @@ pub enum Status {
     Cancelled = 12,
     /// A defect of DataBridge.
     Internal = 13,
+    /// The subject was changed since the version that the caller names.
+    Outdated = 14,
+    /// The caller must name the version that they looked at.
+    Unconditional = 15,
 }
 
 impl From<ErrorKind> for Status {
@@ -58,6 +62,8 @@ impl From<ErrorKind> for Status {
             ErrorKind::Unavailable => Self::Unavailable,
             ErrorKind::Io => Self::Io,
             ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::Outdated => Self::Outdated,
+            ErrorKind::Unconditional => Self::Unconditional,
             _ => Self::Internal,
         }
     }

@@ -1,6 +1,7 @@
 //! What an operator decides, as one TOML file has it.
 
 mod copies;
+mod http;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
+pub use http::HttpConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
@@ -43,8 +45,12 @@ pub struct Config {
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// Bytes that must be free on data, staging and production for the daemon to be ready.
+    pub min_free_bytes: u64,
     /// How much anybody may ask of the daemon.
     pub limits: limits::Settings,
+    /// How the daemon meets those who ask.
+    pub http: HttpConfig,
     /// How files are scanned.
     pub scan: scan::Settings,
     /// How they are written into production.
@@ -64,7 +70,9 @@ impl Default for Config {
             workers: 2,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            min_free_bytes: 64 << 20,
             limits: limits::Settings::default(),
+            http: HttpConfig::default(),
             scan: scan::Settings {
                 // Where Debian's clamd listens; `auto` uses it where it answers.
                 clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
@@ -134,6 +142,9 @@ impl Config {
             |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
         if let Err(error) = self.s3.check() {
             return setting("s3", &error.to_string());
+        }
+        if let Err((name, reason)) = self.http.check() {
+            return setting(name, &reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a failure means to whoever asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -22,6 +23,10 @@ pub enum ErrorKind {
     NotFound,
     /// Somebody else was first, or something already stands there.
     Conflict,
+    /// The subject was changed since the version that the caller names.
+    Outdated,
+    /// The caller must name the version that they looked at.
+    Unconditional,
     /// The subject is in a state that does not allow this.
     IllegalState,
     /// A check ran and failed: mismatch, infected, tampered, missing.
@@ -42,7 +47,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them, for bindings that give each a number or a class of its own.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Invalid,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -56,6 +61,8 @@ impl ErrorKind {
         Self::Io,
         Self::Cancelled,
         Self::Internal,
+        Self::Outdated,
+        Self::Unconditional,
     ];
 
     /// The HTTP status (RFC 9110) that carries this kind.
@@ -67,6 +74,8 @@ impl ErrorKind {
             Self::NotFound => 404,
             Self::Conflict | Self::IllegalState | Self::Undecided => 409,
             Self::CheckFailed => 409,
+            Self::Outdated => 412,
+            Self::Unconditional => 428,
             Self::RateLimited => 429,
             Self::Unavailable | Self::Cancelled => 503,
             Self::Io | Self::Internal => 500,
@@ -77,9 +86,9 @@ impl ErrorKind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::CheckFailed => 1,
-            Self::Invalid | Self::NotFound => 2,
+            Self::Invalid | Self::NotFound | Self::Unconditional => 2,
             Self::Unauthenticated | Self::Forbidden => 3,
-            Self::Conflict | Self::IllegalState => 4,
+            Self::Conflict | Self::IllegalState | Self::Outdated => 4,
             Self::RateLimited | Self::Unavailable | Self::Io | Self::Internal => 5,
             Self::Undecided => 6,
             Self::Cancelled => 130,
@@ -180,6 +189,8 @@ mod tests {
             ErrorKind::Io => 10,
             ErrorKind::Cancelled => 11,
             ErrorKind::Internal => 12,
+            ErrorKind::Outdated => 13,
+            ErrorKind::Unconditional => 14,
         }
     }
 

@@ -21,6 +21,7 @@ symbols! {
 
 /// One role that a person has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// The role's name; domains say what it permits.
     pub role: String,
@@ -54,6 +55,17 @@ pub struct Ctx {
     pub actor: Actor,
     /// The same key twice is one command.
     pub idempotency: Option<Idempotency>,
+    /// The version that the command is bound to: what was looked at (`If-Match`).
+    pub expected: Option<Expected>,
+}
+
+/// What a command is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is there.
+    Any,
+    /// Just that version.
+    Version(i64),
 }
 
 /// A caller's name for one request, and what that request was.
@@ -92,6 +104,15 @@ impl Fault for Forbidden {
     }
 }
 
+/// The projects that a permission reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Every one, these aside.
+    AllBut(Vec<String>),
+    /// These.
+    Only(Vec<String>),
+}
+
 /// Which roles a permission takes: a domain's matrix, one row a role.
 pub type Matrix<P> = &'static [(&'static str, &'static [P])];
 
@@ -105,7 +126,7 @@ impl Ctx {
             authority: Authority::System,
             grants: Vec::new(),
         };
-        Self { org, actor, idempotency: None }
+        Self { org, actor, idempotency: None, expected: None }
     }
 
     /// Whether the actor has `role` in `project` (`None`: anywhere at all).
@@ -139,6 +160,22 @@ impl Ctx {
         matrix
             .iter()
             .any(|(role, granted)| granted.contains(&permission) && self.has_role(role, project))
+    }
+
+    /// In which projects `matrix` gives the actor `permission`.
+    pub fn reach<P: Symbol>(&self, matrix: Matrix<P>, permission: P) -> Reach {
+        let mut named: Vec<String> =
+            self.actor.grants.iter().filter_map(|grant| grant.project.clone()).collect();
+        named.sort();
+        named.dedup();
+        // No project has this name: it stands for all that no grant speaks of.
+        if self.may(matrix, permission, Some("\0")) {
+            named.retain(|project| !self.may(matrix, permission, Some(project)));
+            Reach::AllBut(named)
+        } else {
+            named.retain(|project| self.may(matrix, permission, Some(project)));
+            Reach::Only(named)
+        }
     }
 
     /// As [`Ctx::may`], as a refusal that names the roles that would do.

@@ -3,12 +3,14 @@
 mod bootstrap;
 mod keys;
 mod password;
+mod people;
 mod sessions;
 mod sql;
 mod users;
 
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use keys::{NewKey, create_key, list_keys, revoke_key};
+pub use people::{UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, Tokens, authenticate, login, logout, set_password};
 pub use sql::{KeyView, UserView, org_by_code, user_by_name};
 pub use users::{NewUser, RoleChange, create_user, list_users, set_active, set_role};
@@ -29,6 +31,8 @@ symbols! {
         ManageTraffic = "manage traffic",
         /// Read everybody's events.
         ReadLedger = "read the ledger",
+        /// Read what a monitoring system watches.
+        ReadMetrics = "read metrics",
     }
 }
 
@@ -41,9 +45,10 @@ pub const MATRIX: Matrix<Permission> = &[
             Permission::ManageJobs,
             Permission::ManageTraffic,
             Permission::ReadLedger,
+            Permission::ReadMetrics,
         ],
     ),
-    ("it_team", &[Permission::ManageTraffic]),
+    ("it_team", &[Permission::ManageTraffic, Permission::ReadMetrics]),
 ];
 
 /// Failures of identity. None tells whether a user name exists.
@@ -89,6 +94,9 @@ pub enum Error {
     /// The name is taken.
     #[error("the user name {0:?} is taken")]
     UserExists(String),
+    /// Nobody would be left who may let others in.
+    #[error("this is the last admin who can sign in by a password")]
+    LastAdmin,
     /// A hash or a token could not be made.
     #[error("{0} failed")]
     Crypto(&'static str),
@@ -106,7 +114,7 @@ impl Fault for Error {
             | Self::NoToken => ErrorKind::Unauthenticated,
             Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
             Self::NoUser(_) | Self::NoKey(_) => ErrorKind::NotFound,
-            Self::UserExists(_) => ErrorKind::Conflict,
+            Self::UserExists(_) | Self::LastAdmin => ErrorKind::Conflict,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Db(error) => error.kind(),
         }
@@ -122,6 +130,7 @@ impl Fault for Error {
             Self::NoUser(_) => "identity.no_user",
             Self::NoKey(_) => "identity.no_key",
             Self::UserExists(_) => "identity.user_exists",
+            Self::LastAdmin => "identity.last_admin",
             Self::Crypto(_) => "identity.crypto",
             Self::Db(error) => error.code(),
         }
@@ -133,6 +142,7 @@ impl Fault for Error {
             Self::BadToken(_) | Self::NoToken => {
                 "sign in (`databridge token login`) or use an API key".into()
             }
+            Self::LastAdmin => "make somebody else an admin first, with a password".into(),
             Self::NoUser(_) => "`databridge user list` shows who there is".into(),
             Self::WeakPassword { .. } => "choose a longer one, a sentence for instance".into(),
             Self::BadField { field, .. } => format!("give another {field}").into(),

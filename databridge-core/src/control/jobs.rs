@@ -4,11 +4,13 @@
 
 mod lease;
 mod sql;
+mod tally;
 mod traffic;
 mod worker;
 
 pub use lease::{Hold, Lease, Watch};
-pub use sql::{JobView, list};
+pub use sql::{JobView, list, standing};
+pub use tally::{Tallied, Tally};
 pub use traffic::{
     Bandwidth, EVERY_HOST, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
 };

@@ -7,6 +7,7 @@ mod drafting;
 mod error;
 mod explain;
 mod jobs;
+mod notices;
 mod places;
 mod priority;
 mod proof;
@@ -15,6 +16,7 @@ mod review;
 mod scanning;
 mod service;
 mod sql;
+mod standing;
 pub mod state;
 mod types;
 
@@ -23,7 +25,9 @@ pub use error::Error;
 pub use explain::{Explanation, Step, Waits};
 pub use places::Places;
 pub use priority::{Pause, Priority};
+pub use query::{Detail, ScanView};
 pub use service::{Policy, Service};
+pub use standing::Standing;
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
 };

@@ -117,12 +117,9 @@ async fn run(args: Args) -> Result<(), Error> {
         println!("one-time password for admin: {password}");
     }
     let address = app.config().listen.clone();
-    let listener = TcpListener::bind(&address)
-        .await
-        .map_err(|source| Failure::Listen { address: address.clone(), source })?;
-    let local = listener
-        .local_addr()
-        .map_err(|source| Failure::System { what: "tell the own address", source })?;
+    raise_descriptors();
+    let listener = listen(&address).await?;
+    let local = address_of(&listener)?;
     println!("listening on http://{local}");
     let stop = Cancel::new();
     let background = tokio::spawn({
@@ -131,10 +128,18 @@ async fn run(args: Args) -> Result<(), Error> {
     });
     let shutdown = wait_for_end()?;
     let asked = Arc::new(Notify::new());
-    // Whoever is not signed in is told apart by their address.
-    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown({
-        let asked = asked.clone();
+    let (router, metrics) = http::routers(app.clone());
+    if let (Some(router), Some(address)) = (metrics, &app.config().http.metrics_listen) {
+        let listener = listen(address).await?;
+        let (local, stop) = (address_of(&listener)?, stop.clone());
+        println!("metrics on http://{local}/metrics");
+        let http = app.config().http.clone();
+        tokio::spawn(async move {
+            http::server::serve(listener, router, &http, until(stop)).await;
+        });
+    }
+    let served = http::server::serve(listener, router, &app.config().http, {
+        let (asked, stop) = (asked.clone(), stop.clone());
         async move {
             shutdown.await;
             info!("stopping: jobs in hand are put back");
@@ -142,17 +147,15 @@ async fn run(args: Args) -> Result<(), Error> {
             asked.notify_one();
         }
     });
-    let served = async { served.await.map_err(|source| Failure::System { what: "serve", source }) };
     // Requests may end what they are at, but one that waits for events does not hold
     // the daemon up.
     let patience = async {
         asked.notified().await;
         tokio::time::sleep(PATIENCE).await;
-        Ok::<(), Failure>(())
     };
     tokio::select! {
-        result = served => result?,
-        result = patience => result?,
+        () = served => {}
+        () = patience => {}
     }
     background.await.map_err(|e| Failure::System {
         what: "end the workers",
@@ -160,6 +163,31 @@ async fn run(args: Args) -> Result<(), Error> {
     })?;
     app.close().await;
     Ok(())
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let refused = |source| Failure::Listen { address: address.to_owned(), source };
+    TcpListener::bind(address).await.map_err(refused)
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    let failed = |source| Failure::System { what: "tell the own address", source };
+    listener.local_addr().map_err(failed)
+}
+
+async fn until(stop: Cancel) {
+    while !stop.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A thousand streams take a thousand descriptors, and the usual limit is that.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Ends on SIGTERM (systemd) or SIGINT (a terminal).

@@ -276,7 +276,20 @@ impl Transfer {
             Self::List { state, project, after, limit, .. } => {
                 let state = state.map(|name| parse_state(&name)).transpose()?;
                 let limit = Some(limit);
-                list(show, &on.call(Call::TransferList { state, project, after, limit })?)
+                list(
+                    show,
+                    &on.call(Call::TransferList {
+                        state,
+                        project,
+                        owner: None,
+                        waiting_for_me: None,
+                        text: None,
+                        since: None,
+                        until: None,
+                        after,
+                        limit,
+                    })?,
+                )
             }
             Self::Show { code } => {
                 let shown = on.call(Call::TransferShow(Code { code }))?;

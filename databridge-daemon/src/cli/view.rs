@@ -1,6 +1,6 @@
 //! What people and programs see.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 
 use databridge_core::Error;
 use serde::Serialize;
@@ -49,8 +49,11 @@ impl Show {
     /// One JSON document on a line; nothing where text is wanted.
     pub fn document(&self, value: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string(value).unwrap_or_default();
-            self.raw(format!("{text}\n").as_bytes());
+            // Piece by piece: that of a large tree would be as large in memory as all
+            // that it tells of.
+            let mut out = BufWriter::new(Raw(self));
+            let _ = serde_json::to_writer(&mut out, value);
+            let _ = out.write_all(b"\n").and_then(|()| out.flush());
         }
     }
 
@@ -71,6 +74,19 @@ impl Show {
         if let Some(hint) = error.hint() {
             eprintln!("hint: {hint}");
         }
+    }
+}
+
+/// Standard output, by [`Show::raw`].
+struct Raw<'a>(&'a Show);
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.raw(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

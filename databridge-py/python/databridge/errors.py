@@ -68,6 +68,18 @@ class ConflictError(DatabridgeError):
     kind = "conflict"
 
 
+class Outdated(ConflictError):
+    """The subject was changed since the version that the caller names."""
+
+    kind = "outdated"
+
+
+class Unconditional(InvalidError):
+    """The caller must name the version that they looked at."""
+
+    kind = "unconditional"
+
+
 class IllegalState(DatabridgeError):
     """The subject is in a state that does not allow this."""
 
@@ -128,6 +140,8 @@ _KINDS: dict[str, type[DatabridgeError]] = {
         PermissionDenied,
         NotFound,
         ConflictError,
+        Outdated,
+        Unconditional,
         IllegalState,
         CheckFailed,
         Undecided,

@@ -84,6 +84,9 @@ def verified_copy(
     keep_mode: bool = False,
     keep_mtime: bool = True,
     keep_dir_mtime: bool = False,
+    hard_links: str = "copy",
+    manifest: Pathish | None = None,
+    algorithms: Sequence[str] = (),
     xattrs: Sequence[str] = (),
     acls: bool = False,
     tolerate_attributes: bool = False,
@@ -97,7 +100,11 @@ def verified_copy(
     whole, or nothing does. With `resume` an interrupted copy is taken up again.
 
     Files get `file_mode` (0o644) and folders `dir_mode` (0o755), or with `keep_mode`
-    the source's rwx bits; never set-ID or sticky bits. `xattrs` are namespaces,
+    the source's rwx bits; never set-ID or sticky bits. `hard_links` inside the source
+    become files of their own (`copy`), are linked again (`keep`), or fail (`refuse`).
+    `manifest` is a list of any format and digests that says what the source is: only
+    the files that it names are copied, and one that is another fails. `algorithms` are
+    digests besides SHA-256, made in the same read. `xattrs` are namespaces,
     `("user",)`; `acls` brings POSIX access lists along. What the destination does not
     take is an error, or with `tolerate_attributes` listed in `lost_attributes`.
     `owner` is `USER`, `USER:GROUP` or `:GROUP`; `readable_by` (`group:NAME`,
@@ -112,6 +119,9 @@ def verified_copy(
         "keep_mode": keep_mode,
         "keep_mtime": keep_mtime,
         "keep_dir_mtime": keep_dir_mtime,
+        "hard_links": hard_links,
+        "manifest": None if manifest is None else arguments.path("manifest", manifest),
+        "algorithms": arguments.strings("algorithms", algorithms),
         "xattrs": arguments.strings("xattrs", xattrs),
         "acls": acls,
         "tolerate_attributes": tolerate_attributes,
@@ -236,10 +246,13 @@ def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
 @can_begin
 def scan(
     paths: Pathish | Iterable[Pathish],
-    engine: str = "rules",
+    engine: str | None = None,
     *,
     clamd: str | None = None,
     clamscan_database: Pathish | None = None,
+    policy: Pathish | None = None,
+    project: str = "",
+    category: str = "",
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
@@ -247,15 +260,22 @@ def scan(
     `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
     first of clamd, clamscan and rules that is there; `clamd` is its address,
     `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
-    clamscan where it does not keep them itself.
+    clamscan where it does not keep them itself. `policy` is a TOML file with the `[scan]`
+    tables of a daemon's configuration, of which `project` and `category` choose the
+    rules; without an engine it is the policy's, or `rules`.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     names = arguments.paths("paths", paths)
-    database = arguments.optional("clamscan_database", clamscan_database)
-    task = _databridge.scan(
-        names, arguments.text("engine", engine), arguments.optional_text("clamd", clamd), database
-    )
+    choice = {
+        "engine": arguments.optional_text("engine", engine),
+        "clamd": arguments.optional_text("clamd", clamd),
+        "clamscan_database": arguments.optional("clamscan_database", clamscan_database),
+        "policy": arguments.optional("policy", policy),
+        "project": arguments.text("project", project),
+        "category": arguments.text("category", category),
+    }
+    task = _databridge.scan(names, plain(choice))
 
     def made(reports: list[dict[str, Any]]) -> tuple[ScanReport, ...]:
         return tuple(_scanned(name, report) for name, report in zip(names, reports))

@@ -69,6 +69,10 @@ class CopiedFile:
     path: str
     size_bytes: int
     sha256: str
+    digests: dict[str, str] | None = None
+    """All digests, where more than the SHA-256 were asked for."""
+    cloned: bool = False
+    """It shares the source's blocks (a reflink)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,16 @@ class CopyReport:
     seconds: float
     lost_attributes: tuple[str, ...]
     """What the destination did not take, as `path: attribute`."""
+    read_back_files: dict[str, int] = field(default_factory=dict)
+    """How many files were read back in which way."""
+    cloned_files: int = 0
+    """Files that share the source's blocks."""
+    shared_files: int = 0
+    """Hard links in the source, beyond the first name of each file."""
+    linked_files: int = 0
+    """Of them, those that are hard links at the destination too."""
+    bytes_per_second: dict[str, int] = field(default_factory=dict)
+    """Of the `transfer`, and of the `read_back` after it."""
 
 
 @dataclass(frozen=True)

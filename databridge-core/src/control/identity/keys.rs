@@ -16,6 +16,7 @@ pub(super) const PREFIX: &str = "dbk_";
 
 /// A key as it is told once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewKey {
     /// What to call it.
     pub name: String,

@@ -37,6 +37,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Claims {
     iss: String,
     aud: String,
@@ -80,6 +81,7 @@ impl Tokens {
 
 /// What signing in answers.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// The bearer token.
     pub access_token: String,

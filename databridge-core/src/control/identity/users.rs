@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::people::keep_an_admin;
 use super::{Error, MATRIX, Permission, UserView, password, sql};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
@@ -12,6 +13,7 @@ use crate::control::ledger::Subject;
 
 /// Somebody to be known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
@@ -32,6 +34,7 @@ pub struct NewUser {
 
 /// A role given or taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoleChange {
     /// Whose.
@@ -173,6 +176,9 @@ pub async fn set_role(
         )
         .await?;
     }
+    if change.role == "admin" && change.granted == change.deny {
+        keep_an_admin(&mut unit).await?;
+    }
     let kind = if change.granted { "user.role_granted" } else { "user.role_taken" };
     unit.record(
         &subject(&user),
@@ -202,6 +208,7 @@ pub async fn set_active(
     let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
     sql::set_active(unit.tx(), user.id, active).await?;
     if !active {
+        keep_an_admin(&mut unit).await?;
         // So that whoever is let in again has to sign in again.
         sql::end_sessions(unit.tx(), user.id, now).await?;
     }

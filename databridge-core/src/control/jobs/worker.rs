@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::lease::Hold;
 use super::traffic::Traffic;
-use super::{Lease, Watch, sql};
+use super::{Lease, Tally, Watch, sql};
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::JobId;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Bandwidth and hours.
     pub traffic: Traffic,
+    /// What is counted of it.
+    pub tally: Tally,
 }
 
 impl Default for Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
             traffic: Traffic::default(),
+            tally: Tally::default(),
         }
     }
 }
@@ -227,6 +230,12 @@ impl Worker {
                 () = keep => run.await,
             }
         };
+        let outcome = match &result {
+            Ok(()) => "done",
+            Err(error) if error.kind() == ErrorKind::Cancelled => "put_back",
+            Err(_) => "failed",
+        };
+        self.settings.tally.add(&lease.kind, outcome, watch.moved());
         match result {
             Ok(()) => info!(job = %lease.job, kind = lease.kind, "job done"),
             Err(error) => self.fail(handler, lease, &error, stop).await?,

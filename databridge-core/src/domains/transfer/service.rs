@@ -8,7 +8,7 @@ use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
 use super::{Error, Places, sql};
 use crate::base::error::Error as AnyError;
-use crate::control::commands::{Store, Unit, moved};
+use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::jobs::NewJob;
 use crate::control::ledger::{Signer, Subject};
@@ -81,6 +81,7 @@ impl Service {
         let mut unit = self.store.begin(ctx).await?;
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
+        bound(ctx, &t.code, t.version)?;
         if ctx.actor.authority == Authority::Embedded {
             t.authority = Authority::Embedded;
         }

@@ -1,9 +1,14 @@
 //! What may be chosen for a copy, as other languages say it.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
-use super::{Error, Options, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
+use super::{
+    Error, HardLinks, Options, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
+};
 use crate::media::checksum::Algorithm;
+use crate::media::manifest::List;
 
 /// Permission bits as a number, or in octal as `"0644"`.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +42,10 @@ pub struct Choice {
     pub keep_mtime: bool,
     /// Whether folders do.
     pub keep_dir_mtime: bool,
+    /// What becomes of hard links inside the source.
+    pub hard_links: HardLinks,
+    /// A list that says what the source is.
+    pub manifest: Option<PathBuf>,
     /// Namespaces of extended attributes that come along.
     pub xattrs: Vec<String>,
     /// Whether access control lists come along.
@@ -62,6 +71,8 @@ impl Default for Choice {
             keep_mode: policy.keep_mode,
             keep_mtime: policy.keep_mtime,
             keep_dir_mtime: policy.keep_dir_mtime,
+            hard_links: policy.hard_links,
+            manifest: None,
             xattrs: Vec::new(),
             acls: policy.xattrs.acls,
             tolerate_attributes: policy.xattrs.tolerate,
@@ -83,7 +94,7 @@ impl Choice {
     /// What it means.
     ///
     /// # Errors
-    /// [`Error::Policy`].
+    /// [`Error::Policy`]; a list that cannot be read.
     pub fn options(self) -> Result<Options, Error> {
         let usual = Policy::default();
         let policy = Policy {
@@ -92,6 +103,7 @@ impl Choice {
             keep_mode: self.keep_mode,
             keep_mtime: self.keep_mtime,
             keep_dir_mtime: self.keep_dir_mtime,
+            hard_links: self.hard_links,
             xattrs: Xattrs {
                 namespaces: parse_namespaces(&self.xattrs.join(","))?,
                 acls: self.acls,
@@ -102,8 +114,10 @@ impl Choice {
             limit_bytes_per_second: self.limit_bytes_per_second,
             jobs: self.jobs,
         };
+        let known = self.manifest.as_deref().map(List::read).transpose();
         Ok(Options {
             policy,
+            known: known.map_err(Error::of_manifest)?,
             resume: self.resume,
             algorithms: self.algorithms,
             ..Options::default()
@@ -126,6 +140,14 @@ mod tests {
         let options = chosen("{}").unwrap();
         assert_eq!(options.policy, Policy::default());
         assert!(options.resume && options.manifest.is_none());
+    }
+
+    #[test]
+    fn hard_links_are_one_of_three() {
+        let options = chosen(r#"{"hard_links": "keep"}"#).unwrap();
+        assert_eq!(options.policy.hard_links, HardLinks::Keep);
+        assert!(chosen(r#"{"hard_links": "soft"}"#).is_err());
+        assert!(chosen(r#"{"manifest": "/nowhere/SUMS"}"#).is_err());
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct Stream<'a> {
     pub site: &'a Site,
     /// The target, below the parent.
     pub name: &'a Path,
-    pub source: &'a Source,
+    pub source: &'a Source<'a>,
     pub size_bytes: u64,
     pub algorithms: &'a [Algorithm],
     pub sizes: Sizes,
@@ -316,7 +316,8 @@ impl Stream<'_> {
         full: SyncSender<(Aligned, usize)>,
     ) -> Result<Option<(Stat, Worth)>, Error> {
         let blame = |errno| self.blame(errno);
-        let mut at = 0;
+        // That it is still the same inode is seen at the end.
+        let (mut at, mut reopened) = (0, false);
         'windows: while at < self.size_bytes {
             let end = at.saturating_add(self.sizes.window_bytes).min(self.size_bytes);
             if !tide.reaches(end, end == self.size_bytes) {
@@ -332,7 +333,13 @@ impl Stream<'_> {
                     return Err(Error::Cancelled);
                 }
                 let Ok(mut block) = empty.recv() else { return Ok(None) };
-                let count = device.read(at, end, &mut block).map_err(blame)?;
+                let mut read = device.read(at, end, &mut block);
+                if read == Err(Errno::STALE) && !reopened {
+                    *device = self.site.device(self.name, device.medium()).map_err(blame)?;
+                    reopened = true;
+                    read = device.read(at, end, &mut block);
+                }
+                let count = read.map_err(blame)?;
                 if count == 0 {
                     break 'windows;
                 }

@@ -218,6 +218,12 @@ impl List {
         &self.files
     }
 
+    /// What it knows of the file of this path.
+    pub fn file(&self, path: &RelPath) -> Option<&Known> {
+        let at = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
+        self.files.get(at)
+    }
+
     /// What is wrong with the list itself: manifests of a history that its chain does
     /// not vouch for.
     pub fn flaws(&self) -> &[super::Difference] {

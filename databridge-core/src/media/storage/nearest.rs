@@ -56,11 +56,11 @@ impl<F: AsFd> Nearest<F> {
         let len = len.min(buffer.len());
         let mut filled = 0;
         if matches!(self.way, Way::Unknown | Way::Memory) {
-            if let Some(all) = self.from_memory(&mut buffer[..len], at) {
+            if let Some(all) = self.remembered(&mut buffer[..len], at) {
                 return Ok(all);
             }
             // What it had of the piece is not worth a seam.
-            self.way = self.past_memory();
+            self.way = self.go_past();
         }
         while filled < len {
             let asked = match self.way {
@@ -95,7 +95,7 @@ impl<F: AsFd> Nearest<F> {
 
     /// What the page cache gives without asking the device (`RWF_NOWAIT`), if that is
     /// all of it up to the end of the buffer or of the file.
-    fn from_memory(&mut self, buffer: &mut [u8], at: u64) -> Option<usize> {
+    fn remembered(&mut self, buffer: &mut [u8], at: u64) -> Option<usize> {
         let look = |buffer: &mut [u8], at| {
             let mut slices = [IoSliceMut::new(buffer)];
             preadv2(&self.file, &mut slices, at, ReadWriteFlags::NOWAIT).ok()
@@ -115,7 +115,7 @@ impl<F: AsFd> Nearest<F> {
         Some(filled)
     }
 
-    fn past_memory(&self) -> Way {
+    fn go_past(&self) -> Way {
         let set = |flags| fcntl_setfl(&self.file, flags | OFlags::DIRECT);
         match fcntl_getfl(&self.file).and_then(set) {
             Ok(()) => Way::Device,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_bytes_from_memory_from_the_device_and_from_both() {
+    fn the_same_bytes_remembered_from_the_device_and_from_both() {
         let beside = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target";
         for dir in
             [tempfile::tempdir_in(beside).unwrap(), tempfile::tempdir_in("/dev/shm").unwrap()]
