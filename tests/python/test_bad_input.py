@@ -153,7 +153,7 @@ def test_values_that_cannot_be_are_named(tmp_path: Path) -> None:
         databridge.checksum_tree(tmp_path, jobs=-1)
     with pytest.raises(ValueError, match="limit_bytes_per_second"):
         databridge.verify(tmp_path, "x", limit_bytes_per_second=-1)
-    with pytest.raises(databridge.InvalidError, match="file_mode"):
+    with pytest.raises(ValueError, match="file_mode"):
         databridge.verified_copy(tmp_path, tmp_path / "copy", file_mode=-1)
     with pytest.raises(databridge.InvalidError) as refused:
         databridge.find_sequences(tmp_path, padding="####")

@@ -94,7 +94,7 @@ class CopyReport:
     seconds: float
     lost_attributes: tuple[str, ...]
     """What the destination did not take, as `path: attribute`."""
-    read_back_files: dict[str, int] = field(default_factory=dict)
+    read_back_files: dict[str, int] = field(default_factory=dict[str, int])
     """How many files were read back in which way."""
     cloned_files: int = 0
     """Files that share the source's blocks."""
@@ -102,7 +102,7 @@ class CopyReport:
     """Hard links in the source, beyond the first name of each file."""
     linked_files: int = 0
     """Of them, those that are hard links at the destination too."""
-    bytes_per_second: dict[str, int] = field(default_factory=dict)
+    bytes_per_second: dict[str, int] = field(default_factory=dict[str, int])
     """Of the `transfer`, and of the `read_back` after it."""
 
 
