@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use databridge_core::app::App;
 use databridge_core::app::routes::{self, Method, PREFIX, ROUTES, Route};
 use databridge_core::control::ctx::Ctx;
-use databridge_core::control::identity;
+use databridge_core::control::identity::{self, Attempt};
 use databridge_core::control::limits::Class;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -32,6 +32,7 @@ pub fn router(app: App) -> Router {
     let mut router = Router::new()
         .route("/api/health", get(health))
         .route(&format!("{PREFIX}/auth/login"), post(login))
+        .route(&format!("{PREFIX}/auth/refresh"), post(refresh))
         .route(&format!("{PREFIX}/transfers/{{code}}/files/{{*path}}"), put(uploads::put));
     for route in ROUTES {
         router = router.route(&format!("{PREFIX}{}", route.path), handler(*route));
@@ -39,6 +40,14 @@ pub fn router(app: App) -> Router {
     router
         .fallback(|| async { Problem::no_route() })
         .method_not_allowed_fallback(|| async { Problem::no_method() })
+        .with_state(app)
+}
+
+/// Of a host that only works: whether it is well, and nothing else.
+pub fn health_only(app: App) -> Router {
+    Router::new()
+        .route("/api/health", get(health))
+        .fallback(|| async { Problem::no_route() })
         .with_state(app)
 }
 
@@ -120,8 +129,31 @@ async fn login(
     let asked = Asked { class: Class::Login, part: "auth", peer };
     limits::count(&app, asked, async || {
         let login: Login = serde_json::from_slice(&body).map_err(|e| Problem::input(&e))?;
-        let session = app.login(&login.username, login.password, login.new_password).await?;
+        let Login { username, password, new_password } = login;
+        let address = Some(peer.ip().to_string());
+        let session = app.sign_in(Attempt { username, password, new_password, address }).await?;
         // A token must not stay in any cache on the way (RFC 6749, 5.1).
+        Ok((StatusCode::OK, [("cache-control", "no-store")], Json(session)))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    refresh_token: String,
+}
+
+async fn refresh(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Response {
+    // By the address, as for a sign-in, but beside it: clients renew by themselves.
+    let asked = Asked { class: Class::Write, part: "refresh", peer };
+    limits::count(&app, asked, async || {
+        let asked: Refresh = serde_json::from_slice(&body).map_err(|e| Problem::input(&e))?;
+        let session = app.refresh(&asked.refresh_token).await?;
         Ok((StatusCode::OK, [("cache-control", "no-store")], Json(session)))
     })
     .await

@@ -24,7 +24,8 @@ impl Daemon {
         Self { remote: Remote::new(url, token) }
     }
 
-    /// Signs in: the daemon as that person, and the session without its token.
+    /// Signs in: the daemon as that person, in a session that renews itself, and that
+    /// session without its tokens.
     fn login<'py>(
         &self,
         py: Python<'py>,
@@ -36,11 +37,12 @@ impl Daemon {
         let session = work::run(py, None, move |_| {
             Ok(remote.login(&username, &password, new_password.as_deref())?)
         })?;
-        let remote = self.remote.with_token(session.access_token.clone());
         let mut fields = value(&session);
         if let Some(fields) = fields.as_object_mut() {
             fields.remove("access_token");
+            fields.remove("refresh_token");
         }
+        let remote = self.remote.with_session(session, None);
         Ok((Self { remote }, to_python(py, &fields)?))
     }
 

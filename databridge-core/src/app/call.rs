@@ -6,8 +6,7 @@ pub use lineage::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::base::clock::Timestamp;
-use crate::control::identity::{NewUser, RoleChange};
+use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
 use crate::domains::transfer::{Create, Filter, NewChain, Priority};
@@ -271,21 +270,26 @@ pub enum Call {
         /// At least 12 characters.
         new_password: String,
     },
+    /// Lets somebody try again whom too many failures shut out.
+    UserUnlock {
+        /// Who.
+        username: String,
+    },
+    /// Says that somebody who reviews is away, and who stands in.
+    AbsenceSet(NewAbsence),
+    /// Who is or will be away.
+    AbsenceList {},
+    /// Ends an absence.
+    AbsenceEnd {
+        /// Which.
+        id: uuid::Uuid,
+    },
     /// Who the caller is.
     Me {},
     /// Ends the caller's sessions.
     Logout {},
     /// Makes an API key.
-    KeyCreate {
-        /// What to call it.
-        name: String,
-        /// For somebody else.
-        #[serde(default)]
-        username: Option<String>,
-        /// Until when it holds.
-        #[serde(default)]
-        expires_at: Option<Timestamp>,
-    },
+    KeyCreate(KeyRequest),
     /// API keys.
     KeyList {
         /// Of somebody else.
@@ -318,6 +322,8 @@ pub enum Call {
         #[serde(default, deserialize_with = "number")]
         limit: Option<i64>,
     },
+    /// The daemons that share the store.
+    HostList {},
     /// Reads the whole ledger and proves it.
     LedgerVerify {
         /// Checkpoints kept elsewhere, as signed notes.
@@ -387,15 +393,29 @@ impl Call {
                 | Self::LineageAccess {}
                 | Self::UserList {}
                 | Self::Me {}
+                | Self::AbsenceList {}
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
                 | Self::BandwidthList {}
+                | Self::HostList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}
                 | Self::ReceiptKey {}
         )
+    }
+
+    /// What a repeated request is known by: the call without its secrets, since a plain
+    /// digest of a password can be guessed.
+    pub(super) fn without_secrets(&self) -> Self {
+        let mut call = self.clone();
+        match &mut call {
+            Self::UserCreate(new) => (new.password, new.password_hash) = (None, None),
+            Self::UserPassword { new_password, .. } => new_password.clear(),
+            _ => {}
+        }
+        call
     }
 
     pub(super) fn filter(

@@ -2,11 +2,13 @@
 //! by a lease with a fencing epoch, tried again with backoff, and put before a
 //! person when it cannot be done.
 
+pub mod hosts;
 mod lease;
 mod sql;
 mod traffic;
 mod worker;
 
+pub use hosts::Capability;
 pub use lease::{Hold, Lease, Watch};
 pub use sql::{JobView, list};
 pub use traffic::{

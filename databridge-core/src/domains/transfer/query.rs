@@ -102,7 +102,8 @@ impl Service {
             return Err(Error::BadField { field: "limit", value: limit.to_string(), reason }.into());
         }
         let mut tx = self.store.db().read().await?;
-        let owner = match ctx.may(MATRIX, Permission::ViewAll, None) {
+        let deputy = !ctx.actor.stands_in_for.is_empty();
+        let owner = match deputy || ctx.may(MATRIX, Permission::ViewAll, None) {
             true => None,
             false => Some(self.self_id(ctx, &mut tx).await?),
         };
@@ -134,7 +135,10 @@ impl Service {
         let filter = Filter { state: Some(State::Review), limit: Some(200), ..Filter::default() };
         let mut views = self.list(ctx, &filter).await?;
         views.retain(|view| {
-            let mine = |stage: &super::Stage| ctx.has_role(&stage.role, Some(&view.project));
+            let mine = |stage: &super::Stage| {
+                ctx.has_role(&stage.role, Some(&view.project))
+                    || !ctx.in_place_of(&stage.role, &view.project).is_empty()
+            };
             view.stage.as_ref().is_some_and(mine)
         });
         Ok(views)

@@ -78,6 +78,10 @@ impl Service {
         code: &str,
         action: Action,
     ) -> Result<(Unit, Transfer), AnyError> {
+        // An upload is no call, so that its key's reach is looked at here.
+        if action == Action::Upload {
+            ctx.reach("transfers", true)?;
+        }
         let mut unit = self.store.begin(ctx).await?;
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
@@ -178,6 +182,7 @@ pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Tran
         ctx.actor.authority == Authority::System
             || owns(ctx, t)
             || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
+            || (t.state == State::Review && reviews(ctx, t))
     })
     .ok_or_else(|| Error::NotFound(code.to_owned()).into())
 }
@@ -187,6 +192,15 @@ pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Tran
 pub(super) fn owns(ctx: &Ctx, t: &Transfer) -> bool {
     t.owner_id == ctx.actor.user_id
         || ctx.actor.on_behalf_of.as_ref().is_some_and(|name| *name == t.owner)
+}
+
+/// Whether the stage at which it stands is the caller's, or that of somebody who is away
+/// and whose deputy they are.
+pub(super) fn reviews(ctx: &Ctx, t: &Transfer) -> bool {
+    t.stage().is_none_or(|stage| {
+        ctx.has_role(&stage.role, Some(&t.project))
+            || !ctx.in_place_of(&stage.role, &t.project).is_empty()
+    })
 }
 
 /// Whether the caller's roles permit `action` on this transfer.
@@ -200,9 +214,7 @@ fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
         .map_or_else(|| MACHINE.permission(action), |row| row.permission);
     match permission {
         None => ctx.actor.authority == Authority::System,
-        Some(Permission::Review) => {
-            t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project))
-        }
+        Some(Permission::Review) => reviews(ctx, t),
         Some(permission @ (Permission::Create | Permission::Cancel)) => {
             let beyond_own = match permission {
                 Permission::Cancel => Permission::Transfer,
