@@ -294,3 +294,53 @@ fn work_goes_to_hosts_that_can_do_it_and_only_those_that_serve_answer() {
     assert!(moves.iter().any(|k| k == "transfer.copy"), "{moves:?}");
     assert!(moves.iter().all(|k| k != "transfer.scan"), "{moves:?}");
 }
+
+#[test]
+fn systemd_is_told_and_the_log_is_for_programs() {
+    use std::os::unix::net::UnixDatagram;
+
+    use databridge_tests::process::{Daemon, Stream};
+    use databridge_tests::studio::daemon_program;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let mut command = Command::new(daemon_program());
+    command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data"]);
+    command.arg(folder.path().join("data"));
+    command.env_clear().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "600000");
+    let mut daemon = Daemon::spawn(command);
+    assert!(told().contains("READY=1"));
+    assert!(told().contains("WATCHDOG=1") && told().contains("WATCHDOG=1"));
+    let status = daemon.end(Signal::TERM, PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", daemon.output());
+    assert!((0..100).any(|_| told().contains("STOPPING=1")));
+    let lines = daemon.lines_of(Stream::Err);
+    assert!(!lines.is_empty());
+    for line in lines {
+        let object: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn the_unit_is_as_closed_as_it_was() {
+    let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../databridge-daemon/systemd/databridged.service");
+    let analyze = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
+        .arg(&unit)
+        .output();
+    let Ok(output) = analyze else {
+        eprintln!("systemd-analyze is not here: the unit's exposure is not looked at");
+        return;
+    };
+    // At most 1.5 of 10; it is 1.2.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

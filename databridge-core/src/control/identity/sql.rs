@@ -186,7 +186,7 @@ pub(super) async fn grants(tx: &mut Tx, user: UserId) -> Result<Vec<Grant>, Erro
     let now = tx.now().await?;
     tx.all(
         "SELECT role, project, effect FROM role_grants
-         WHERE user_id = $1 AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, project",
+         WHERE user_id = $1 AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, COALESCE(project, '')",
         params![user, now],
     )
     .await?
