@@ -406,16 +406,9 @@ impl Call {
         )
     }
 
-    /// What a repeated request is known by: the call without its secrets, since a plain
-    /// digest of a password can be guessed.
-    pub(super) fn without_secrets(&self) -> Self {
-        let mut call = self.clone();
-        match &mut call {
-            Self::UserCreate(new) => (new.password, new.password_hash) = (None, None),
-            Self::UserPassword { new_password, .. } => new_password.clear(),
-            _ => {}
-        }
-        call
+    /// Whether it carries a password, of which a plain digest could be guessed.
+    pub(super) fn has_secret(&self) -> bool {
+        matches!(self, Self::UserCreate(_) | Self::UserPassword { .. })
     }
 
     pub(super) fn filter(

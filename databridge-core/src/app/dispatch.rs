@@ -42,8 +42,11 @@ impl App {
         }
         let mut ctx = ctx.clone();
         if let Some(key) = key.filter(|_| call.writes()) {
-            let request =
-                Sha256::of(json(&call.without_secrets())?.to_string().as_bytes()).0.to_vec();
+            let text = json(&call)?.to_string();
+            let request = match call.has_secret() {
+                true => self.keys.digest(text.as_bytes()),
+                false => Sha256::of(text.as_bytes()).0.to_vec(),
+            };
             ctx.idempotency = Some(Idempotency { key: key.to_owned(), request });
             if let Some(answer) = self.store.replay(&ctx).await? {
                 return Ok(answer);
