@@ -51,7 +51,7 @@ fn settings(servers: &[String], more: &str, folder: &std::path::Path) -> Setting
         .unwrap();
         std::fs::write(folder.join("secret"), format!("{}\n", READER.1)).unwrap();
     }
-    write!(toml, "group_base = \"ou=groups,{SUFFIX}\"\n").unwrap();
+    writeln!(toml, "group_base = \"ou=groups,{SUFFIX}\"").unwrap();
     for (group, role) in
         [("CN=Leads", "team_lead"), ("cn=artists", "artist"), ("cn=comp", "artist")]
     {
