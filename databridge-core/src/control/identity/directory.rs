@@ -210,15 +210,18 @@ impl Settings {
 #[cfg(any(feature = "ldap", test))]
 fn same_dn(dn: &str) -> String {
     let mut out = String::with_capacity(dn.len());
-    let mut escaped = false;
+    let (mut escaped, mut begins) = (false, true);
     for c in dn.trim().chars() {
         if !escaped && matches!(c, ',' | '=' | '+') {
-            out.truncate(out.trim_end_matches(' ').len());
+            let bare = out.trim_end_matches(' ').len();
+            // A space that is escaped belongs to the value.
+            let kept = bare + usize::from(out[..bare].ends_with('\\') && out.len() > bare);
+            out.truncate(kept);
             out.push(c);
-        } else if c == ' ' && out.ends_with([',', '=', '+']) && !escaped {
-            // Nothing: a separator was before it.
-        } else {
+            begins = true;
+        } else if c != ' ' || escaped || !begins {
             out.extend(c.to_lowercase());
+            begins = false;
         }
         escaped = c == '\\' && !escaped;
     }
@@ -365,6 +368,7 @@ mod tests {
         assert_eq!(settings().roles_of(&groups), [("team_lead".to_owned(), None)]);
         assert_eq!(same_dn("CN = A\\, B , DC=x"), "cn=a\\, b,dc=x");
         assert_ne!(same_dn("cn=a b,dc=x"), same_dn("cn=ab,dc=x"));
+        assert_eq!(same_dn("cn=a\\  ,dc=x"), "cn=a\\ ,dc=x");
     }
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
         let vast = FOREIGN[1].1.replace("m=65536", "m=4194304");
         for hash in ["", "5f4dcc3b5aa765d61d8327deb882cf99", "$2b$05$short", &dear, &vast] {
             let error = check_foreign(hash).unwrap_err().to_string();
-            assert!(error.contains("password_hash") && !error.contains("$2"), "{error}");
+            assert!(error.contains("password_hash") && !error.contains("CCCC"), "{error}");
         }
     }
 
