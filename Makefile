@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export DATABRIDGE_DATA ?= databridge-data
 
-.PHONY: run test test-long check tools bench bench-lineage bench-scan clean
+.PHONY: run test test-long check tools wheel bench bench-lineage bench-scan bench-python install-c clean
 
 # Builds, starts a daemon of its own, and carries one transfer from upload to
 # verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
@@ -16,9 +16,13 @@ run:
 test: tools
 	tests/run.sh
 
-# As `test`, with two hundred kills, huge trees and every seed.
+# As `test`, with twelve hundred kills, huge trees and every seed.
 test-long: tools
-	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_POWER_RUNS=100 tests/run.sh
+	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_COPY_KILLS=1000 DATABRIDGE_POWER_RUNS=100 tests/run.sh
+
+# The Python wheel as it is published, and the source distribution, in dist/.
+wheel:
+	tests/python/wheel.sh
 
 # DataBridge beside what a user would pick instead. ARGS go to benches/versus/versus.py.
 bench:
@@ -34,9 +38,20 @@ bench-scan:
 	cargo build --locked --release -p databridge-daemon --bin databridge
 	benches/versus/scan.py $(ARGS)
 
+# The Python package beside hashlib, shutil, Fileseq and pyseq. ARGS go to bench.py.
+bench-python:
+	benches/python/run.sh $(ARGS)
+
 # Format, lints, licences: what needs no server.
 check:
 	tests/check.sh
+
+# libdatabridge, its headers and its pkg-config file below PREFIX.
+PREFIX ?= /usr/local
+install-c:
+	@tests/install-tools.sh build
+	cargo build --locked --release -p databridge-c
+	bindings/c/install.sh "$(PREFIX)"
 
 tools:
 	@tests/install-tools.sh test

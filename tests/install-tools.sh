@@ -15,6 +15,8 @@ if [ "${1:-test}" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
   need clamd clamav-daemon
   need clamscan clamav
+  need g++ g++
+  need pkg-config pkgconf
   need fusermount3 fuse3
   need sqlite3 sqlite3
   need setpriv util-linux
@@ -24,8 +26,13 @@ if [ "${1:-test}" = test ]; then
   need sshd openssh-server
   need ssh openssh-client
   need mkfs.ext4 e2fsprogs
+  need filefrag e2fsprogs
+  [ -x /usr/bin/time ] || missing+=(time)
   need mkfs.xfs xfsprogs
   need mkfs.btrfs btrfs-progs
+  # pyright is a program for node.
+  need node nodejs
+  need npm npm
 fi
 
 if [ "${1:-test}" = bench-scan ]; then
@@ -44,6 +51,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "please install: apt-get install ${missing[*]}" >&2
     exit 5
   fi
+fi
+
+if [ "${1:-test}" = bench-scan ]; then
+  # The command line of the engine that matches our rules (about 2 minutes).
+  [ -x target/bench-tools/bin/boreal ] ||
+    cargo install --locked --no-default-features --features memmap --root target/bench-tools boreal-cli@1.4.0
 fi
 
 if [ "${1:-test}" = test ]; then

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+tests/rest-tools.sh
 features=databridge-core/steps,databridge-daemon/steps
 cargo build --locked --workspace --features "$features"
 target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \

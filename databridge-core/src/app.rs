@@ -3,12 +3,20 @@
 //! Shells (daemon, CLI, bindings) build a [`Call`] and show what it answers; they
 //! hold no rule. [`routes`] is the same list as the REST interface has it.
 
+pub mod answers;
 mod background;
 pub mod call;
 pub mod config;
 mod dispatch;
 mod embedded;
+mod export;
+pub mod fields;
+mod health;
 mod keys;
+mod live;
+mod measures;
+#[cfg(feature = "schema")]
+pub mod openapi;
 pub mod roles;
 pub mod routes;
 
@@ -17,9 +25,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use answers::Health;
 pub use call::Call;
 pub use config::Config;
+pub use export::{Export, Wanted, Written};
+pub use health::{Check, Readiness};
 pub use keys::Keys;
+pub use live::{Listener, Note};
+pub use measures::{METRICS, Measures};
 
 use crate::base::error::Error;
 use crate::base::id::OrgId;
@@ -47,6 +60,10 @@ pub struct App {
     signer: ledger::Signer,
     config: Arc<Config>,
     traffic: jobs::Traffic,
+    crew: health::Crew,
+    live: Arc<live::Live>,
+    tally: jobs::Tally,
+    asked: Arc<measures::Asked>,
     org: OrgId,
     /// Another with each start.
     instance: Uuid,
@@ -102,6 +119,10 @@ impl App {
             keys: Arc::new(keys),
             signer,
             traffic: config.traffic()?,
+            crew: health::Crew::default(),
+            live: Arc::default(),
+            tally: jobs::Tally::default(),
+            asked: Arc::default(),
             config: Arc::new(config),
             org,
             instance: Uuid::new_v4(),
@@ -202,6 +223,7 @@ impl App {
             lease: self.config.lease(),
             traffic: self.traffic.clone(),
             can: self.config.can.clone(),
+            tally: self.tally.clone(),
             ..jobs::Settings::default()
         };
         Worker::new(self.store.clone(), vec![Arc::new(self.transfers.clone())], settings, owner)

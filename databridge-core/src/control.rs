@@ -5,6 +5,7 @@ pub mod commands;
 pub mod ctx;
 pub mod db;
 pub mod identity;
+pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod limits;

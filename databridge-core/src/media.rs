@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod receipt;
 pub mod rsync;
 pub mod scan;
+pub mod sequence;
 pub mod storage;
 pub mod throttle;
 pub mod walk;

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,9 +20,12 @@ pub use session::Keeper;
 use session::Renewed;
 
 use crate::app::Call;
+use crate::app::call::Code;
 use crate::app::routes::{self, Method, PREFIX};
+use crate::base::cancel::Cancel;
 use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
+use crate::domains::transfer::state::State;
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath};
 use crate::media::walk;
@@ -31,6 +34,8 @@ use crate::media::walk;
 const TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 2;
+/// What a daemon says of an address that it does not know.
+const NO_ROUTE: &str = "http.no_route";
 
 /// What a daemon, or the way to it, answered.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +72,14 @@ pub enum Error {
         /// What.
         status: u16,
     },
+    /// A daemon, and one that does not know our interface.
+    #[error("the daemon at {url}, version {theirs}, does not serve {PREFIX}")]
+    Version {
+        /// Where.
+        url: String,
+        /// What it says it is.
+        theirs: String,
+    },
     /// A call that is not served.
     #[error("this call has no REST route")]
     NoRoute,
@@ -77,6 +90,7 @@ impl Fault for Error {
         match self {
             Self::Problem { kind, .. } => *kind,
             Self::Unreachable { .. } | Self::Strange { .. } => ErrorKind::Unavailable,
+            Self::Version { .. } => ErrorKind::Invalid,
             Self::NoRoute => ErrorKind::Internal,
         }
     }
@@ -85,15 +99,22 @@ impl Fault for Error {
             Self::Problem { code, .. } => code,
             Self::Unreachable { .. } => "remote.unreachable",
             Self::Strange { .. } => "remote.strange",
+            Self::Version { .. } => "remote.version",
             Self::NoRoute => "remote.no_route",
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
-            Self::Problem { hint, .. } => hint.clone().map(Into::into),
+            Self::Problem { hint, .. } => {
+                let hint = hint.clone().map(Into::into);
+                hint.or(Some("look the code up in docs/errors.md".into()))
+            }
             Self::Unreachable { .. } => Some("check the address, and that the daemon runs".into()),
             Self::Strange { .. } => Some("check that the address is a DataBridge daemon's".into()),
-            Self::NoRoute => None,
+            Self::Version { .. } => {
+                Some("use a client and a daemon of the same major version".into())
+            }
+            Self::NoRoute => Some("make this call on an embedded store".into()),
         }
     }
     fn required_roles(&self) -> Vec<String> {
@@ -215,7 +236,16 @@ impl Remote {
             }
             return serde_json::from_str(&text).map_err(|_| strange());
         }
-        let problem: Problem = serde_json::from_str(&text).map_err(|_| strange())?;
+        let problem = serde_json::from_str::<Problem>(&text).ok();
+        // We ask for nothing that a daemon of this interface does not have.
+        let has_no_route = problem.as_ref().is_none_or(|told| told.code == NO_ROUTE);
+        if status == 404
+            && has_no_route
+            && let Some(error) = self.other_version()
+        {
+            return Err(error);
+        }
+        let problem = problem.ok_or_else(strange)?;
         Err(Error::Problem {
             kind: problem.kind,
             code: problem.code,
@@ -223,6 +253,18 @@ impl Remote {
             hint: problem.hint,
             required_roles: problem.required_roles,
         })
+    }
+
+    /// What a path of ours that is not there means, where a daemon answers for its health.
+    fn other_version(&self) -> Option<Error> {
+        #[derive(Deserialize)]
+        struct Health {
+            version: String,
+        }
+        let answer = self.agent.get(format!("{}/api/health", self.url)).call().ok()?;
+        let text = answer.into_body().read_to_string().ok()?;
+        let health: Health = serde_json::from_str(&text).ok()?;
+        Some(Error::Version { url: self.url.clone(), theirs: health.version })
     }
 
     /// Answers a call, as the embedded store would.
@@ -244,6 +286,14 @@ impl Remote {
                     .header("authorization", &bearer)
                     .header("idempotency-key", &key)
                     .call(),
+                Method::Patch => self
+                    .agent
+                    .patch(&url)
+                    .header("authorization", &bearer)
+                    .header("idempotency-key", &key)
+                    // Whoever calls through here says what is to be, not what was.
+                    .header("if-match", "*")
+                    .send_json(request.body.as_ref().unwrap_or(&Value::Null)),
                 Method::Post => self
                     .agent
                     .post(&url)
@@ -347,6 +397,52 @@ impl Remote {
         Ok(answer)
     }
 
+    /// Waits until a transfer waits for a person, stands still or is at its end, and
+    /// answers it. About once a second `tell` gets the transfer as it is, and the events
+    /// after the position `after` that it had not got.
+    ///
+    /// # Errors
+    /// [`Error`]; that somebody asked to stop, or that `timeout` has passed: the
+    /// daemon's work goes on.
+    pub fn settle(
+        &self,
+        code: &str,
+        after: i64,
+        timeout: Option<Duration>,
+        stop: &Cancel,
+        mut tell: impl FnMut(&Value, &[Value]),
+    ) -> Result<Value, AnyError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut seen = after;
+        loop {
+            let shown = self.call(&Call::TransferShow(Code { code: code.to_owned() }), None)?;
+            let state = shown["state"].as_str().unwrap_or_default();
+            let moving = !State::shown_rests(state) && shown["paused"].is_null();
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if moving && (stop.is_cancelled() || is_over) {
+                return Err(crate::domains::transfer::Error::Stopped.into());
+            }
+            let mut wait = moving.then_some(1);
+            loop {
+                let call = Call::TransferHistory {
+                    code: code.to_owned(),
+                    after: Some(seen),
+                    limit: None,
+                    wait,
+                };
+                let Value::Array(events) = self.call(&call, None)? else { break };
+                tell(&shown, &events);
+                let Some(last) = events.last() else { break };
+                seen = last["position"].as_i64().unwrap_or(i64::MAX);
+                // More of them may be there already.
+                wait = None;
+            }
+            if !moving {
+                return Ok(shown);
+            }
+        }
+    }
+
     /// Declares an empty folder in a transfer.
     ///
     /// # Errors
@@ -380,6 +476,6 @@ fn passing(error: &Error) -> bool {
         Error::Unreachable { .. } => true,
         Error::Problem { kind, .. } => kind.http_status() >= 500,
         Error::Strange { status, .. } => *status >= 500,
-        Error::NoRoute => false,
+        Error::Version { .. } | Error::NoRoute => false,
     }
 }

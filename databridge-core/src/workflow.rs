@@ -24,6 +24,7 @@ macro_rules! symbols {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $member:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum $name { $($(#[$doc])* #[serde(rename = $text)] $member),+ }
 
         impl $crate::workflow::Symbol for $name {
@@ -114,7 +115,10 @@ impl Fault for Refusal {
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        Some("look at the subject again: somebody may have moved it since".into())
+        Some(
+            "look at it again, somebody may have moved it since; `databridge explain` says of a transfer what is next"
+                .into(),
+        )
     }
 }
 

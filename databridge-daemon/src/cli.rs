@@ -91,11 +91,19 @@ enum Command {
     /// What a folder consists of, and the one digest that stands for it.
     #[command(subcommand)]
     Manifest(files::Manifest),
+    /// Frame sequences in a folder, with the frames that are missing, empty, of another
+    /// size, or there twice.
+    Sequences(files::Sequences),
     /// Scans files.
     Scan(scan::Scan),
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// Where a transfer stands, since when, what it waits for and who does what next.
+    Explain {
+        /// TRF-00042
+        code: String,
+    },
     /// How much of a host's bandwidth its copies may use.
     #[command(subcommand)]
     Bandwidth(traffic::Bandwidth),
@@ -149,8 +157,11 @@ enum Command {
         /// bash, zsh, fish, …
         shell: clap_complete::Shell,
     },
-    /// The manual page, on standard output.
-    Man,
+    /// Manual pages: of every command into a folder, or the first on standard output.
+    Man {
+        /// The folder; it is made where it is missing.
+        dir: Option<PathBuf>,
+    },
 }
 
 /// How a command ended, where it did not fail: 0, or a verdict's own code.
@@ -159,10 +170,13 @@ type Outcome = Result<u8, Error>;
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misused(&error),
+    };
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return misused(&error),
     };
     cli.global.prefer_what_was_typed(&matches);
     let show = Show { json: cli.global.json };
@@ -175,6 +189,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Help, a version, or what cannot be understood; the last as JSON where that is wanted.
+fn misused(error: &clap::Error) -> ExitCode {
+    let mut typed = std::env::args_os().take_while(|arg| arg != "--");
+    if !error.use_stderr() || !typed.any(|arg| arg == "--json") {
+        error.exit();
+    }
+    let error = error::typed(error);
+    Show { json: true }.error(&error);
+    ExitCode::from(error.kind().exit_code())
+}
+
 fn run(cli: Cli, show: &Show) -> Outcome {
     let global = cli.global;
     let open = || Backend::open(&global);
@@ -183,13 +208,15 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Copy(command) => command.run(&global, show),
         Command::Verify(command) => command.run(&global, show),
         Command::Manifest(command) => command.run(show),
+        Command::Sequences(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Explain { code } => transfer::explain(&open()?, show, code),
         Command::Bandwidth(command) => command.run(&open()?, show),
         Command::Host(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),
         Command::Login(command) => command.run(&global, show),
-        Command::Logout => sign::logout(&global),
+        Command::Logout => sign::logout(&global, show),
         Command::Token(command) => command.run(&global, show),
         Command::Away(command) => command.run(&open()?, show),
         Command::Chain(command) => command.run(&open()?, show),
@@ -208,7 +235,15 @@ fn run(cli: Cli, show: &Show) -> Outcome {
             show.raw(&text);
             Ok(0)
         }
-        Command::Man => {
+        Command::Man { dir: Some(dir) } => {
+            std::fs::create_dir_all(&dir)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &dir))
+                .map_err(|e| error::io("write", &dir, e))?;
+            show.document(&serde_json::json!({ "dir": dir.to_string_lossy() }));
+            show.line(format!("man -l {}", dir.join("databridge.1").display()));
+            Ok(0)
+        }
+        Command::Man { dir: None } => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command())
                 .render(&mut text)

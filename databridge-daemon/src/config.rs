@@ -10,12 +10,14 @@ use figment::providers::{Env, Format, Serialized, Toml};
 
 /// A configuration that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be read: {at}{source}")]
+#[error("the configuration cannot be read: {why}{}", at(.line))]
 pub struct Error {
-    /// `FILE:LINE: `, where it is a line of the file.
-    at: String,
-    #[source]
-    source: Box<figment::Error>,
+    why: String,
+    line: Option<usize>,
+}
+
+fn at(line: &Option<usize>) -> String {
+    line.map(|line| format!(" (line {line})")).unwrap_or_default()
 }
 
 impl Fault for Error {
@@ -61,71 +63,16 @@ pub fn load(
     if let Some(listen) = listen {
         figment = figment.merge(Serialized::default("listen", listen));
     }
-    figment.extract().map_err(|e| {
-        let at = file.and_then(|file| line_of(file, &e));
-        Error { at: at.unwrap_or_default(), source: Box::new(e) }
+    figment.extract().map_err(|error| Error {
+        // On one line, as every message is.
+        why: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        line: file.and_then(line),
     })
 }
 
-/// `FILE:LINE: ` of the setting that is wrong, where it stands in the file.
-fn line_of(file: &Path, error: &figment::Error) -> Option<String> {
-    // What the environment said is no line of the file.
-    let from_file = error.metadata.as_ref()?.source.as_ref()?.file_path().is_some();
-    let text = std::fs::read_to_string(file).ok().filter(|_| from_file)?;
-    let mut path: Vec<&str> = error.path.iter().map(String::as_str).collect();
-    if let figment::error::Kind::UnknownField(name, _) = &error.kind
-        && path.last() != Some(&name.as_str())
-    {
-        path.push(name);
-    }
-    let (setting, tables) = path.split_last()?;
-    let mut table = String::new();
-    let mut found = None;
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if let Some(name) = line.strip_prefix('[') {
-            table = name.trim_matches(['[', ']', ' ']).to_owned();
-        }
-        let key = line.split('=').next().unwrap_or_default().trim();
-        let whole = match table.as_str() {
-            "" => key.to_owned(),
-            table => format!("{table}.{key}"),
-        };
-        if (key == *setting && table == tables.join(".")) || whole == path.join(".") {
-            return Some(format!("{}:{}: ", file.display(), number + 1));
-        }
-        // In a table of an array, or a table that is wrong as a whole.
-        if found.is_none() && (key == *setting || table == path.join(".")) {
-            found = Some(format!("{}:{}: ", file.display(), number + 1));
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("databridge.toml");
-        let lines = [
-            ("data = \"d\"\nworkrs = 3\n", 2),
-            ("data = \"d\"\n\n[limits]\nlogin_per_minute = \"many\"\n", 4),
-            ("lease_seconds = 3\n[limits]\nreads_per_minut = 3\n", 3),
-            ("[signin]\nlock_after = 3\n[copy]\nkeep_mtime = 7\n", 4),
-            ("data = \"d\"\n[directory]\nnested = \"deep\"\n", 3),
-        ];
-        for (text, line) in lines {
-            std::fs::write(&file, text).unwrap();
-            let error = load(Some(&file), None, None).unwrap_err().to_string();
-            assert!(error.contains(&format!("databridge.toml:{line}: ")), "{text}\n{error}");
-        }
-        // What cannot be read at all names its line, too.
-        std::fs::write(&file, "data = \"d\"\nworkers = = 3\n").unwrap();
-        let error = load(Some(&file), None, None).unwrap_err().to_string();
-        assert!(error.contains("line 2"), "{error}");
-    }
+/// The first line of a file that is not understood by itself.
+fn line(file: &Path) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let span = toml::from_str::<Config>(&text).err()?.span()?;
+    Some(1 + text.get(..span.start)?.matches('\n').count())
 }

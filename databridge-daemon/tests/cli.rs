@@ -257,6 +257,20 @@ fn receipts(here: &Path, payload: &Path) {
     assert_eq!(verify(&key).code, 0);
     let text = ok(here, &["receipt", "show", file]);
     assert!(text.contains("looked at by hand") && text.contains("EMBEDDED"), "{text}");
+    let by_receipt = |extra: &[&str]| {
+        let mut args = vec!["verify", tree, "--receipt", file];
+        args.extend(extra);
+        run(here, &args)
+    };
+    assert_eq!(by_receipt(&[]).code, 6, "an embedded store's word is not enough");
+    assert_eq!(by_receipt(&["--allow-embedded"]).code, 0);
+    assert_eq!(by_receipt(&["--allow-embedded", "--key", "store/keys/receipt.pub"]).code, 0);
+    let list = here.join(file).with_file_name("SHA256SUMS");
+    let lines = fs::read_to_string(&list).unwrap();
+    fs::write(&list, lines.replacen(['a', 'b'], "c", 1)).unwrap();
+    let told = by_receipt(&["--allow-embedded"]);
+    assert_eq!(told.code, 1, "a list that the receipt does not vouch for: {}", told.err);
+    fs::write(&list, lines).unwrap();
     let flip = || {
         let mut bytes = fs::read(payload.join("plates/a.exr")).unwrap();
         bytes[0] ^= 1;
@@ -265,6 +279,7 @@ fn receipts(here: &Path, payload: &Path) {
     flip();
     assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 1);
     fails(here, &["verify", tree], 1, "plates/a.exr");
+    assert_eq!(by_receipt(&["--allow-embedded"]).code, 1);
     flip();
     assert_eq!(verify(&["--allow-embedded", "--tree", tree]).code, 0);
     ok(here, &["verify", tree]);
@@ -423,4 +438,35 @@ fn lots_are_registered_decided_on_and_traced() {
     lab(&["run", "resume", &run, "--note", "boxes came"]);
     assert!(lab(&["run", "end", &run]).contains("SKIPPED"));
     assert!(lab(&["flow", "access"]).contains("create lots"));
+}
+
+#[test]
+fn sequences_are_folded_and_what_is_wrong_is_told() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("shot")).unwrap();
+    for (frame, bytes) in [(1, 9), (2, 9), (3, 0), (5, 9), (6, 9), (7, 9), (8, 2)] {
+        fs::write(root.join(format!("shot/comp_v003.{frame:04}.dpx")), vec![1; bytes]).unwrap();
+    }
+    fs::write(root.join("shot/shot_v002.ma"), "x").unwrap();
+    let ran = run(root, &["sequences", "shot"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "        47 B  shot/comp_v003.1-3,5-8####.dpx  7 frames\n\
+         \u{20}             missing: 4 (1)\n\
+         \u{20}             empty: 3 (1)\n\
+         \u{20}             of another size: 8 (1)\n"
+    );
+    let ran = run(root, &["sequences", "shot", "--json", "--singles", "--padding", "hash4"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told[0]["padding"], &told[0]["missing"]), (&"#".into(), &"4".into()));
+    assert_eq!((&told[1]["kind"], &told[1]["basename"]), (&"single".into(), &"shot_v002".into()));
+    fails(root, &["sequences", "shot", "--step", "0"], 2, "1 is every frame");
+    fails(root, &["sequences", "nowhere"], 2, "nowhere");
+
+    let out = ok(root, &["manifest", "show", "shot", "--sequences"]);
+    assert!(out.contains("comp_v003.1-3,5-8####.dpx  7 frames"), "{out}");
+    assert!(out.contains("1 B  shot_v002.ma"), "{out}");
+    assert!(!out.contains("comp_v003.0001.dpx"), "{out}");
 }

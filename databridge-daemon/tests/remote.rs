@@ -114,13 +114,22 @@ fn the_main_job_from_afar() {
     studio.ok("artist", &["transfer", "add", &code, "src"]);
     let submitted = studio.ok("artist", &["transfer", "submit", &code, "--wait"]);
     assert!(submitted.contains("team_lead_review"), "{submitted}");
+    let explained = studio.ok("artist", &["explain", &code]);
+    assert!(explained.contains("waits for a team_lead"), "{explained}");
+    studio.fails("nobody", &["explain", &code], 3, "sign in");
     for who in ["lead", "supervisor", "producer"] {
         assert!(studio.ok(who, &["transfer", "list", "--waiting"]).contains(&code));
         studio.ok(who, &["transfer", "approve", &code]);
     }
     studio.fails("data", &["transfer", "scan", &code, "--wait"], 6, "undecided");
-    studio.ok("data", &["transfer", "decide", &code, "accept", "--reason", "looked at by hand"]);
+    let decide = ["transfer", "decide", &code, "accept", "--reason", "looked at by hand"];
+    let decided = studio.ok("data", &[&decide[..], &["--wait"]].concat());
+    assert!(decided.contains("scanned"), "{decided}");
     studio.fails("artist", &["transfer", "start", &code], 3, "it_team");
+    let other = studio.ok("artist", &create).trim().to_owned();
+    studio.ok("artist", &["transfer", "add", &other, "src"]);
+    let gone = studio.ok("artist", &["transfer", "cancel", &other, "--reason", "old", "--wait"]);
+    assert!(gone.contains("cancelled"), "{gone}");
     studio.ok("it", &["transfer", "start", &code]);
     let watched = studio.ok("it", &["transfer", "watch", &code]);
     assert!(watched.contains("delivered"), "{watched}");

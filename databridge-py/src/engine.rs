@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use databridge_core::Error as AnyError;
-use databridge_core::app::{App, Config, routes};
+use databridge_core::app::{App, Config};
+use databridge_core::control::ctx::Ctx;
 use pyo3::prelude::*;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::errors::{Error, raise};
-use super::json::{parse, to_python};
-use super::work;
+use super::json::{call, parse, value};
+use super::work::{self, Task, Watch};
 
 /// How many stores this process, or the one it was forked from, has open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -73,6 +75,24 @@ fn open(state: &Mutex<State>) -> Result<Arc<Running>, AnyError> {
     }
 }
 
+impl Engine {
+    /// Begins what is asked of the store by whom this is a view for.
+    fn begin(
+        &self,
+        py: Python<'_>,
+        ask: impl AsyncFnOnce(&App, &Ctx, &Watch) -> Result<Value, AnyError> + Send + 'static,
+    ) -> PyResult<Task> {
+        let (state, name) = (self.state.clone(), self.on_behalf_of.clone());
+        work::begin(py, move |watch| {
+            let running = open(&state)?;
+            running.runtime.block_on(async {
+                let ctx = running.app.embedded(name.as_deref()).await?;
+                ask(&running.app, &ctx, watch).await
+            })
+        })
+    }
+}
+
 #[pymethods]
 impl Engine {
     /// A store in the folder `data`; `config` is the configuration as JSON.
@@ -91,83 +111,51 @@ impl Engine {
     }
 
     /// Answers a call whose fields are a JSON object.
-    fn call<'py>(
+    fn call(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         op: String,
         fields: String,
         key: Option<String>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (state, name) = (self.state.clone(), self.on_behalf_of.clone());
-        let answer = work::run(py, None, move |_| {
-            let call = routes::call(&op, parse(&op, &fields)?)
-                .map_err(|source| Error::Call { op, source })?;
-            let running = open(&state)?;
-            running.runtime.block_on(async {
-                let ctx = running.app.embedded(name.as_deref()).await?;
-                running.app.call(&ctx, call, key.as_deref()).await
-            })
-        })?;
-        to_python(py, &answer)
+    ) -> PyResult<Task> {
+        self.begin(py, async move |app, ctx, _| {
+            app.call(ctx, call(op, &fields)?, key.as_deref()).await
+        })
     }
 
     /// Adds a file, or a folder's content, to a transfer.
-    fn add<'py>(
-        &self,
-        py: Python<'py>,
-        code: String,
-        path: PathBuf,
-        progress: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (state, name) = (self.state.clone(), self.on_behalf_of.clone());
-        let answer = work::run(py, progress, move |watch| {
-            let running = open(&state)?;
-            running.runtime.block_on(async {
-                let ctx = running.app.embedded(name.as_deref()).await?;
-                running.app.add(&ctx, &code, &path, watch.clone()).await
-            })
-        })?;
-        to_python(py, &answer)
+    fn add(&self, py: Python<'_>, code: String, path: PathBuf) -> PyResult<Task> {
+        self.begin(py, async move |app, ctx, watch| app.add(ctx, &code, &path, watch.clone()).await)
     }
 
     /// Works until a transfer waits for a person or is at its end.
-    fn settle<'py>(
-        &self,
-        py: Python<'py>,
-        code: String,
-        timeout_seconds: f64,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (state, name) = (self.state.clone(), self.on_behalf_of.clone());
+    fn settle(&self, py: Python<'_>, code: String, timeout_seconds: f64) -> PyResult<Task> {
         let timeout = Duration::try_from_secs_f64(timeout_seconds).map_err(|error| {
             raise(py, Error::Argument { name: "timeout", reason: error.to_string() })
         })?;
-        let answer = work::run(py, None, move |watch| {
-            let running = open(&state)?;
-            running.runtime.block_on(async {
-                let ctx = running.app.embedded(name.as_deref()).await?;
-                running.app.settle(&ctx, &code, timeout, &watch.stop).await
-            })
-        })?;
-        to_python(py, &answer)
+        self.begin(py, async move |app, ctx, watch| {
+            app.settle(ctx, &code, timeout, &watch.stop).await
+        })
     }
 
     /// The first admin's password, where this opening made the store.
-    fn one_time_password(&self, py: Python<'_>) -> PyResult<Option<String>> {
+    fn one_time_password<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let state = self.state.clone();
-        work::run(py, None, move |_| Ok(open(&state)?.one_time_password.clone()))
+        work::run(py, move |_| Ok(value(&open(&state)?.one_time_password)))
     }
 
     /// Closes the store, for all views of it. Twice does no harm.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.state.clone();
-        work::run(py, None, move |_| {
+        let closed = work::run(py, move |_| {
             not_forked()?;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             if let State::Open(running) = std::mem::replace(&mut *state, State::Closed) {
                 running.runtime.block_on(running.app.close());
                 OPEN.fetch_sub(1, Ordering::AcqRel);
             }
-            Ok(())
-        })
+            Ok(Value::Null)
+        });
+        closed.map(drop)
     }
 }

@@ -11,12 +11,22 @@ use pyo3::sync::PyOnceLock;
 #[non_exhaustive]
 pub enum Error {
     /// The fields do not make a call.
-    #[error("{op} does not take this: {source}")]
+    #[error("{op} does not take this: {reason}")]
     Call {
         /// Which call.
         op: String,
         /// Why not.
-        source: serde_json::Error,
+        reason: String,
+    },
+    /// One of the fields is not what the call takes.
+    #[error("{op}: {name}: {reason}")]
+    Field {
+        /// Which call.
+        op: String,
+        /// Which field.
+        name: String,
+        /// Why not.
+        reason: String,
     },
     /// An argument is not acceptable.
     #[error("{name}: {reason}")]
@@ -39,6 +49,9 @@ pub enum Error {
     /// The process was forked while an embedded store was open.
     #[error("this process was forked while a Bridge was open")]
     Forked,
+    /// The process was forked while work was under way.
+    #[error("this work was begun in a process that has forked since; its child cannot ask for it")]
+    ForkedWork,
     /// It was closed.
     #[error("this Bridge is closed")]
     Closed,
@@ -50,16 +63,21 @@ pub enum Error {
     Panicked(String),
 }
 
+/// As serde says it, who has no kinds of errors of data.
+fn is_of_another_type(reason: &str) -> bool {
+    reason.starts_with("invalid type")
+}
+
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Call { .. } | Self::Argument { .. } => ErrorKind::Invalid,
+            Self::Call { .. } | Self::Field { .. } | Self::Argument { .. } => ErrorKind::Invalid,
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
                 _ => ErrorKind::Io,
             },
-            Self::Forked | Self::Closed => ErrorKind::IllegalState,
+            Self::Forked | Self::ForkedWork | Self::Closed => ErrorKind::IllegalState,
             Self::Runtime(_) => ErrorKind::Io,
             Self::Panicked(_) => ErrorKind::Internal,
         }
@@ -67,22 +85,28 @@ impl Fault for Error {
     fn code(&self) -> &str {
         match self {
             Self::Call { .. } => "python.call",
-            Self::Argument { .. } => "python.argument",
+            Self::Field { reason, .. } if is_of_another_type(reason) => "python.type",
+            Self::Field { .. } | Self::Argument { .. } => "python.argument",
             Self::File { .. } => "python.file",
-            Self::Forked => "python.forked",
+            Self::Forked | Self::ForkedWork => "python.forked",
             Self::Closed => "python.closed",
             Self::Runtime(_) => "python.runtime",
             Self::Panicked(_) => "python.panicked",
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        match self {
-            Self::Forked => {
-                Some("fork first and open a Bridge in the child, or use a Client".into())
+        let hint = match self {
+            Self::Call { .. } | Self::Field { .. } | Self::Argument { .. } => {
+                "help() on the method says what it takes"
             }
-            Self::Closed => Some("open a new one".into()),
-            _ => None,
-        }
+            Self::File { .. } => "check the path and its permissions",
+            Self::Forked => "fork first and open a Bridge in the child, or use a Client",
+            Self::ForkedWork => "begin it in the child",
+            Self::Closed => "open a new one",
+            Self::Runtime(_) => "raise the limit of threads of this process",
+            Self::Panicked(_) => "please report it, with what was asked",
+        };
+        Some(hint.into())
     }
 }
 

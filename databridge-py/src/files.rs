@@ -1,20 +1,19 @@
 //! Checksums, the verified copy, scans.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use databridge_core::media;
 use databridge_core::media::checksum::{Algorithm, Cache, FileDigest, Options as TreeOptions};
-use databridge_core::media::copy::{self, Options, Policy};
-use databridge_core::media::scan::{Clamd, Clamscan, Engines, Files, Settings};
+use databridge_core::media::copy::{self, Choice};
+use databridge_core::media::scan::{self, Engines, Files, Settings};
 use databridge_core::media::walk;
 use pyo3::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::{Error, raise};
-use super::json::{parse, to_python, value};
-use super::work;
+use super::json::{parse, value};
+use super::work::{self, Task};
 
 fn algorithms(py: Python<'_>, names: &[String]) -> PyResult<Vec<Algorithm>> {
     let parsed = names.iter().map(|name| name.parse::<Algorithm>());
@@ -33,33 +32,26 @@ fn digest(path: Option<&str>, digest: &FileDigest) -> Value {
 
 /// One file's digests.
 #[pyfunction]
-#[pyo3(signature = (path, algorithms, progress))]
-pub fn checksum<'py>(
-    py: Python<'py>,
-    path: PathBuf,
-    algorithms: Vec<String>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (path, algorithms))]
+pub fn checksum(py: Python<'_>, path: PathBuf, algorithms: Vec<String>) -> PyResult<Task> {
     let algorithms = self::algorithms(py, &algorithms)?;
-    let done = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         Ok(media::checksum::file(&path, &algorithms, watch).map(|found| digest(None, &found))?)
-    })?;
-    to_python(py, &done)
+    })
 }
 
 /// The digests of every file below a folder, and how many came from the cache.
 #[pyfunction]
-#[pyo3(signature = (root, algorithms, jobs, cache, progress))]
-pub fn checksum_tree<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (root, algorithms, jobs, cache))]
+pub fn checksum_tree(
+    py: Python<'_>,
     root: PathBuf,
     algorithms: Vec<String>,
     jobs: Option<usize>,
     cache: Option<PathBuf>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Task> {
     let algorithms = self::algorithms(py, &algorithms)?;
-    let done = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         let cache = cache.as_deref().map(Cache::open).transpose()?;
         let options = TreeOptions { algorithms: &algorithms, jobs, cache: cache.as_ref() };
         let mut found = Vec::new();
@@ -75,99 +67,77 @@ pub fn checksum_tree<'py>(
         cache.as_ref().map_or(Ok(()), Cache::save)?;
         done?;
         Ok(Value::from(found))
-    })?;
-    to_python(py, &done)
-}
-
-/// What may be chosen for a copy, by the names of `verified_copy`'s arguments.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Choice {
-    resume: bool,
-    limit_bytes_per_second: Option<u64>,
-    jobs: Option<usize>,
-    file_mode: Option<u32>,
-    dir_mode: Option<u32>,
-    keep_mode: bool,
-    keep_mtime: bool,
-    keep_dir_mtime: bool,
-    xattrs: Vec<String>,
-    acls: bool,
-    tolerate_attributes: bool,
-    owner: Option<String>,
-    readable_by: Option<String>,
-}
-
-impl Choice {
-    fn options(self) -> Result<Options, copy::Error> {
-        let mode = |setting, bits: Option<u32>, usual| {
-            bits.map_or(Ok(usual), |bits| copy::parse_mode(setting, &format!("{bits:o}")))
-        };
-        let usual = Policy::default();
-        let policy = Policy {
-            file_mode: mode("file_mode", self.file_mode, usual.file_mode)?,
-            dir_mode: mode("dir_mode", self.dir_mode, usual.dir_mode)?,
-            keep_mode: self.keep_mode,
-            keep_mtime: self.keep_mtime,
-            keep_dir_mtime: self.keep_dir_mtime,
-            xattrs: copy::Xattrs {
-                namespaces: copy::parse_namespaces(&self.xattrs.join(","))?,
-                acls: self.acls,
-                tolerate: self.tolerate_attributes,
-            },
-            owner: self.owner.as_deref().map(copy::Owner::parse).transpose()?.unwrap_or_default(),
-            reader: self.readable_by.as_deref().map(copy::Reader::parse).transpose()?,
-            limit_bytes_per_second: self.limit_bytes_per_second,
-            jobs: self.jobs,
-        };
-        Ok(Options { policy, resume: self.resume, ..Options::default() })
-    }
+    })
 }
 
 /// A file or folder, copied to a path that does not exist yet: its report, and
 /// that path, whose name need not be UTF-8. `choice` is a JSON object.
 #[pyfunction]
-#[pyo3(signature = (source, destination, choice, progress))]
-pub fn verified_copy<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (source, destination, choice))]
+pub fn verified_copy(
+    py: Python<'_>,
     source: PathBuf,
     destination: PathBuf,
     choice: String,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyAny>, OsString)> {
+) -> PyResult<Task> {
     let choice: Choice = parse("options", &choice).map_err(|error| raise(py, error))?;
-    let (report, path) = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         let report = copy::tree(&source, &destination, &choice.options()?, watch)?;
         let value = json!({
             "shape": report.shape, "manifest_digest": report.manifest_digest,
             "files": report.files, "size_bytes": report.bytes,
             "kept_bytes": report.prepared.kept_bytes, "read_back": report.read_back.worth,
             "rename": report.published.rename, "seconds": report.took.as_secs_f64(),
+            "read_back_files": report.read_back.worths,
+            "cloned_files": report.transferred.cloned_files,
+            "shared_files": report.transferred.shared_files,
+            "linked_files": report.transferred.linked_files,
+            "bytes_per_second": report.bytes_per_second,
             "lost_attributes": report.transferred.lost_attributes.named,
         });
         Ok((value, report.destination.into_os_string()))
-    })?;
-    Ok((to_python(py, &report)?, path))
+    })
 }
 
-/// Every path's report.
-#[pyfunction]
-#[pyo3(signature = (paths, engine, clamd, clamscan_database, progress))]
-pub fn scan<'py>(
-    py: Python<'py>,
-    paths: Vec<PathBuf>,
-    engine: String,
+/// What may be chosen for a scan, by the names of `scan`'s arguments.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scan {
+    engine: Option<String>,
     clamd: Option<String>,
     clamscan_database: Option<PathBuf>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let done = work::run(py, progress, move |watch| {
-        let clamscan = Clamscan { database: clamscan_database, ..Clamscan::default() };
-        let clamd = clamd.map(|address| address.parse().map(Clamd::at)).transpose()?;
-        let settings = Settings { engine: engine.parse()?, clamd, clamscan, ..Settings::default() };
+    policy: Option<PathBuf>,
+    project: String,
+    category: String,
+}
+
+impl Scan {
+    fn settings(self) -> Result<Settings, scan::Error> {
+        let choice = scan::Choice {
+            policy: self.policy,
+            engine: self.engine.as_deref().map(str::parse).transpose()?,
+            clamd: self.clamd.as_deref().map(str::parse).transpose()?,
+            clamscan_database: self.clamscan_database,
+            project: self.project,
+            category: self.category,
+            ..scan::Choice::default()
+        };
+        choice.settings(Settings { engine: scan::Engine::Rules, ..Settings::default() })
+    }
+}
+
+/// Every path's report. `choice` is a JSON object.
+#[pyfunction]
+#[pyo3(name = "scan", signature = (paths, choice))]
+pub fn scan_paths(py: Python<'_>, paths: Vec<PathBuf>, choice: String) -> PyResult<Task> {
+    let choice: Scan = parse("options", &choice).map_err(|error| raise(py, error))?;
+    work::begin(py, move |watch| {
+        let settings = choice.settings()?;
         let engines = Engines::open(&settings)?;
         let mut reports = Vec::new();
         for path in paths {
+            // In a tree it would be a verdict; here nobody can have meant it.
+            std::fs::symlink_metadata(&path).map_err(Error::file(&path, "scanned"))?;
             let (root, files) = if path.is_dir() {
                 let entries = walk::tree(&path)?.into_iter();
                 let files = entries.filter(|entry| entry.kind == walk::Kind::File);
@@ -179,6 +149,5 @@ pub fn scan<'py>(
             reports.push(value(engines.tree(&root, Files::Paths(&files), watch)?));
         }
         Ok(Value::from(reports))
-    })?;
-    to_python(py, &done)
+    })
 }

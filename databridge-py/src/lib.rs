@@ -1,8 +1,8 @@
 //! The machine room of `import databridge`: each function parses, calls DataBridge
 //! and converts. What people call is in `python/databridge`.
 //!
-//! Blocking work runs on a thread of its own with the GIL released ([`work`]), so
-//! that Ctrl-C and progress stay with the thread that asked.
+//! Every blocking call begins a [`work::Task`] on a thread that never enters Python, so
+//! that Ctrl-C, progress and callbacks stay with the threads of whoever asked.
 
 mod client;
 mod engine;
@@ -10,6 +10,7 @@ mod errors;
 mod files;
 mod json;
 mod proof;
+mod sequences;
 mod work;
 
 use pyo3::prelude::*;
@@ -20,13 +21,15 @@ fn _databridge(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<client::Daemon>()?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<work::Task>()?;
     module.add_function(wrap_pyfunction!(files::checksum, module)?)?;
     module.add_function(wrap_pyfunction!(files::checksum_tree, module)?)?;
     module.add_function(wrap_pyfunction!(files::verified_copy, module)?)?;
-    module.add_function(wrap_pyfunction!(files::scan, module)?)?;
+    module.add_function(wrap_pyfunction!(files::scan_paths, module)?)?;
     module.add_function(wrap_pyfunction!(proof::verify, module)?)?;
     module.add_function(wrap_pyfunction!(proof::read_manifest, module)?)?;
     module.add_function(wrap_pyfunction!(proof::write_manifest, module)?)?;
     module.add_function(wrap_pyfunction!(proof::verify_receipt, module)?)?;
+    module.add_function(wrap_pyfunction!(sequences::find_sequences, module)?)?;
     Ok(())
 }

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use super::errors::Error;
-use super::json::{to_python, value};
-use super::work;
+use super::json::value;
+use super::work::{self, Task};
 
 fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(Error::file(path, "read"))
@@ -23,10 +23,10 @@ fn read(path: &Path) -> Result<String, Error> {
 
 /// How a folder differs from a list: the report, each difference with its text.
 #[pyfunction]
-#[pyo3(signature = (root, manifest, jobs, from_device, state, max_age, seconds, limit_bytes_per_second, progress))]
+#[pyo3(signature = (root, manifest, jobs, from_device, state, max_age, seconds, limit_bytes_per_second))]
 #[allow(clippy::too_many_arguments)]
-pub fn verify<'py>(
-    py: Python<'py>,
+pub fn verify(
+    py: Python<'_>,
     root: PathBuf,
     manifest: PathBuf,
     jobs: Option<usize>,
@@ -35,21 +35,21 @@ pub fn verify<'py>(
     max_age: f64,
     seconds: Option<f64>,
     limit_bytes_per_second: Option<u64>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Task> {
     let span = |name, seconds: f64| {
         let reason = "not a span of time".to_owned();
         Duration::try_from_secs_f64(seconds).map_err(|_| Error::Argument { name, reason })
     };
-    let done = work::run(py, progress, move |watch| {
+    work::begin(py, move |watch| {
         let deadline = seconds.map(|time| span("seconds", time)).transpose()?;
-        let deadline = deadline.map(|time| Instant::now() + time);
+        let deadline = deadline.and_then(|time| Instant::now().checked_add(time));
         let list = List::read(&manifest)?;
         let age = span("max_age", max_age)?;
         let state = state.map(|path| State::open(&path, &root, age)).transpose()?;
         let state = state.as_ref();
         let options = VerifyOptions { jobs, from_device, limit_bytes_per_second, state, deadline };
-        let report = list.verify(&root, own(&root, &manifest).as_deref(), options, watch)?;
+        let report =
+            list.verify(&root, manifest::inside(&root, &manifest).as_deref(), options, watch)?;
         let texts = report.differences.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut answer = value(&report);
         if let Some(Value::Array(all)) = answer.get_mut("differences") {
@@ -58,28 +58,19 @@ pub fn verify<'py>(
             }
         }
         Ok(answer)
-    })?;
-    to_python(py, &done)
-}
-
-/// The path of a list in the folder that it is held against, which it does not list.
-fn own(root: &Path, list: &Path) -> Option<PathBuf> {
-    let list = list.canonicalize().ok()?;
-    list.strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
+    })
 }
 
 /// The files of a list: path, SHA-256 if it has one, size if it knows it, the other
 /// digests by name.
 #[pyfunction]
-pub fn read_manifest<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyAny>> {
-    let done = work::run(py, None, move |_| {
-        let list = List::read(&path)?;
-        Ok(json!({
-            "format": list.format,
-            "entries": list.files().iter().map(entry).collect::<Vec<_>>(),
-        }))
-    })?;
-    to_python(py, &done)
+pub fn read_manifest(py: Python<'_>, path: PathBuf) -> PyResult<Task> {
+    work::begin(py, move |_| Ok(listed(&List::read(&path)?)))
+}
+
+fn listed(list: &List) -> Value {
+    let entries = list.files().iter().map(entry).collect::<Vec<_>>();
+    json!({ "format": list.format, "entries": entries })
 }
 
 fn entry(file: &Known) -> Value {
@@ -95,16 +86,15 @@ fn entry(file: &Known) -> Value {
 /// Writes a folder's list into a new file, or where its format has its own place;
 /// the files in it.
 #[pyfunction]
-#[pyo3(signature = (root, path, format, jobs, progress))]
-pub fn write_manifest<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (root, path, format, jobs))]
+pub fn write_manifest(
+    py: Python<'_>,
     root: PathBuf,
     path: Option<PathBuf>,
     format: String,
     jobs: Option<usize>,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let done = work::run(py, progress, move |watch| {
+) -> PyResult<Task> {
+    work::begin(py, move |watch| {
         let own_place = matches!(format.as_str(), "ascmhl" | "bagit");
         if own_place == path.is_some() {
             let reason = if own_place { "this format has its own place" } else { "is needed" };
@@ -135,12 +125,8 @@ pub fn write_manifest<'py>(
                 return Err(Error::Argument { name: "format", reason }.into());
             }
         };
-        Ok(json!({
-            "format": list.format,
-            "entries": list.files().iter().map(entry).collect::<Vec<_>>(),
-        }))
-    })?;
-    to_python(py, &done)
+        Ok(listed(&list))
+    })
 }
 
 fn put(path: &Path, text: &str) -> Result<(), Error> {
@@ -152,16 +138,15 @@ fn put(path: &Path, text: &str) -> Result<(), Error> {
 /// What a receipt says, once its signature holds and, if one is given, the tree
 /// is what it speaks of.
 #[pyfunction]
-#[pyo3(signature = (path, key, tree, allow_embedded, progress))]
-pub fn verify_receipt<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (path, key, tree, allow_embedded))]
+pub fn verify_receipt(
+    py: Python<'_>,
     path: PathBuf,
     key: PathBuf,
     tree: Option<PathBuf>,
     allow_embedded: bool,
-    progress: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let done = work::run(py, progress, move |watch| {
+) -> PyResult<Task> {
+    work::begin(py, move |watch| {
         let envelope = Envelope::from_json(&read(&path)?)?;
         let key = PublicKey::read_file(&key)?;
         let receipt = receipt::verify(&envelope, &key, Options { allow_embedded })?;
@@ -170,6 +155,5 @@ pub fn verify_receipt<'py>(
             receipt::verify_tree(&receipt, &sums, &tree, watch)?;
         }
         Ok(value(receipt))
-    })?;
-    to_python(py, &done)
+    })
 }

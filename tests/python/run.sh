@@ -32,7 +32,7 @@ fi
 
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff
+"$venv/bin/pip" install --quiet "$WHEEL" pytest mypy ruff "pyright==1.1.414" hypothesis "fileseq>=3.4,<4"
 
 # Lists are judged by their formats' own tools, in an environment of their own.
 witnesses=$target/python-witnesses
@@ -45,9 +45,22 @@ export WITNESSES="$witnesses/bin"
 # From the folder of the tests, so that what is imported is what was installed.
 cd "$root/tests/python"
 config=$root/databridge-py/pyproject.toml
-"$venv/bin/ruff" check --config "$config" . "$root/databridge-py/python" "$root/benches"
-"$venv/bin/ruff" format --check --config "$config" . "$root/databridge-py/python" "$root/benches"
+ours="$root/databridge-py $root/examples/cookbook $root/benches"
+# shellcheck disable=SC2086
+"$venv/bin/ruff" check --config "$config" . $ours
+# shellcheck disable=SC2086
+"$venv/bin/ruff" format --check --config "$config" . $ours
 "$venv/bin/python" -m mypy.stubtest --mypy-config-file "$config" databridge
-"$venv/bin/python" -m mypy --config-file "$config" examples ./*.py
-"$venv/bin/python" -m mypy --config-file "$config" --explicit-package-bases --ignore-missing-imports "$root"/benches/versus/*.py
+"$venv/bin/python" -m mypy --config-file "$config" "$root"/examples/cookbook/*.py ./*.py
+"$venv/bin/python" -m mypy --config-file "$config" --explicit-package-bases --ignore-missing-imports "$root"/benches/versus/*.py "$root"/benches/python/*.py
+"$venv/bin/pyright" -p "$config" --pythonpath "$venv/bin/python"
 "$venv/bin/python" -m pytest -c "$config" --rootdir . -p no:cacheprovider -q "$@"
+
+# One wheel for every interpreter.
+rm -rf "$target/python-site"
+"$venv/bin/pip" install --quiet --no-deps --target "$target/python-site" "$WHEEL"
+PYTHONPATH=$target/python-site PYTHONDONTWRITEBYTECODE= ./interpreters.sh smoke.py
+
+if [ -n "${DATABRIDGE_LONG:-}" ]; then
+    ./sdist.sh
+fi

@@ -32,6 +32,9 @@ def test_from_frames_to_a_verified_delivery(bridge: Bridge, shot: Path, tmp_path
     data_team.scan(code)
     undecided = bridge.wait(code)
     assert undecided.state == "undecided"
+    explained = bridge.explain(code)
+    assert (explained.state, explained.waits_for) == ("undecided", "person")
+    assert explained.next[0]["command"] in explained.text
     assert undecided.scan is not None
     data_team.decide(code, "accept", "frames of our own farm")
     bridge.as_user("it_team").start(code)

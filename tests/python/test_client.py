@@ -47,6 +47,7 @@ def test_from_frames_to_a_verified_delivery(
     assert artist.add(code, shot, progress=seen.append).file_count == 6
     assert seen[-1].bytes == seen[-1].bytes_total > 0
     artist.submit(code)
+    assert databridge.begin(artist.wait, code, timeout=60).wait(60).state == "team_lead_review"
     assert artist.wait(code, timeout=60).state == "team_lead_review"
     with pytest.raises(databridge.PermissionDenied) as refused:
         artist.approve(code)

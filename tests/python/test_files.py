@@ -85,6 +85,48 @@ def test_a_copy_is_given_what_was_chosen(tmp_path: Path) -> None:
     assert not (tmp_path / "three").exists()
 
 
+def test_names_of_one_file_are_copied_kept_or_refused(tmp_path: Path) -> None:
+    source = tmp_path / "shot"
+    source.mkdir()
+    (source / "a.exr").write_bytes(b"frame" * 1000)
+    (source / "b.exr").hardlink_to(source / "a.exr")
+    report = databridge.verified_copy(source, tmp_path / "copied")
+    assert (report.shared_files, report.linked_files) == (1, 0)
+    assert not (tmp_path / "copied" / "a.exr").samefile(tmp_path / "copied" / "b.exr")
+    report = databridge.verified_copy(source, tmp_path / "kept", hard_links="keep")
+    assert (report.shared_files, report.linked_files) == (1, 1)
+    assert (tmp_path / "kept" / "a.exr").samefile(tmp_path / "kept" / "b.exr")
+    assert sum(report.read_back_files.values()) == 2
+    with pytest.raises(databridge.DatabridgeError) as refused:
+        databridge.verified_copy(source, tmp_path / "refused", hard_links="refuse")
+    assert refused.value.code == "copy.hard_linked"
+    assert not (tmp_path / "refused").exists()
+
+
+def test_a_list_of_other_digests_says_what_the_source_is(shot: Path, tmp_path: Path) -> None:
+    sums = tmp_path / "MD5SUMS"
+    files = sorted(path for path in shot.rglob("*") if path.is_file())
+    lines = [
+        f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(shot)}\n"
+        for path in files
+    ]
+    sums.write_text("".join(lines))
+    report = databridge.verified_copy(
+        shot, tmp_path / "right", manifest=sums, algorithms=["xxh128"]
+    )
+    for one in report.files:
+        assert one.digests is not None
+        content = (shot / one.path).read_bytes()
+        assert one.digests["md5"] == hashlib.md5(content).hexdigest()
+        assert set(one.digests) == {"sha256", "md5", "xxh128"}
+    files[0].write_bytes(files[0].read_bytes()[::-1] + b"x")
+    with pytest.raises(databridge.CheckFailed) as refused:
+        databridge.verified_copy(shot, tmp_path / "wrong", manifest=sums)
+    assert refused.value.code == "copy.source_differs"
+    assert files[0].name in str(refused.value)
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_a_progress_that_raises_stops_the_copy(tmp_path: Path) -> None:
     class Enough(Exception):
         pass

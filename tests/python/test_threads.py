@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -101,14 +102,19 @@ assert child(lambda: databridge.Bridge({str(tmp_path / "data")!r}).me()) == 0
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-def test_import_starts_no_thread_and_touches_no_signal() -> None:
+def test_import_starts_no_thread_and_touches_no_signal_and_no_logging() -> None:
     program = """
-import signal, threading, pathlib
-before = signal.getsignal(signal.SIGINT)
+import signal, threading, logging, pathlib
+signals = [signal.getsignal(one) for one in signal.valid_signals()]
+log = dict(logging.root.manager.loggerDict)
 import databridge
+for name in databridge.__all__:
+    getattr(databridge, name)
 assert threading.active_count() == 1
 assert len(list(pathlib.Path("/proc/self/task").iterdir())) == 1
-assert signal.getsignal(signal.SIGINT) is before
+assert [signal.getsignal(one) for one in signal.valid_signals()] == signals
+assert not logging.root.handlers and logging.root.level == logging.WARNING
+assert logging.root.manager.loggerDict.keys() == log.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
@@ -116,3 +122,59 @@ assert signal.getsignal(signal.SIGINT) is before
 def test_an_open_bridge_does_not_hold_up_the_end(tmp_path: Path) -> None:
     program = f"import databridge; b = databridge.Bridge({str(tmp_path)!r}); b.me()"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def _busy() -> dict[int, int]:
+    """The processor time of each thread that works for us, in ticks of 10 ms."""
+    times = {}
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            name = (task / "comm").read_text()
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if name.startswith("databridge"):
+            times[int(task.name)] = int(fields[11]) + int(fields[12])
+    return times
+
+
+def _hold_the_gil_while_others_work() -> None:
+    """Runs Python, and nothing that lets go of the GIL, until other threads have had
+    200 ms of processor time, or for 3 s."""
+
+    def others() -> float:
+        return time.process_time() - time.thread_time()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    begin, ends = others(), time.monotonic() + 3
+    while others() - begin < 0.2 and time.monotonic() < ends:
+        pass
+    sys.setswitchinterval(interval)
+
+
+def test_two_calls_in_two_threads_use_two_cores(tmp_path: Path) -> None:
+    """While this thread keeps the GIL, both get on: tried until it has been seen."""
+    plate = tmp_path / "plate.dpx"
+    plate.write_bytes(b"x" * 200_000_000)
+    enough = threading.Event()
+
+    def work() -> None:
+        while not enough.is_set():
+            databridge.checksum(plate, ["sha512", "md5"])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        got_on: list[int] = []
+        while len(got_on) < 2:
+            before = _busy()
+            _hold_the_gil_while_others_work()
+            after = _busy()
+            # 30 ms each, of which the edges of the window account for less.
+            got_on = [one for one in after if after[one] - before.get(one, after[one]) >= 3]
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()

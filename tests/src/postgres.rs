@@ -22,7 +22,9 @@ const ADVICE: &str = "on Debian `apt-get install postgresql`, elsewhere put init
 pub struct Server {
     daemon: Daemon,
     admin_url: String,
-    _folder: TempDir,
+    port: u16,
+    durability: Durability,
+    folder: TempDir,
 }
 
 /// Whether a told success must survive a power cut.
@@ -52,14 +54,18 @@ impl Server {
         ]));
         // Between the choice of a port and its use somebody may take it.
         let (daemon, port) = (0..8)
-            .find_map(|_| Self::launch(&data, folder.path(), durability))
+            .find_map(|_| Self::launch(&data, folder.path(), durability, free_port()))
             .expect("PostgreSQL found no free port");
         let admin_url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-        Self { daemon, admin_url, _folder: folder }
+        Self { daemon, admin_url, port, durability, folder }
     }
 
-    fn launch(data: &Path, sockets: &Path, durability: Durability) -> Option<(Daemon, u16)> {
-        let port = free_port();
+    fn launch(
+        data: &Path,
+        sockets: &Path,
+        durability: Durability,
+        port: u16,
+    ) -> Option<(Daemon, u16)> {
         let mut command = unprivileged(program("postgres"));
         command.arg("-D").arg(data).arg("-k").arg(sockets);
         command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
@@ -82,6 +88,24 @@ impl Server {
     /// Hangs, kills or wakes the server, for fault tests.
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.daemon
+    }
+
+    /// Kills the server and every session of it.
+    pub fn crash(&mut self) {
+        self.daemon.kill_9();
+    }
+
+    /// Starts it again at its address, with what stood on its disk.
+    pub fn come_back(&mut self) {
+        let data = self.folder.path().join("data");
+        // Backends of the killed one may still hold its memory for a moment.
+        let (daemon, _) = (0..50)
+            .find_map(|_| {
+                let _ = std::fs::remove_file(data.join("postmaster.pid"));
+                Self::launch(&data, self.folder.path(), self.durability, self.port)
+            })
+            .expect("PostgreSQL does not come back");
+        self.daemon = daemon;
     }
 
     /// A new, empty database of this server.

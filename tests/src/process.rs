@@ -165,6 +165,12 @@ impl Daemon {
     /// Waits until the child stands still, also by a signal it gave itself at a
     /// named step. Panics when it ends or `deadline` passes first.
     pub fn wait_until_stopped(&self, deadline: Duration) {
+        assert!(self.stops_within(deadline), "{} ended instead of stopping", self.name);
+    }
+
+    /// Whether the child came to stand still; it may end instead. Panics when
+    /// `deadline` passes first.
+    pub fn stops_within(&self, deadline: Duration) -> bool {
         let (sender, stopped) = channel();
         let pid = self.pid;
         thread::spawn(move || {
@@ -173,11 +179,13 @@ impl Daemon {
             let status = waitid(WaitId::Pid(pid), options).ok().flatten();
             let _ = sender.send(status.is_some_and(|status| status.stopped()));
         });
-        match stopped.recv_timeout(deadline) {
-            Ok(true) => assert_eq!(state(self.pid()), Some('T'), "{} runs", self.name),
-            Ok(false) => panic!("{} ended instead of stopping", self.name),
-            Err(_) => panic!("{} did not stop", self.name),
+        let Ok(stopped) = stopped.recv_timeout(deadline) else {
+            panic!("{} did not stop", self.name);
+        };
+        if stopped {
+            assert_eq!(state(self.pid()), Some('T'), "{} runs", self.name);
         }
+        stopped
     }
 
     /// Waits for its end. Panics with its output after `deadline`.

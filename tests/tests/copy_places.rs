@@ -176,6 +176,50 @@ fn what_is_written_to_another_file_system_is_the_same_to_everybody() {
     assert_eq!(report.read_back.worth, Worth::Server);
 }
 
+/// Whether filefrag, which asks the file system (FIEMAP), calls every extent shared.
+fn shares_extents(file: &Path) -> bool {
+    let filefrag = find_program("filefrag", &[], "on Debian `apt-get install e2fsprogs`");
+    let told = run(Command::new(filefrag).arg("-v").arg(file));
+    let extents: Vec<_> =
+        told.lines().filter(|line| line.matches("..").count() >= 2 && line.contains(':')).collect();
+    assert!(!extents.is_empty(), "{told}");
+    extents.iter().all(|extent| extent.contains("shared"))
+}
+
+/// A copy beside its source shares the blocks, is read back all the same, and is a file
+/// of its own from the first write on.
+fn clones(disk: &Mounted) {
+    let source = disk.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let mut random = Random::new(21);
+    for (name, size) in [("long.mov", 5_000_000), ("frame.exr", 70_000), ("note", 9)] {
+        fs::write(source.join(name), random.bytes(size)).unwrap();
+    }
+    run(Command::new("sync").arg("-f").arg(&source));
+    let told = After { bytes: AtomicU64::new(u64::MAX), then: || {} };
+    let to = disk.path().join("clones/TRF-00042");
+    let report = copy::tree(&source, &to, &Options::default(), &told).unwrap();
+    witnessed(&source, &to);
+    // The note is too short to be worth it.
+    assert_eq!(report.transferred.cloned_files, 2);
+    for file in &report.files {
+        let (is_long, path) = (file.path.as_str() != "note", to.join(file.path.as_str()));
+        assert_eq!(file.cloned, is_long, "{}", file.path);
+        assert!(!is_long || shares_extents(&path), "{}", file.path);
+    }
+    let back = report.read_back;
+    assert_eq!((back.files, back.bytes, back.overlapped_bytes), (3, 5_070_009, 0));
+    assert!(back.worth >= Worth::Dropped, "{:?}", back.worth);
+    // Read once, and once more from the device.
+    assert_eq!(u64::MAX - told.bytes.load(Ordering::Acquire), 2 * 5_070_009);
+    let before = digest_tree(&to);
+    let mut other = fs::read(source.join("long.mov")).unwrap();
+    other[3_000_000] ^= 1;
+    fs::write(source.join("long.mov"), other).unwrap();
+    run(Command::new("sync").arg("-f").arg(&source));
+    assert_eq!(digest_tree(&to), before);
+}
+
 fn on_a_disk(disk: &Mounted) {
     let source = media(2);
     let destination = disk.path().join("show/TRF-00042");
@@ -211,6 +255,7 @@ fn on_xfs_it_is_read_back_from_the_device() {
         && let Some(disk) = mounts::xfs(320 << 20)
     {
         on_a_disk(&disk);
+        clones(&disk);
     }
 }
 
@@ -220,6 +265,7 @@ fn on_btrfs_it_is_read_back_from_the_device() {
         && let Some(disk) = mounts::btrfs(160 << 20)
     {
         on_a_disk(&disk);
+        clones(&disk);
     }
 }
 

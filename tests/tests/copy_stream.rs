@@ -6,17 +6,23 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
-use databridge_core::media::copy::{self, Error, Options, Policy, Report, Worth};
+use databridge_core::media::copy::{
+    self, Attempt, Error, Options, Plan, Policy, Report, Shape, Worth,
+};
 use databridge_core::media::manifest::Manifest;
-use databridge_core::media::monitor::{Monitor, Progress};
+use databridge_core::media::monitor::{Gate, Monitor, Phase, Progress};
 use databridge_tests::faultfs::{FaultFs, Op};
 use databridge_tests::tree::{EDGES, Random, digest_tree};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 const WINDOW: u64 = 64 << 20;
+/// From this length on a file is read back behind its writer.
+const OVERLAP: u64 = 4 << 20;
 
 /// A folder with one file in it, mostly holes: `size` bytes, with some in each
 /// mebibyte that is named.
@@ -138,11 +144,11 @@ fn a_byte_that_turns_behind_the_writer_is_caught() {
 
 #[test]
 fn a_long_file_is_read_back_on_the_way_and_not_again() {
-    for size in [WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 1] {
+    for size in [OVERLAP - 1, OVERLAP, WINDOW - 1, WINDOW, 2 * WINDOW + 1] {
         let source = one_file("long.mov", size, &[1, 63]);
         let fs = FaultFs::mount();
         let report = deliver(source.path(), &fs).unwrap();
-        let overlapped = if size >= WINDOW { size } else { 0 };
+        let overlapped = if size >= OVERLAP { size } else { 0 };
         assert_eq!(report.read_back.overlapped_bytes, overlapped, "{size}");
         assert_eq!(report.read_back.bytes, size);
         assert_eq!((report.read_back.worth, report.read_back.worths.server), (Worth::Server, 1));
@@ -202,4 +208,88 @@ fn a_disk_that_runs_full_in_a_direct_write_is_told_and_it_resumes() {
     assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
     assert!(!destination(&fs).exists());
     assert_delivers(source.path(), &fs, "room again");
+}
+
+/// Closes its gate once, when so many bytes of a phase are done, and counts what is done
+/// until the copy waits there.
+struct Pauses {
+    phase: Phase,
+    at: u64,
+    gate: Gate,
+    /// The phase, its bytes, and what they were when the gate closed.
+    seen: Mutex<(Option<Phase>, u64, Option<u64>)>,
+    waits: Sender<()>,
+}
+
+impl Monitor for Pauses {
+    fn on(&self, progress: Progress<'_>) {
+        let mut seen = self.seen.lock().unwrap();
+        match progress {
+            Progress::Phase(phase) => (seen.0, seen.1) = (Some(phase), 0),
+            Progress::Bytes(count) => seen.1 += count,
+            _ => {}
+        }
+        if seen.0 == Some(self.phase) && seen.1 >= self.at && seen.2.is_none() {
+            seen.2 = Some(seen.1);
+            self.gate.close();
+        }
+    }
+    fn cancelled(&self) -> bool {
+        self.gate.pass(|| {
+            let _ = self.waits.send(());
+            false
+        });
+        false
+    }
+    fn held(&self) -> bool {
+        self.gate.is_closed()
+    }
+}
+
+#[test]
+fn a_paused_copy_stands_still_within_one_block_and_goes_on() {
+    const BLOCK: u64 = 4 << 20;
+    let source = one_file("long.mov", 24 << 20, &(0..24).collect::<Vec<_>>());
+    let manifest = Manifest::of_tree(source.path(), None, &()).unwrap();
+    for (phase, at) in [(Phase::Copy, 1), (Phase::Copy, 13 << 20), (Phase::ReadBack, 5 << 20)] {
+        let fs = FaultFs::mount();
+        let (waits, waiting) = channel();
+        let pauses = Pauses { phase, at, gate: Gate::default(), seen: Mutex::default(), waits };
+        let plan = Plan {
+            source: source.path().to_owned(),
+            destination: destination(&fs),
+            shape: Shape::Tree,
+            manifest: manifest.clone(),
+            attempt: Attempt {
+                id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(),
+                epoch: 1,
+            },
+            policy: in_turn().policy,
+        };
+        // By phases, where nothing is read back before its time.
+        let deliver = || {
+            copy::prepare(&plan)?;
+            copy::transfer(&plan, &pauses)?;
+            let read_back = copy::verify(&plan, &pauses)?;
+            copy::publish(&plan, &pauses).map(|_| read_back)
+        };
+        let (stood, read_back) = std::thread::scope(|scope| {
+            let copying = scope.spawn(|| {
+                let done = deliver();
+                // Who never waited is not waited for.
+                let _ = pauses.waits.send(());
+                done
+            });
+            // The one thread that reads waits at the gate: nothing is done until it opens.
+            waiting.recv().unwrap();
+            let stood = *pauses.seen.lock().unwrap();
+            pauses.gate.open();
+            (stood, copying.join().unwrap())
+        });
+        let (_, done, Some(closed)) = stood else { panic!("{phase:?}: {stood:?}") };
+        assert!(done - closed <= BLOCK, "{phase:?}: {} bytes after the pause", done - closed);
+        assert!(done < 24 << 20, "{phase:?}: {done}");
+        assert_eq!(read_back.unwrap().files, 1);
+        assert_eq!(digest_tree(&destination(&fs)), digest_tree(source.path()));
+    }
 }

@@ -153,6 +153,24 @@ impl Farm {
         self.act("it", "transfer-ops", code, "start", json!({}));
     }
 
+    /// What happened to a delivered transfer: an event stands in its history once it is
+    /// sealed, which is soon.
+    fn kinds(&self, code: &str) -> Vec<String> {
+        for _ in 0..60 {
+            let path = format!("/transfers/{code}/history");
+            let history = self.ask("admin", "GET", &path, json!({}));
+            let history = history.as_array().unwrap();
+            let kinds: Vec<String> =
+                history.iter().map(|e| e["kind"].as_str().unwrap().to_owned()).collect();
+            if kinds.iter().any(|kind| kind == "transfer.delivered") {
+                return kinds;
+            }
+            let last = history.last().map_or(-1, |e| e["position"].as_i64().unwrap());
+            self.ask("admin", "GET", &format!("{path}?after={last}&wait=1"), json!({}));
+        }
+        panic!("the delivery of {code} is not in its history")
+    }
+
     /// Delivered once, whole, and nothing else stands there.
     fn check(&self, codes: &[String]) {
         let folder = self.place.production.join("film/plates");
@@ -160,11 +178,8 @@ impl Farm {
         for code in codes {
             assert_eq!(self.settle(code), "delivered", "{code}");
             delivery::assert_same(&expected, &folder.join(code));
-            let history =
-                self.ask("admin", "GET", &format!("/transfers/{code}/history"), json!({}));
-            let kinds: Vec<&str> =
-                history.as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
-            let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+            let kinds = self.kinds(code);
+            let count = |kind: &str| kinds.iter().filter(|k| *k == kind).count();
             assert_eq!(count("transfer.delivered"), 1, "{code}: {kinds:?}");
             assert_eq!(count("transfer.step_failed"), 0, "{code}: {kinds:?}");
         }

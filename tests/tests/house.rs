@@ -180,33 +180,98 @@ fn the_page_of_the_rest_interface_is_fresh() {
         let method = format!("{:?}", route.method).to_uppercase();
         page.push_str(&format!("| {method} | {} | {} |\n", route.path, route.op));
     }
-    page.push_str("\n`GET /api/health` needs no sign-in.\n");
+    page.push_str("\n`GET /api/health`, `/api/ready`, `/api/docs` (to browse) and `/api/v1/openapi.json` need no\n\
+         sign-in. `/events` and `/transfers/{code}/events` stream what happens (server-sent\n\
+         events, resumed by `Last-Event-ID`), `/activity/export` answers CSV or JSON lines.\n\n\
+         What answers an `ETag` can be bound to it by `If-Match`: 412 where the version is\n\
+         another now, 428 where a change takes one (`PATCH`). `*` is any version.\n");
     fresh("docs/rest.md", &page);
 }
 
-/// Every stable code in the sources, and the kind of page that explains it.
-fn codes() -> Vec<String> {
-    fn collect(folder: &Path, found: &mut Vec<String>) {
+/// Every Rust source below these folders.
+fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 collect(&path, found);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                for body in text.split("fn code(&self) -> &str {").skip(1) {
-                    let body = &body[..body.find("\n    }").unwrap_or(body.len())];
-                    found.extend(body.split('"').skip(1).step_by(2).map(str::to_owned));
-                }
+                found.push((path, text));
             }
         }
     }
     let mut found = Vec::new();
-    for folder in ["databridge-core/src", "databridge-daemon/src"] {
+    for folder in folders {
         collect(&repo().join(folder), &mut found);
+    }
+    found.sort();
+    found
+}
+
+/// Where errors are defined.
+const WITH_ERRORS: [&str; 4] =
+    ["bindings/c/src", "databridge-core/src", "databridge-daemon/src", "databridge-py/src"];
+
+/// Every stable code in the sources. Python's own are in its documentation.
+fn codes() -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, text) in sources(&WITH_ERRORS[..3]) {
+        for body in text.split("fn code(&self) -> &str {").skip(1) {
+            let body = &body[..body.find("\n    }").unwrap_or(body.len())];
+            found.extend(body.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
     }
     found.sort();
     found.dedup();
     found
+}
+
+/// The errors of a source that leave some of their codes without a hint.
+fn hintless(text: &str) -> Vec<&str> {
+    let faults = text.split("Fault for ").skip(1);
+    let bare = faults.filter_map(|rest| {
+        let (name, body) = rest.split_once(" {\n")?;
+        let body = &body[..body.find("\n}").unwrap_or(body.len())];
+        let hint = body.split_once("fn hint(&self)").map(|(_, hint)| hint);
+        let hint = hint.map(|hint| &hint[..hint.find("\n    }").unwrap_or(hint.len())]);
+        // Outside strings.
+        let has_none = |hint: &str| hint.split('"').step_by(2).any(|code| code.contains("None"));
+        hint.is_none_or(has_none).then_some(name)
+    });
+    bare.collect()
+}
+
+#[test]
+fn every_error_says_what_to_do_next() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&WITH_ERRORS) {
+        let path = path.strip_prefix(repo()).unwrap().display().to_string();
+        found.extend(hintless(&text).iter().map(|name| format!("{path}: {name}")));
+    }
+    assert!(found.is_empty(), "without a hint:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_check_finds_errors_without_a_hint() {
+    let with = |hint: &str| format!("impl Fault for Error {{\n    fn code() {{}}\n{hint}}}\n");
+    let of = |body: &str| with(&format!("    fn hint(&self) -> Option<X> {{\n{body}\n    }}\n"));
+    assert!(hintless(&of("        Some(\"If-None-Match\".into())")).is_empty());
+    assert_eq!(hintless(&with("")), ["Error"]);
+    assert_eq!(hintless(&of("        Some(match self { _ => return None })")), ["Error"]);
+    assert_eq!(hintless(&of("        match self {\n            Self::Io => None,")), ["Error"]);
+}
+
+#[test]
+fn only_the_c_interface_is_unsafe() {
+    let folders = [&WITH_ERRORS[1..], &["tests/src", "tests/tests", "examples", "benches"]];
+    let word = concat!("un", "safe");
+    for (path, text) in sources(&folders.concat()) {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut words =
+            code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        assert!(!words.any(|found| found == word), "{} is {word}", path.display());
+    }
 }
 
 #[test]
@@ -215,4 +280,22 @@ fn every_error_code_is_documented() {
     let missing: Vec<_> =
         codes().into_iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "docs/errors.md lacks {}", missing.join(", "));
+}
+
+#[test]
+fn the_table_of_metrics_is_fresh() {
+    use std::fmt::Write;
+
+    use databridge_core::app::METRICS;
+
+    const MARK: &str = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    let path = repo().join("docs/operations.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let (head, rest) = written.split_once(MARK).expect("the page has its table");
+    let (_, tail) = rest.split_once("\n## ").expect("something follows the table");
+    let mut page = format!("{head}{MARK}");
+    for (name, kind, labels, help) in METRICS {
+        writeln!(page, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    fresh("docs/operations.md", &format!("{page}\n## {tail}"));
 }

@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use databridge_core::app::{App, Call, Config};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::domains::transfer::Create;
 use databridge_tests::delivery;
 use databridge_tests::life::{Life, Source, Traps};
+use databridge_tests::process::{built, find_program};
 use databridge_tests::studio::{Place, found};
 use databridge_tests::tree::digest_tree;
 
@@ -79,6 +81,49 @@ fn a_hundred_thousand_files_are_delivered() {
     }
     let listing = digest_tree(&root);
     deliver(folder.path(), Source { root, listing });
+}
+
+/// What a program held in memory at most, in KiB (`VmHWM` as GNU time tells it).
+fn peak_kib(databridge: &Path, args: &[&str], here: &Path) -> u64 {
+    let time = find_program("time", &[], "on Debian `apt-get install time`");
+    let told = here.join("peak");
+    let mut program = Command::new(time);
+    program.args(["-f", "%M", "-o"]).arg(&told).arg(databridge).args(args).current_dir(here);
+    let done = program.stdout(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    std::fs::read_to_string(told).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn memory_grows_by_less_than_a_third_of_a_kibibyte_with_each_file() {
+    if !is_long("memory_grows_by_less_than_a_third_of_a_kibibyte_with_each_file") {
+        return;
+    }
+    const MIB: u64 = 1024;
+    let databridge = built("databridge");
+    let folder = tempfile::tempdir().unwrap();
+    let mut peaks = Vec::new();
+    for (name, files) in [("few", 2000_u64), ("many", 200_000)] {
+        let root = folder.path().join(name);
+        for index in 0..files {
+            let path =
+                root.join(format!("seq{:03}/show_shot_comp_v003.{index:06}.exr", index / 500));
+            if index % 500 == 0 {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            }
+            std::fs::write(path, index.to_be_bytes()).unwrap();
+        }
+        let to = format!("{name}.copy");
+        let peak = |args: &[&str]| peak_kib(&databridge, args, folder.path());
+        peaks.push((files, peak(&["checksum", name]), peak(&["copy", name, &to, "--json"])));
+        std::fs::remove_dir_all(folder.path().join(to)).unwrap();
+    }
+    let [(few, _, small), (many, hashed, large)] = peaks[..] else { unreachable!() };
+    let each = (large.saturating_sub(small)) * 1024 / (many - few);
+    println!("checksum of {many} files: {} MiB", hashed / MIB);
+    println!("copy of {many} files: {} MiB, {each} bytes a file", large / MIB);
+    assert!(hashed <= 64 * MIB, "{hashed} KiB for the checksums of {many} files");
+    assert!(each < 342, "{each} bytes a file");
 }
 
 #[test]

@@ -10,12 +10,14 @@ use crate::base::error::Error;
 use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
-use crate::control::ledger;
+use crate::control::{inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
 /// How often forgotten uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// Keepers beside the workers.
+pub(super) const KEEPERS: usize = 4;
 
 /// Tells the other hosts of this one until it is asked to end, and then that it was.
 async fn tell_of(store: &Store, host: &Host, stop: &Cancel) {
@@ -46,19 +48,38 @@ impl App {
             async move { tell_of(&store, &host, &stop).await }
         });
         for _ in 0..self.config.workers() {
-            let (worker, stop) = (self.worker(), stop.clone());
-            tasks.spawn(async move { worker.run(&stop).await });
+            let (worker, stop, hand) = (self.worker(), stop.clone(), self.crew.sign_on());
+            tasks.spawn(async move {
+                worker.run(&stop).await;
+                drop(hand);
+            });
         }
         tasks.spawn({
-            let (app, stop) = (self.clone(), stop.clone());
-            async move { app.keep_ledger(&stop).await }
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_ledger(&stop).await;
+                drop(hand);
+            }
         });
         tasks.spawn({
-            let (app, stop) = (self.clone(), stop.clone());
-            async move { app.keep_lineage(&stop).await }
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_lineage(&stop).await;
+                drop(hand);
+            }
         });
-        let (app, stop) = (self.clone(), stop.clone());
-        tasks.spawn(async move { app.keep_uploads(&stop).await });
+        tasks.spawn({
+            let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+            async move {
+                app.keep_live(&stop).await;
+                drop(hand);
+            }
+        });
+        let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
+        tasks.spawn(async move {
+            app.keep_uploads(&stop).await;
+            drop(hand);
+        });
         while tasks.join_next().await.is_some() {}
         if let Err(error) = host.leave(&self.store).await {
             warn!(error = error.chain(), "the others could not be told that this host ends");
@@ -100,7 +121,7 @@ impl App {
         let mut changes = self.store.changes();
         while !stop.is_cancelled() {
             if let Err(error) = self.follow().await {
-                warn!(error = error.chain(), "deliveries could not be followed");
+                warn!(error = error.chain(), "deliveries could not be followed, or nobody told");
             }
             let _ = tokio::time::timeout(TICK, changes.changed()).await;
         }
@@ -112,6 +133,7 @@ impl App {
     /// Of the store.
     pub async fn follow(&self) -> Result<(), Error> {
         while self.lineage.follow_deliveries(self.org).await? > 0 {}
+        while inbox::follow(&self.store, self.org, &[&self.transfers]).await? > 0 {}
         Ok(())
     }
 

@@ -6,10 +6,11 @@ pub use lineage::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange};
+use crate::base::clock::Timestamp;
+use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange, UserChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
-use crate::domains::transfer::{Create, Filter, NewChain, Priority};
+use crate::domains::transfer::{Create, NewChain, Priority};
 
 /// Query strings carry numbers as text.
 fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -30,8 +31,28 @@ where
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
+/// Query strings carry truth as text.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Truth(bool),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Truth(truth)) => Ok(Some(truth)),
+        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
 /// One transfer, by its code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Code {
     /// `TRF-00042`.
@@ -40,6 +61,7 @@ pub struct Code {
 
 /// One transfer and why.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Because {
     /// `TRF-00042`.
@@ -50,7 +72,8 @@ pub struct Because {
 
 /// What the store is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Call {
     /// Makes a transfer.
@@ -63,6 +86,21 @@ pub enum Call {
         /// Of this project.
         #[serde(default)]
         project: Option<String>,
+        /// Of this artist.
+        #[serde(default)]
+        owner: Option<String>,
+        /// Only what waits for the caller's decision.
+        #[serde(default, deserialize_with = "flag")]
+        waiting_for_me: Option<bool>,
+        /// With this in their code or title, in either case.
+        #[serde(default)]
+        text: Option<String>,
+        /// Made then or later.
+        #[serde(default)]
+        since: Option<Timestamp>,
+        /// Made before.
+        #[serde(default)]
+        until: Option<Timestamp>,
         /// The last code of the page before.
         #[serde(default)]
         after: Option<String>,
@@ -72,6 +110,8 @@ pub enum Call {
     },
     /// Everything about a transfer.
     TransferShow(Code),
+    /// Where it stands, since when, what it waits for, who does what next.
+    TransferExplain(Code),
     /// Its files.
     TransferFiles(Code),
     /// Takes a file out.
@@ -254,6 +294,13 @@ pub enum Call {
     UserList {},
     /// Makes somebody known.
     UserCreate(NewUser),
+    /// Somebody.
+    UserShow {
+        /// Who.
+        username: String,
+    },
+    /// Changes what people read of somebody.
+    UserChange(UserChange),
     /// Gives or takes a role.
     UserRole(RoleChange),
     /// Lets somebody in, or no longer.
@@ -304,14 +351,50 @@ pub enum Call {
         #[serde(default)]
         username: Option<String>,
     },
-    /// What happened, to everything the caller may see.
+    /// What happened, by filters.
     Activity {
+        /// To whom or what: a transfer's code, a user's name.
+        #[serde(default)]
+        subject: Option<String>,
+        /// `transfer.approved`, or `transfer` for all of them.
+        #[serde(default)]
+        kind: Option<String>,
+        /// By whom.
+        #[serde(default)]
+        actor: Option<String>,
+        /// Then or later.
+        #[serde(default)]
+        since: Option<Timestamp>,
+        /// Before.
+        #[serde(default)]
+        until: Option<Timestamp>,
         /// After this position; -1 is from the beginning.
         #[serde(default, deserialize_with = "number")]
         after: Option<i64>,
         /// 1 to 1000.
         #[serde(default, deserialize_with = "number")]
         limit: Option<i64>,
+    },
+    /// What the caller is to know, newest first.
+    NotificationList {
+        /// Only what was not read.
+        #[serde(default, deserialize_with = "flag")]
+        unread: Option<bool>,
+        /// Before this position: the last one of the page before.
+        #[serde(default, deserialize_with = "number")]
+        before: Option<i64>,
+        /// 1 to 200; 50 where it is not said.
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<i64>,
+    },
+    /// Marks as read what the caller was told, or as unread.
+    NotificationRead {
+        /// These; all up to the last one that was there where none is named.
+        #[serde(default)]
+        positions: Vec<i64>,
+        /// `false` marks as unread.
+        #[serde(default = "yes")]
+        read: bool,
     },
     /// Jobs, newest first.
     JobList {
@@ -344,6 +427,7 @@ pub enum Call {
 
 /// A decision on a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Decision {
@@ -364,6 +448,7 @@ impl Call {
             self,
             Self::TransferList { .. }
                 | Self::TransferShow(_)
+                | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
@@ -392,11 +477,13 @@ impl Call {
                 | Self::ProfileList {}
                 | Self::LineageAccess {}
                 | Self::UserList {}
+                | Self::UserShow { .. }
                 | Self::Me {}
                 | Self::AbsenceList {}
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
+                | Self::NotificationList { .. }
                 | Self::BandwidthList {}
                 | Self::HostList {}
                 | Self::LedgerVerify { .. }
@@ -409,14 +496,5 @@ impl Call {
     /// Whether it carries a password, of which a plain digest could be guessed.
     pub(super) fn has_secret(&self) -> bool {
         matches!(self, Self::UserCreate(_) | Self::UserPassword { .. })
-    }
-
-    pub(super) fn filter(
-        state: Option<crate::domains::transfer::state::State>,
-        project: Option<String>,
-        after: Option<String>,
-        limit: Option<i64>,
-    ) -> Filter {
-        Filter { state, project, after, limit }
     }
 }

@@ -1,6 +1,7 @@
 //! What an operator decides, as one TOML file has it.
 
 mod copies;
+mod http;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
+pub use http::HttpConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
@@ -59,8 +61,12 @@ pub struct Config {
     pub signin: signin::Settings,
     /// The directory that knows them, if there is one.
     pub directory: directory::Settings,
+    /// Bytes that must be free on data, staging and production for the daemon to be ready.
+    pub min_free_bytes: u64,
     /// How much anybody may ask of the daemon.
     pub limits: limits::Settings,
+    /// How the daemon meets those who ask.
+    pub http: HttpConfig,
     /// How files are scanned.
     pub scan: scan::Settings,
     /// How they are written into production.
@@ -86,7 +92,9 @@ impl Default for Config {
             max_upload_bytes: 1 << 40,
             signin: signin::Settings::default(),
             directory: directory::Settings::default(),
+            min_free_bytes: 64 << 20,
             limits: limits::Settings::default(),
+            http: HttpConfig::default(),
             scan: scan::Settings {
                 // Where Debian's clamd listens; `auto` uses it where it answers.
                 clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
@@ -168,6 +176,9 @@ impl Config {
             |setting, reason: &str| Err(Error::Setting { setting, reason: reason.into() });
         if let Err(error) = self.s3.check() {
             return setting("s3", &error.to_string());
+        }
+        if let Err((name, reason)) = self.http.check() {
+            return setting(name, &reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;

@@ -5,15 +5,16 @@ mod lineage;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::answers::{Me, Newest, Proof, ReceiptKey};
 use super::call::Decision;
-use super::routes;
-use super::{App, Call};
+use super::{App, Call, fields, routes};
 use crate::base::error::Error;
 use crate::control::ctx::{Ctx, Idempotency};
 use crate::control::identity::{self, MATRIX, Permission};
-use crate::control::{jobs, ledger};
+use crate::control::{inbox, jobs, ledger};
+use crate::domains::transfer::Filter;
 use crate::media::checksum::Sha256;
 
 /// The longest a history is waited for.
@@ -38,11 +39,14 @@ impl App {
         if ctx.actor.scopes.is_some()
             && let Some(route) = routes::of(&call)
         {
-            ctx.reach(route.part(), call.writes())?;
+            ctx.within_scope(route.part(), call.writes())?;
         }
         let mut ctx = ctx.clone();
+        let asked = json(&call)?;
+        fields::check(&asked)?;
         if let Some(key) = key.filter(|_| call.writes()) {
-            let text = json(&call)?.to_string();
+            fields::check_key(key)?;
+            let text = asked.to_string();
             let request = match call.has_secret() {
                 true => self.keys.digest(text.as_bytes()),
                 false => Sha256::of(text.as_bytes()).0.to_vec(),
@@ -67,10 +71,33 @@ impl App {
         let t = &self.transfers;
         match call {
             Call::TransferCreate(create) => json(t.create(ctx, create).await?),
-            Call::TransferList { state, project, after, limit } => {
-                json(t.list(ctx, &Call::filter(state, project, after, limit)).await?)
+            Call::TransferList {
+                state,
+                project,
+                owner,
+                waiting_for_me,
+                text,
+                since,
+                until,
+                after,
+                limit,
+            } => {
+                let waiting_for_me = waiting_for_me.unwrap_or_default();
+                let filter = Filter {
+                    state,
+                    project,
+                    owner,
+                    waiting_for_me,
+                    text,
+                    since,
+                    until,
+                    after,
+                    limit,
+                };
+                json(t.list(ctx, &filter).await?)
             }
             Call::TransferShow(c) => json(t.show(ctx, &c.code).await?),
+            Call::TransferExplain(c) => json(t.explain(ctx, &c.code).await?),
             Call::TransferFiles(c) => json(t.files(ctx, &c.code).await?),
             Call::TransferRemoveFile { code, path } => {
                 json(t.remove_file(ctx, &code, &path).await?)
@@ -119,6 +146,8 @@ impl App {
         match call {
             Call::UserList {} => json(identity::list_users(store, ctx).await?),
             Call::UserCreate(new) => json(identity::create_user(store, ctx, &roles, new).await?),
+            Call::UserShow { username } => json(identity::show_user(store, ctx, &username).await?),
+            Call::UserChange(change) => json(identity::change_user(store, ctx, change).await?),
             Call::UserRole(change) => json(identity::set_role(store, ctx, &roles, change).await?),
             Call::UserActive { username, active } => {
                 json(identity::set_active(store, ctx, &username, active).await?)
@@ -130,14 +159,19 @@ impl App {
             Call::AbsenceSet(new) => json(identity::set_absence(store, ctx, new).await?),
             Call::AbsenceList {} => json(identity::absences(store, ctx).await?),
             Call::AbsenceEnd { id } => json(identity::end_absence(store, ctx, id).await?),
-            Call::Me {} => json(json!({
-                "username": ctx.actor.username,
-                "on_behalf_of": ctx.actor.on_behalf_of,
-                "authority": ctx.actor.authority,
-                "grants": ctx.actor.grants,
-                "scopes": ctx.actor.scopes,
-                "stands_in_for": ctx.actor.stands_in_for.iter().map(|a| &a.username).collect::<Vec<_>>(),
-            })),
+            Call::Me {} => json(Me {
+                username: ctx.actor.username.clone(),
+                on_behalf_of: ctx.actor.on_behalf_of.clone(),
+                authority: ctx.actor.authority,
+                grants: ctx.actor.grants.clone(),
+                scopes: ctx.actor.scopes.clone(),
+                stands_in_for: ctx
+                    .actor
+                    .stands_in_for
+                    .iter()
+                    .map(|away| away.username.clone())
+                    .collect(),
+            }),
             Call::Logout {} => json(identity::logout(store, ctx).await?),
             Call::KeyCreate(wish) => {
                 json(identity::create_key(store, ctx, &routes::parts(), wish).await?)
@@ -148,11 +182,15 @@ impl App {
             Call::KeyRevoke { name, username } => {
                 json(identity::revoke_key(store, ctx, &name, username.as_deref()).await?)
             }
-            Call::Activity { after, limit } => {
-                ctx.require(MATRIX, Permission::ReadLedger, None)?;
-                let mut tx = store.db().read().await?;
-                let limit = limit.unwrap_or(100).clamp(1, 1000);
-                json(ledger::history(&mut tx, ctx.org, None, after.unwrap_or(-1), limit).await?)
+            Call::Activity { subject, kind, actor, since, until, after, limit } => {
+                let filter = ledger::Filter { subject, kind, actor, since, until };
+                json(self.activity(ctx, &filter, after, limit).await?)
+            }
+            Call::NotificationList { unread, before, limit } => {
+                json(inbox::list(store, ctx, unread.unwrap_or_default(), before, limit).await?)
+            }
+            Call::NotificationRead { positions, read } => {
+                json(inbox::mark(store, ctx, &positions, read).await?)
             }
             Call::JobList { state, limit } => {
                 ctx.require(MATRIX, Permission::ManageJobs, None)?;
@@ -173,15 +211,31 @@ impl App {
             }
             Call::LedgerCheckpoint {} => {
                 let (size, note) = self.checkpoint().await?;
-                json(json!({
-                    "size": size, "note": note, "verifier_key": self.signer.verifier_key(),
-                }))
+                json(Newest { size, note, verifier_key: self.signer.verifier_key() })
             }
-            Call::ReceiptKey {} => json(json!({
-                "pem": self.keys.receipt_key().to_pem(), "key_id": self.keys.receipt_key().key_id(),
-            })),
+            Call::ReceiptKey {} => {
+                let key = self.keys.receipt_key();
+                json(ReceiptKey { pem: key.to_pem(), key_id: key.key_id().to_owned() })
+            }
             _ => Err(crate::control::db::Error::NoRow.into()),
         }
+    }
+
+    /// What happened after a position, for who may read everybody's events.
+    ///
+    /// # Errors
+    /// Not permitted.
+    pub async fn activity(
+        &self,
+        ctx: &Ctx,
+        filter: &ledger::Filter,
+        after: Option<i64>,
+        limit: Option<i64>,
+    ) -> Result<Vec<ledger::Page>, Error> {
+        ctx.require(MATRIX, Permission::ReadLedger, None)?;
+        let mut tx = self.store.db().read().await?;
+        let limit = limit.unwrap_or(100).clamp(1, 1000);
+        Ok(ledger::search(&mut tx, ctx.org, filter, after.unwrap_or(-1), limit).await?)
     }
 
     /// The history after a position; where there is none yet and the caller wants
@@ -215,11 +269,15 @@ impl App {
         let event = ledger::seal::record(&mut tx, position).await?;
         let hashes = ledger::seal::inclusion(&mut tx, size, position).await?;
         let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
-        Ok(json!({
-            "position": position, "event": event, "size": size, "root": hex::encode(root),
-            "hashes": hashes, "checkpoint": self.signer.sign(size, root)?,
-            "verifier_key": self.signer.verifier_key(),
-        }))
+        json(Proof {
+            position,
+            event,
+            size,
+            root: hex::encode(root),
+            hashes,
+            checkpoint: self.signer.sign(size, root)?,
+            verifier_key: self.signer.verifier_key(),
+        })
     }
 
     /// Signs the ledger as it now is.

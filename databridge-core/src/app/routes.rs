@@ -11,6 +11,8 @@ pub enum Method {
     Get,
     /// Acts.
     Post,
+    /// Changes.
+    Patch,
     /// Takes away.
     Delete,
 }
@@ -29,17 +31,46 @@ pub struct Route {
 /// The root of all paths.
 pub const PREFIX: &str = "/api/v1";
 
+impl Route {
+    /// Whether it answers a version that `If-Match` can name.
+    pub fn has_etag(&self) -> bool {
+        matches!(self.op, "transfer_show" | "user_show" | "user_change")
+    }
+
+    /// Whether it changes only the version that `If-Match` names, where it names one.
+    pub fn takes_if_match(&self) -> bool {
+        self.op == "user_change" || (self.method != Method::Get && CONDITIONAL.contains(&self.op))
+    }
+}
+
+/// Calls on a transfer that can be bound to the version that was looked at.
+const CONDITIONAL: &[&str] = &[
+    "transfer_submit",
+    "transfer_cancel",
+    "approve",
+    "reject",
+    "override_approval",
+    "scan",
+    "decide",
+    "start",
+    "retry",
+    "transfer_priority",
+    "transfer_pause",
+    "transfer_resume",
+];
+
 const fn route(method: Method, path: &'static str, op: &'static str) -> Route {
     Route { op, method, path }
 }
 
-use Method::{Delete, Get, Post};
+use Method::{Delete, Get, Patch, Post};
 
 /// Every call.
 pub const ROUTES: &[Route] = &[
     route(Post, "/transfers", "transfer_create"),
     route(Get, "/transfers", "transfer_list"),
     route(Get, "/transfers/{code}", "transfer_show"),
+    route(Get, "/transfers/{code}/explain", "transfer_explain"),
     route(Get, "/transfers/{code}/files", "transfer_files"),
     route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
     route(Post, "/transfers/{code}/submit", "transfer_submit"),
@@ -105,12 +136,16 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/flows/{flow}/versions/{version_num}/status", "flow_move"),
     route(Post, "/flows/{flow}/versions/{version_num}/notes", "flow_note"),
     route(Get, "/flows/{flow}/diff", "flow_diff"),
+    route(Get, "/notifications", "notification_list"),
+    route(Post, "/notifications/read", "notification_read"),
     route(Get, "/activity", "activity"),
     route(Post, "/activity/verify", "ledger_verify"),
     route(Get, "/activity/checkpoint", "ledger_checkpoint"),
     route(Get, "/activity/proof/{position}", "ledger_prove"),
     route(Get, "/users", "user_list"),
     route(Post, "/users", "user_create"),
+    route(Get, "/users/{username}", "user_show"),
+    route(Patch, "/users/{username}", "user_change"),
     route(Post, "/users/{username}/roles", "user_role"),
     route(Post, "/users/{username}/active", "user_active"),
     route(Post, "/users/{username}/password", "user_password"),
@@ -152,7 +187,7 @@ pub struct Request {
     pub method: Method,
     /// Below the server's address, percent-encoded.
     pub path: String,
-    /// For [`Method::Post`].
+    /// For [`Method::Post`] and [`Method::Patch`].
     pub body: Option<Value>,
 }
 
@@ -197,7 +232,7 @@ pub fn request(call: &super::Call) -> Option<Request> {
     }
     fields.retain(|_, value| !value.is_null());
     let body = match route.method {
-        Method::Post => Some(Value::Object(fields)),
+        Method::Post | Method::Patch => Some(Value::Object(fields)),
         Method::Get | Method::Delete => {
             path.push_str(&query(&fields));
             None

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a failure means to whoever asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -22,6 +23,10 @@ pub enum ErrorKind {
     NotFound,
     /// Somebody else was first, or something already stands there.
     Conflict,
+    /// The subject was changed since the version that the caller names.
+    Outdated,
+    /// The caller must name the version that they looked at.
+    Unconditional,
     /// The subject is in a state that does not allow this.
     IllegalState,
     /// A check ran and failed: mismatch, infected, tampered, missing.
@@ -41,6 +46,25 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, for bindings that give each a number or a class of its own.
+    pub const ALL: [Self; 15] = [
+        Self::Invalid,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::IllegalState,
+        Self::CheckFailed,
+        Self::Undecided,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Io,
+        Self::Cancelled,
+        Self::Internal,
+        Self::Outdated,
+        Self::Unconditional,
+    ];
+
     /// The HTTP status (RFC 9110) that carries this kind.
     pub const fn http_status(self) -> u16 {
         match self {
@@ -50,6 +74,8 @@ impl ErrorKind {
             Self::NotFound => 404,
             Self::Conflict | Self::IllegalState | Self::Undecided => 409,
             Self::CheckFailed => 409,
+            Self::Outdated => 412,
+            Self::Unconditional => 428,
             Self::RateLimited => 429,
             Self::Unavailable | Self::Cancelled => 503,
             Self::Io | Self::Internal => 500,
@@ -60,9 +86,9 @@ impl ErrorKind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::CheckFailed => 1,
-            Self::Invalid | Self::NotFound => 2,
+            Self::Invalid | Self::NotFound | Self::Unconditional => 2,
             Self::Unauthenticated | Self::Forbidden => 3,
-            Self::Conflict | Self::IllegalState => 4,
+            Self::Conflict | Self::IllegalState | Self::Outdated => 4,
             Self::RateLimited | Self::Unavailable | Self::Io | Self::Internal => 5,
             Self::Undecided => 6,
             Self::Cancelled => 130,
@@ -139,5 +165,39 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error").field("code", &self.code()).field("message", &self.chain()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind that is added does not compile until it is in this list, and then not
+    /// pass until it is in [`ErrorKind::ALL`].
+    const fn place(kind: ErrorKind) -> usize {
+        match kind {
+            ErrorKind::Invalid => 0,
+            ErrorKind::Unauthenticated => 1,
+            ErrorKind::Forbidden => 2,
+            ErrorKind::NotFound => 3,
+            ErrorKind::Conflict => 4,
+            ErrorKind::IllegalState => 5,
+            ErrorKind::CheckFailed => 6,
+            ErrorKind::Undecided => 7,
+            ErrorKind::RateLimited => 8,
+            ErrorKind::Unavailable => 9,
+            ErrorKind::Io => 10,
+            ErrorKind::Cancelled => 11,
+            ErrorKind::Internal => 12,
+            ErrorKind::Outdated => 13,
+            ErrorKind::Unconditional => 14,
+        }
+    }
+
+    #[test]
+    fn all_kinds_are_all() {
+        for (at, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            assert_eq!(place(kind), at);
+        }
     }
 }

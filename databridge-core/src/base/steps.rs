@@ -1,9 +1,9 @@
 //! Named steps at which a fault test stops or kills this very process.
 //!
 //! Compiled to nothing without the `steps` feature, which no release has. With
-//! it, `DATABRIDGE_STEP=name:count:signal` (`KILL` or `STOP`) raises that real
-//! signal when the step is reached for the count-th time, and
-//! `DATABRIDGE_STEP_LOG=FILE` appends each step's name as it is reached.
+//! it, `DATABRIDGE_STEP=name:count:signal` (`KILL` or `STOP`; several with commas
+//! between them) raises that real signal when the step is reached for the count-th
+//! time, and `DATABRIDGE_STEP_LOG=FILE` appends each step's name as it is reached.
 
 /// Marks that the process has come to the step `name` (`area.what`).
 #[inline]
@@ -28,17 +28,28 @@ mod enabled {
         signal: Signal,
     }
 
-    fn trap() -> Option<&'static Trap> {
-        static TRAP: OnceLock<Option<Trap>> = OnceLock::new();
-        TRAP.get_or_init(|| {
-            let text = std::env::var("DATABRIDGE_STEP").ok()?;
-            let mut parts = text.split(':');
-            let name = parts.next()?.to_owned();
-            let count = parts.next().unwrap_or("1").parse().ok()?;
-            let signal = if parts.next() == Some("STOP") { Signal::STOP } else { Signal::KILL };
-            Some(Trap { name, remaining: AtomicU32::new(count), signal })
+    fn traps() -> &'static [Trap] {
+        static TRAPS: OnceLock<Vec<Trap>> = OnceLock::new();
+        TRAPS.get_or_init(|| {
+            let text = std::env::var("DATABRIDGE_STEP").unwrap_or_default();
+            text.split(',').filter_map(trap).collect()
         })
-        .as_ref()
+    }
+
+    fn trap(text: &str) -> Option<Trap> {
+        let mut parts = text.split(':');
+        let name = parts.next()?.to_owned();
+        let count = parts.next().unwrap_or("1").parse().ok()?;
+        let signal = if parts.next() == Some("STOP") { Signal::STOP } else { Signal::KILL };
+        Some(Trap { name, remaining: AtomicU32::new(count), signal })
+    }
+
+    impl Trap {
+        /// Whether this is the time at which it springs.
+        fn springs(&self) -> bool {
+            self.remaining.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
+                == Ok(1)
+        }
     }
 
     pub fn reach(name: &'static str) {
@@ -48,17 +59,13 @@ mod enabled {
             // In one write: two threads that reach their steps at once append whole lines.
             let _ = file.write_all(format!("{name}\n").as_bytes());
         }
-        if let Some(trap) = trap()
-            && trap.name == name
-            && trap
-                .remaining
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
-                == Ok(1)
-        {
-            let _ = kill_process(getpid(), trap.signal);
-            // The kernel may hand the signal to another thread first, and this one
-            // would run on for a moment past its step.
-            std::thread::sleep(std::time::Duration::from_millis(100));
+        for trap in traps().iter().filter(|trap| trap.name == name) {
+            if trap.springs() {
+                let _ = kill_process(getpid(), trap.signal);
+                // The kernel may hand the signal to another thread first, and this one
+                // would run on for a moment past its step.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, Expected};
 use super::db::{self, Db, Tx};
 use super::ledger::{self, Event, Subject};
 use crate::base::clock::Timestamp;
@@ -30,21 +30,45 @@ pub enum Failure {
         /// The key.
         key: String,
     },
+    /// The command is bound to a version that is not the newest.
+    #[error("{subject} is at version {found}, not {expected}")]
+    Precondition {
+        /// What.
+        subject: String,
+        /// What was looked at.
+        expected: i64,
+        /// What there is.
+        found: i64,
+    },
+    /// The command must be bound to a version.
+    #[error("a change of {subject} takes the version that was looked at")]
+    Unconditional {
+        /// What.
+        subject: String,
+    },
 }
 
 impl Fault for Failure {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Conflict
+        match self {
+            Self::Precondition { .. } => ErrorKind::Outdated,
+            Self::Unconditional { .. } => ErrorKind::Unconditional,
+            _ => ErrorKind::Conflict,
+        }
     }
     fn code(&self) -> &str {
         match self {
             Self::Stale { .. } => "command.stale",
             Self::KeyReused { .. } => "command.key_reused",
+            Self::Precondition { .. } => "command.outdated",
+            Self::Unconditional { .. } => "command.unconditional",
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some(match self {
             Self::Stale { .. } => "look at it again, then decide again".into(),
+            Self::Precondition { .. } => "look at it again, then decide again".into(),
+            Self::Unconditional { .. } => "look at it first, and give its ETag as If-Match".into(),
             Self::KeyReused { .. } => "use a fresh key for each new request".into(),
         })
     }
@@ -186,6 +210,19 @@ impl Unit {
 /// [`Failure::Stale`].
 pub fn moved(rows: u64, subject: &str) -> Result<(), Failure> {
     if rows == 1 { Ok(()) } else { Err(Failure::Stale { subject: subject.to_owned() }) }
+}
+
+/// Refuses where the command is bound to another version than the one that was found.
+///
+/// # Errors
+/// [`Failure::Precondition`].
+pub fn bound(ctx: &Ctx, subject: &str, found: i64) -> Result<(), Failure> {
+    match ctx.expected {
+        Some(Expected::Version(expected)) if expected != found => {
+            Err(Failure::Precondition { subject: subject.to_owned(), expected, found })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// For callers that tell a unique rule's refusal from other failures.

@@ -21,6 +21,7 @@ symbols! {
 
 /// One role that a person has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// The role's name; domains say what it permits.
     pub role: String,
@@ -64,6 +65,8 @@ pub struct Absent {
 /// `transfers`, or `transfers:read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 pub struct Scope {
     /// The part; `*` is all of them.
     pub part: String,
@@ -136,6 +139,17 @@ pub struct Ctx {
     pub actor: Actor,
     /// The same key twice is one command.
     pub idempotency: Option<Idempotency>,
+    /// The version that the command is bound to: what was looked at (`If-Match`).
+    pub expected: Option<Expected>,
+}
+
+/// What a command is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is there.
+    Any,
+    /// Just that version.
+    Version(i64),
 }
 
 /// A caller's name for one request, and what that request was.
@@ -174,6 +188,15 @@ impl Fault for Forbidden {
     }
 }
 
+/// The projects that a permission reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Every one, these aside.
+    AllBut(Vec<String>),
+    /// These.
+    Only(Vec<String>),
+}
+
 /// Which roles a permission takes: a domain's matrix, one row a role.
 pub type Matrix<P> = &'static [(&'static str, &'static [P])];
 
@@ -205,7 +228,7 @@ impl Ctx {
             scopes: None,
             stands_in_for: Vec::new(),
         };
-        Self { org, actor, idempotency: None }
+        Self { org, actor, idempotency: None, expected: None }
     }
 
     /// Whether the actor has `role` in `project` (`None`: anywhere at all).
@@ -227,7 +250,7 @@ impl Ctx {
     ///
     /// # Errors
     /// [`OutOfScope`].
-    pub fn reach(&self, part: &str, writes: bool) -> Result<(), OutOfScope> {
+    pub fn within_scope(&self, part: &str, writes: bool) -> Result<(), OutOfScope> {
         let needed = Scope { part: part.to_owned(), read_only: !writes };
         match &self.actor.scopes {
             Some(has) if !has.iter().any(|scope| scope.covers(&needed)) => {
@@ -253,6 +276,22 @@ impl Ctx {
         matrix
             .iter()
             .any(|(role, granted)| granted.contains(&permission) && self.has_role(role, project))
+    }
+
+    /// In which projects `matrix` gives the actor `permission`.
+    pub fn reach<P: Symbol>(&self, matrix: Matrix<P>, permission: P) -> Reach {
+        let mut named: Vec<String> =
+            self.actor.grants.iter().filter_map(|grant| grant.project.clone()).collect();
+        named.sort();
+        named.dedup();
+        // No project has this name: it stands for all that no grant speaks of.
+        if self.may(matrix, permission, Some("\0")) {
+            named.retain(|project| !self.may(matrix, permission, Some(project)));
+            Reach::AllBut(named)
+        } else {
+            named.retain(|project| self.may(matrix, permission, Some(project)));
+            Reach::Only(named)
+        }
     }
 
     /// As [`Ctx::may`], as a refusal that names the roles that would do.
@@ -345,7 +384,7 @@ mod tests {
         let scope = |text: &str| Scope::try_from(text.to_owned()).ok();
         assert_eq!(scope("transfers:write"), None);
         let mut ctx = ctx(&[]);
-        assert!(ctx.reach("users", true).is_ok(), "no key, no limits");
+        assert!(ctx.within_scope("users", true).is_ok(), "no key, no limits");
         ctx.actor.scopes =
             Some([scope("transfers"), scope("lots:read")].into_iter().flatten().collect());
         for (part, writes, may) in [
@@ -355,11 +394,13 @@ mod tests {
             ("lots", true, false),
             ("users", false, false),
         ] {
-            assert_eq!(ctx.reach(part, writes).is_ok(), may, "{part} {writes}");
+            assert_eq!(ctx.within_scope(part, writes).is_ok(), may, "{part} {writes}");
         }
         ctx.actor.scopes = Some(scope("*:read").into_iter().collect());
-        assert!(ctx.reach("users", false).is_ok() && ctx.reach("users", true).is_err());
+        assert!(
+            ctx.within_scope("users", false).is_ok() && ctx.within_scope("users", true).is_err()
+        );
         ctx.actor.scopes = Some(Vec::new());
-        assert!(ctx.reach("users", false).is_err());
+        assert!(ctx.within_scope("users", false).is_err());
     }
 }

@@ -5,6 +5,7 @@ mod bootstrap;
 pub mod directory;
 mod keys;
 mod password;
+mod people;
 mod sessions;
 pub mod signin;
 mod sql;
@@ -15,6 +16,7 @@ pub use absences::{NewAbsence, absences, end_absence, set_absence};
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use directory::Directory;
 pub use keys::{KeyRequest, NewKey, create_key, list_keys, revoke_key};
+pub use people::{UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, logout, set_password};
 pub use signin::{Attempt, Entrance, unlock};
 pub use sql::{AbsenceView, KeyView, UserView, org_by_code, user_by_name};
@@ -37,6 +39,8 @@ symbols! {
         ManageTraffic = "manage traffic",
         /// Read everybody's events.
         ReadLedger = "read the ledger",
+        /// Read what a monitoring system watches.
+        ReadMetrics = "read metrics",
     }
 }
 
@@ -49,9 +53,10 @@ pub const MATRIX: Matrix<Permission> = &[
             Permission::ManageJobs,
             Permission::ManageTraffic,
             Permission::ReadLedger,
+            Permission::ReadMetrics,
         ],
     ),
-    ("it_team", &[Permission::ManageTraffic]),
+    ("it_team", &[Permission::ManageTraffic, Permission::ReadMetrics]),
 ];
 
 /// Failures of identity. None tells whether a user name exists.
@@ -106,6 +111,9 @@ pub enum Error {
     /// The name is taken.
     #[error("the user name {0:?} is taken")]
     UserExists(String),
+    /// Nobody would be left who may let others in.
+    #[error("this is the last admin who can sign in by a password")]
+    LastAdmin,
     /// A hash or a token could not be made.
     #[error("{0} failed")]
     Crypto(&'static str),
@@ -123,7 +131,7 @@ impl Fault for Error {
             | Self::NoToken => ErrorKind::Unauthenticated,
             Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
             Self::NoUser(_) | Self::NoKey(_) | Self::NoAbsence(_) => ErrorKind::NotFound,
-            Self::UserExists(_) | Self::Inactive(_) => ErrorKind::Conflict,
+            Self::UserExists(_) | Self::LastAdmin | Self::Inactive(_) => ErrorKind::Conflict,
             Self::Directory(_) => ErrorKind::Unavailable,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Db(error) => error.kind(),
@@ -143,6 +151,7 @@ impl Fault for Error {
             Self::Inactive(_) => "identity.inactive",
             Self::Directory(_) => "identity.directory",
             Self::UserExists(_) => "identity.user_exists",
+            Self::LastAdmin => "identity.last_admin",
             Self::Crypto(_) => "identity.crypto",
             Self::Db(error) => error.code(),
         }
@@ -156,6 +165,7 @@ impl Fault for Error {
             Self::BadToken(_) | Self::NoToken => {
                 "sign in (`databridge login`) or use an API key".into()
             }
+            Self::LastAdmin => "make somebody else an admin first, with a password".into(),
             Self::NoUser(_) => "`databridge user list` shows who there is".into(),
             Self::NoAbsence(_) => "`databridge away list` shows what there is".into(),
             Self::Inactive(_) => {
@@ -164,8 +174,12 @@ impl Fault for Error {
             Self::Directory(_) => {
                 "try again; the daemon's log says what each server answered".into()
             }
+            Self::WeakPassword { .. } => "choose a longer one, a sentence for instance".into(),
+            Self::BadField { field, .. } => format!("give another {field}").into(),
+            Self::NoKey(_) => "`databridge token list` shows which there are".into(),
+            Self::UserExists(_) => "choose another name, or give that person the role".into(),
+            Self::Crypto(_) => "please report it, with the log".into(),
             Self::Db(error) => return error.hint(),
-            _ => return None,
         })
     }
 }

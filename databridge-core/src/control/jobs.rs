@@ -5,12 +5,14 @@
 pub mod hosts;
 mod lease;
 mod sql;
+mod tally;
 mod traffic;
 mod worker;
 
 pub use hosts::Capability;
 pub use lease::{Hold, Lease, Watch};
-pub use sql::{JobView, list};
+pub use sql::{JobView, list, standing};
+pub use tally::{Tallied, Tally};
 pub use traffic::{
     Bandwidth, EVERY_HOST, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
 };
@@ -55,6 +57,9 @@ impl Fault for Fenced {
     }
     fn code(&self) -> &str {
         "jobs.fenced"
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("nothing is to be done: whoever has the job now goes on with it".into())
     }
 }
 

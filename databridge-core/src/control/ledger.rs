@@ -8,13 +8,15 @@
 mod checkpoint;
 mod event;
 pub mod seal;
+mod search;
 mod sql;
 mod tree;
 mod verify;
 
 pub use checkpoint::{Checkpoint, Signer, keep, newest};
 pub use event::{Event, Subject};
-pub use sql::{Page, history, size};
+pub use search::{Filter, search};
+pub use sql::{Page, history, latest, oldest_pending, size};
 pub use verify::{Finding, Report, verify};
 
 use crate::base::error::{ErrorKind, Fault};

@@ -5,7 +5,9 @@ mod chain;
 mod delivery;
 mod drafting;
 mod error;
+mod explain;
 mod jobs;
+mod notices;
 mod places;
 mod priority;
 mod proof;
@@ -14,14 +16,18 @@ mod review;
 mod scanning;
 mod service;
 mod sql;
+mod standing;
 pub mod state;
 mod types;
 
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
+pub use explain::{Explanation, Step, Waits};
 pub use places::Places;
 pub use priority::{Pause, Priority};
+pub use query::{Detail, ScanView};
 pub use service::{Policy, Service};
+pub use standing::Standing;
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
 };

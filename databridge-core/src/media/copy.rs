@@ -46,7 +46,7 @@
 //!   look came later still and takes `T(k)`, if k had made it.
 //! - *Between making `T(k)` and looking*: as above; k looks again after the last
 //!   thing it makes.
-//! - *In transfer.* Opening, creating, unlinking, making a folder go through
+//! - *In transfer.* Opening, creating, linking, unlinking, making a folder go through
 //!   `T(k)`, which is gone: `ENOENT`, reported as fenced. A file that it holds
 //!   open is not marked done in `J(k)`, since that mark is made after the last
 //!   write and the close; so e unlinks it before writing anything, and k writes
@@ -87,11 +87,14 @@
 mod abort;
 mod access;
 mod attributes;
+mod choice;
 mod error;
 mod file;
 mod foreign;
 mod journal;
+mod known;
 mod lanes;
+mod links;
 mod listing;
 mod names;
 mod pace;
@@ -120,12 +123,14 @@ pub use super::storage::Worth;
 pub use abort::{Aborted, abort, finish};
 pub use access::Reader;
 pub use attributes::Lost;
+pub use choice::{Bits, Choice};
 pub use error::{Discrepancy, Error};
 pub(in crate::media) use foreign::{fill, filled, refuse_attributes};
 #[cfg(feature = "cloud")]
 pub(in crate::media) use pace::Pace;
 pub use policy::{
-    Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces, parse_user,
+    HardLinks, Namespace, Owner, Policy, Xattrs, parse_group, parse_mode, parse_namespaces,
+    parse_user,
 };
 #[cfg(feature = "cloud")]
 pub(in crate::media) use pool::each;

@@ -19,7 +19,7 @@ pub use ascmhl::{Written, write as write_ascmhl};
 pub use bagit::{PAYLOAD, write as write_bagit};
 pub use check::{Difference, What};
 pub use error::Error;
-pub use list::{Format, Known, List, root_of};
+pub use list::{Format, Known, List, inside, root_of};
 pub use state::State;
 pub use sums::{Sums, parse_sha256sums};
 pub use verify::{Options, Report};
@@ -138,22 +138,39 @@ impl Manifest {
     /// [`RelPath`] holds no line feed. So two manifests have the same bytes only if
     /// they are equal.
     pub fn canonical_bytes(&self) -> Vec<u8> {
-        let mut text = String::from("databridge-manifest-v1\n");
-        for entry in &self.entries {
-            match entry {
-                Entry::File { path, size_bytes, sha256 } => {
-                    text.push_str(&format!("file {sha256} {size_bytes} {path}\n"));
-                }
-                Entry::EmptyDir { path } => text.push_str(&format!("dir {path}\n")),
+        self.canonical_lines().collect::<String>().into_bytes()
+    }
+
+    fn canonical_lines(&self) -> impl Iterator<Item = String> {
+        let lines = self.entries.iter().map(|entry| match entry {
+            Entry::File { path, size_bytes, sha256 } => {
+                format!("file {sha256} {size_bytes} {path}\n")
             }
-        }
-        text.into_bytes()
+            Entry::EmptyDir { path } => format!("dir {path}\n"),
+        });
+        std::iter::once("databridge-manifest-v1\n".to_owned()).chain(lines)
     }
 
     /// The manifest digest: SHA-256 of [`Self::canonical_bytes`]. Approvals,
     /// verdicts, copies and receipts are bound to it.
     pub fn digest(&self) -> Sha256 {
-        Sha256::of(&self.canonical_bytes())
+        let mut hash = checksum::Hasher::new(&[]);
+        self.canonical_lines().for_each(|line| hash.update(line.as_bytes()));
+        hash.finish().sha256()
+    }
+
+    /// Gives every file the digest that `found` knows by its place among the entries;
+    /// the place of the first that it does not know otherwise.
+    pub(super) fn complete(
+        &mut self,
+        found: impl Fn(usize) -> Option<Sha256>,
+    ) -> Result<(), usize> {
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            if let Entry::File { sha256, .. } = entry {
+                *sha256 = found(at).ok_or(at)?;
+            }
+        }
+        Ok(())
     }
 }
 

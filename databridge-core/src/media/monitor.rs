@@ -4,7 +4,9 @@ mod gate;
 mod meter;
 
 pub use gate::Gate;
-pub use meter::{Meter, Snapshot};
+pub use meter::{Meter, Part, Snapshot};
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,16 @@ pub enum Progress<'a> {
     Ahead(u64),
     /// This file, named relative to its root, is done.
     File(&'a str),
+    /// So much of a long file that is under way is done: a running sum, beside
+    /// [`Progress::Bytes`], which counts the same bytes.
+    Part {
+        /// Relative to its root.
+        path: &'a str,
+        /// Done so far.
+        bytes: u64,
+        /// Its length.
+        size_bytes: u64,
+    },
 }
 
 /// One pass over the bytes of an operation.
@@ -72,6 +84,48 @@ pub trait Monitor: Sync {
     /// too.
     fn throttle(&self) -> Option<&Throttle> {
         None
+    }
+}
+
+/// Tells of one long file, besides passing everything on.
+pub(crate) struct OfFile<'a> {
+    monitor: &'a dyn Monitor,
+    path: &'a str,
+    size_bytes: u64,
+    done: AtomicU64,
+}
+
+impl<'a> OfFile<'a> {
+    /// A file shorter than this is done before anybody looks.
+    const LONG_BYTES: u64 = 16 << 20;
+
+    pub fn new(monitor: &'a dyn Monitor, path: &'a str, size_bytes: u64) -> Self {
+        Self { monitor, path, size_bytes, done: AtomicU64::new(0) }
+    }
+}
+
+impl Monitor for OfFile<'_> {
+    fn on(&self, progress: Progress<'_>) {
+        self.monitor.on(progress);
+        if let Progress::Bytes(count) = progress
+            && self.size_bytes >= Self::LONG_BYTES
+        {
+            let bytes = self.done.fetch_add(count, Ordering::Relaxed) + count;
+            let (path, size_bytes) = (self.path, self.size_bytes);
+            self.monitor.on(Progress::Part { path, bytes, size_bytes });
+        }
+    }
+    fn wants_total(&self) -> bool {
+        self.monitor.wants_total()
+    }
+    fn cancelled(&self) -> bool {
+        self.monitor.cancelled()
+    }
+    fn held(&self) -> bool {
+        self.monitor.held()
+    }
+    fn throttle(&self) -> Option<&Throttle> {
+        self.monitor.throttle()
     }
 }
 

@@ -50,7 +50,7 @@ pub use self::report::{Counts, Report, Standing};
 #[cfg(feature = "yara")]
 pub use self::rules::Rules;
 pub use self::scanner::{HEAD_BYTES, Look, Opened, Scanner, Subject};
-pub use self::settings::{Clamd, ClamdAddress, Clamscan, Engine, Policy, Settings};
+pub use self::settings::{Choice, Clamd, ClamdAddress, Clamscan, Engine, Policy, Settings};
 pub use self::tree::Files;
 pub use self::verdict::{EngineInfo, FileVerdict, Finding, Reason, Said, Verdict};
 use super::monitor::Monitor;

@@ -11,6 +11,7 @@ mod error;
 mod folder;
 mod location;
 mod medium;
+mod nearest;
 mod path;
 mod stat;
 
@@ -24,5 +25,6 @@ pub use folder::{Folder, NoReplace};
 pub(in crate::media) use location::percent_decode;
 pub use location::{Location, ObjectLocation};
 pub use medium::{Medium, Worth};
+pub(crate) use nearest::Nearest;
 pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};
 pub use stat::{Kind, Stat};

@@ -93,7 +93,7 @@ fn what_an_interrupted_copy_takes_up_is_not_asked_for_again() {
     let mut plan = room.plan(1);
     copy::prepare(&plan).unwrap();
     let cancel = Cancel::new();
-    let stopped = copy::transfer(&plan, &Both(When::bytes(5, || cancel.cancel()), &cancel));
+    let stopped = copy::transfer(&plan, &Both(When::bytes(3, || cancel.cancel()), &cancel));
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     plan.attempt.epoch = 2;
     deliver(&plan).unwrap();

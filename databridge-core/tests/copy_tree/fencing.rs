@@ -51,7 +51,7 @@ fn a_successor_takes_over_between_every_two_phases() {
 
 #[test]
 fn a_worker_that_stood_still_in_a_write_does_not_touch_its_successors_tree() {
-    for at in 1..12 {
+    for at in 1..10 {
         let room = Room::new();
         let (mut old, new) = (room.plan(1), room.plan(2));
         old.policy.jobs = Some(1);

@@ -4,6 +4,8 @@
 
 mod adoption;
 mod attributes;
+#[cfg(feature = "steps")]
+mod campaign;
 mod faults;
 mod fencing;
 #[cfg(feature = "steps")]

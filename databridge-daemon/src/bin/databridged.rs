@@ -76,7 +76,9 @@ impl Fault for Failure {
         Some(match self {
             Self::Taken(_) => "stop it, or give this one another --data".into(),
             Self::Listen { .. } => "choose another --listen; port 0 takes a free one".into(),
-            Self::System { .. } => return None,
+            Self::System { .. } => {
+                "check the data folder, its owner and the limits of the unit".into()
+            }
         })
     }
 }
@@ -177,12 +179,9 @@ async fn run(args: Args) -> Result<(), Error> {
         println!("one-time password for admin: {password}");
     }
     let address = app.config().listen.clone();
-    let listener = TcpListener::bind(&address)
-        .await
-        .map_err(|source| Failure::Listen { address: address.clone(), source })?;
-    let local = listener
-        .local_addr()
-        .map_err(|source| Failure::System { what: "tell the own address", source })?;
+    raise_descriptors();
+    let listener = listen(&address).await?;
+    let local = address_of(&listener)?;
     println!("listening on http://{local}");
     let drain = Duration::from_secs(app.config().drain_seconds);
     let stop = Cancel::new();
@@ -194,14 +193,18 @@ async fn run(args: Args) -> Result<(), Error> {
     notify(&[NotifyState::Ready]);
     tokio::spawn(keep_watchdog(app.clone()));
     let asked = Arc::new(Notify::new());
-    // Whoever is not signed in is told apart by their address.
-    let routes = match app.config().role {
-        Role::Work => http::health_only(app.clone()),
-        Role::Serve | Role::All => http::router(app.clone()),
-    };
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown({
-        let asked = asked.clone();
+    let (router, metrics) = http::routers(app.clone());
+    if let (Some(router), Some(address)) = (metrics, &app.config().http.metrics_listen) {
+        let listener = listen(address).await?;
+        let (local, stop) = (address_of(&listener)?, stop.clone());
+        println!("metrics on http://{local}/metrics");
+        let http = app.config().http.clone();
+        tokio::spawn(async move {
+            http::server::serve(listener, router, &http, until(stop)).await;
+        });
+    }
+    let served = http::server::serve(listener, router, &app.config().http, {
+        let (asked, stop) = (asked.clone(), stop.clone());
         async move {
             shutdown.await;
             info!(within_seconds = drain.as_secs(), "stopping: jobs in hand are put back");
@@ -210,17 +213,15 @@ async fn run(args: Args) -> Result<(), Error> {
             asked.notify_one();
         }
     });
-    let served = async { served.await.map_err(|source| Failure::System { what: "serve", source }) };
     // Requests may end what they are at, but one that waits for events does not hold
     // the daemon up.
     let patience = async {
         asked.notified().await;
         tokio::time::sleep(PATIENCE.min(drain)).await;
-        Ok::<(), Failure>(())
     };
     tokio::select! {
-        result = served => result?,
-        result = patience => result?,
+        () = served => {}
+        () = patience => {}
     }
     // Some of the time is gone already.
     match tokio::time::timeout(drain.saturating_sub(PATIENCE.min(drain) / 2), background).await {
@@ -232,6 +233,31 @@ async fn run(args: Args) -> Result<(), Error> {
     }
     app.close().await;
     Ok(())
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let refused = |source| Failure::Listen { address: address.to_owned(), source };
+    TcpListener::bind(address).await.map_err(refused)
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    let failed = |source| Failure::System { what: "tell the own address", source };
+    listener.local_addr().map_err(failed)
+}
+
+async fn until(stop: Cancel) {
+    while !stop.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A thousand streams take a thousand descriptors, and the usual limit is that.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Ends on SIGTERM (systemd) or SIGINT (a terminal).

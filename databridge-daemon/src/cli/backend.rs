@@ -5,24 +5,23 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use databridge_core::Error;
 use databridge_core::app::call::Code;
 use databridge_core::app::{App, Call};
+use databridge_core::base::cancel::Cancel;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::identity::Session;
-use databridge_core::domains::transfer::state::State;
-use databridge_core::media::monitor::Monitor;
 use databridge_core::remote::{self, Keeper, Remote};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::Global;
 use super::error::{io, usage};
 use super::progress::Terminal;
-use super::view::text;
 use crate::config;
 
 /// Longer than any transfer takes.
@@ -47,6 +46,12 @@ impl Backend {
     /// Opens what the options name.
     pub fn open(global: &Global) -> Result<Self, Error> {
         if let Some(server) = &global.server {
+            if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
+                return Err(usage(
+                    format!("{server:?} is no daemon's address"),
+                    "write it as http://host:8080 or https://host",
+                ));
+            }
             let remote = Remote::new(server, global.token.clone());
             if global.token.is_some() {
                 return Ok(Self::Remote(remote));
@@ -66,7 +71,11 @@ impl Backend {
         let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
         let opened = runtime.block_on(App::open(config))?;
         if let Some(password) = &opened.one_time_password {
-            eprintln!("this store is new; one-time password for admin: {password}");
+            if global.json {
+                eprintln!("{}", json!({ "new_store": true, "one_time_password": password }));
+            } else {
+                eprintln!("this store is new; one-time password for admin: {password}");
+            }
         }
         let ctx = runtime.block_on(opened.app.embedded(global.on_behalf_of.as_deref()))?;
         Ok(Self::Embedded(Box::new(Embedded { runtime, app: opened.app, ctx })))
@@ -95,7 +104,7 @@ impl Backend {
     }
 
     /// Waits until the transfer waits for a person or is at its end, telling each
-    /// event; an embedded store does the work meanwhile.
+    /// event as it comes; an embedded store does the work meanwhile.
     pub fn settle(
         &self,
         code: &str,
@@ -103,28 +112,13 @@ impl Backend {
         mut tell: impl FnMut(&Value),
     ) -> Result<Value, Error> {
         let terminal = Terminal::new();
-        if let Self::Embedded(e) = self {
-            let settled = e.app.settle(&e.ctx, code, EVER, terminal.cancel());
-            let shown = e.runtime.block_on(settled)?;
-            self.history(code, after, None)?.iter().for_each(tell);
-            return Ok(shown);
-        }
-        let mut seen = after;
-        loop {
-            let shown = self.call(Call::TransferShow(Code { code: code.to_owned() }))?;
-            let moving = !State::shown_rests(text(&shown["state"])) && shown["paused"].is_null();
-            terminal.say(super::transfer::progress(&shown).filter(|_| moving));
-            let events = self.history(code, seen, moving.then_some(1))?;
-            for event in &events {
-                seen = event["position"].as_i64().unwrap_or(seen);
-                tell(event);
-            }
-            if !moving {
-                return Ok(shown);
-            }
-            if terminal.cancelled() {
-                return Err(databridge_core::domains::transfer::Error::Stopped.into());
-            }
+        let told = |shown: &Value, events: &[Value]| {
+            terminal.say(super::transfer::progress(shown));
+            terminal.suspend(|| events.iter().for_each(&mut tell));
+        };
+        match self {
+            Self::Embedded(e) => e.settle(code, after, terminal.cancel(), told),
+            Self::Remote(remote) => remote.settle(code, after, None, terminal.cancel(), told),
         }
     }
 
@@ -136,6 +130,50 @@ impl Backend {
             Value::Array(events) => Ok(events),
             _ => Ok(Vec::new()),
         }
+    }
+}
+
+impl Embedded {
+    /// Works until the transfer rests, and looks at it meanwhile as one would from afar.
+    fn settle(
+        &self,
+        code: &str,
+        after: i64,
+        stop: &Cancel,
+        mut tell: impl FnMut(&Value, &[Value]),
+    ) -> Result<Value, Error> {
+        let mut seen = after;
+        let mut take = |shown: &Value, events: Value| {
+            let events = events.as_array().map_or(&[][..], Vec::as_slice);
+            seen = events.last().and_then(|last| last["position"].as_i64()).unwrap_or(seen);
+            tell(shown, events);
+            (seen, !events.is_empty())
+        };
+        self.runtime.block_on(async {
+            let ask = |call| self.app.call(&self.ctx, call, None);
+            let history = |after, wait| {
+                ask(Call::TransferHistory { code: code.to_owned(), after, limit: None, wait })
+            };
+            let show = || ask(Call::TransferShow(Code { code: code.to_owned() }));
+            let mut settled = pin!(self.app.settle(&self.ctx, code, EVER, stop));
+            let mut at = after;
+            let shown = loop {
+                let look =
+                    async { Ok::<_, Error>((history(Some(at), Some(1)).await?, show().await?)) };
+                tokio::select! {
+                    shown = &mut settled => break shown?,
+                    seen = look => match seen {
+                        Ok((events, shown)) => at = take(&shown, events).0,
+                        // Not to be seen is no reason to leave work half done.
+                        Err(_) => break settled.await?,
+                    },
+                }
+            };
+            while let (position, true) = take(&shown, history(Some(at), None).await?) {
+                at = position;
+            }
+            Ok(shown)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use databridge_core::app::{App, Config};
 use databridge_core::base::clock::Timestamp;
 use databridge_core::control::db::Target;
 use databridge_core::media::cloud;
-use databridge_core::media::scan::{Engines, Standing};
+use databridge_core::media::scan::{Engines, Policy, Standing};
 use databridge_core::media::storage::Location;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -17,6 +17,8 @@ use super::error::io;
 use super::view::{Show, size};
 use super::{Global, Outcome};
 use crate::config;
+
+const DAY_SECONDS: u64 = 86_400;
 
 #[derive(Debug, Subcommand)]
 pub enum Settings {
@@ -125,7 +127,8 @@ fn scanner(config: &Config) -> Result<String, String> {
     let standing = Engines::open(&config.scan)
         .and_then(|engines| engines.standing())
         .map_err(|error| databridge_core::Error::from(error).chain())?;
-    let shown = standing.iter().map(engine).collect::<Vec<_>>().join("; ");
+    let shown =
+        standing.iter().map(|one| engine(one, &config.scan.policy)).collect::<Vec<_>>().join("; ");
     let antivirus: Vec<&Standing> = standing.iter().filter(|s| s.engine.antivirus).collect();
     if antivirus.is_empty() && config.scan.policy.rules_suffice {
         return Ok(format!("no antivirus answers, and policy says that rules suffice ({shown})"));
@@ -142,19 +145,30 @@ fn scanner(config: &Config) -> Result<String, String> {
     Ok(shown)
 }
 
-fn engine(standing: &Standing) -> String {
+fn engine(standing: &Standing, policy: &Policy) -> String {
     let engine = &standing.engine;
-    let signatures = match &engine.signature_version {
-        Some(version) => format!(", signatures {version:.20}"),
-        None if engine.antivirus => ", signatures without a version".into(),
-        None => String::new(),
-    };
-    let date = engine.signature_date.map(|at| format!(" of {at}")).unwrap_or_default();
-    let age = standing
-        .signature_age_seconds
-        .map(|seconds| format!(", {} days old", seconds / 86_400))
-        .unwrap_or_default();
-    format!("{} {}{signatures}{date}{age}", engine.name, engine.version)
+    let mut said = format!("{} {}", engine.name, engine.version);
+    match &engine.signature_version {
+        Some(version) => said.push_str(&format!(", signatures {version:.20}")),
+        None if engine.antivirus => said.push_str(", signatures without a version"),
+        None => {}
+    }
+    if let Some(date) = engine.signature_date {
+        said.push_str(&format!(" of {date}"));
+    }
+    if let Some(seconds) = standing.signature_age_seconds {
+        said.push_str(&format!(", {} days old", seconds / DAY_SECONDS));
+    }
+    if engine.antivirus {
+        said.push_str(&match policy.signature_max_age_seconds {
+            Some(most) => format!(", at most {} days by policy", most / DAY_SECONDS),
+            None => ", of any age by policy".into(),
+        });
+    }
+    if let Some(limits) = &standing.limits {
+        said.push_str(&format!(", {limits}"));
+    }
+    said
 }
 
 fn store(config: Config) -> Result<Vec<Finding>, Error> {

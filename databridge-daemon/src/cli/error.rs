@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use clap::error::ErrorKind as ClapKind;
+
 use databridge_core::{Error as AnyError, ErrorKind, Fault};
 
 /// Failures of the command line itself.
@@ -10,7 +12,7 @@ use databridge_core::{Error as AnyError, ErrorKind, Fault};
 pub enum Error {
     /// What was typed cannot be done.
     #[error("{0}")]
-    Usage(String, &'static str),
+    Usage(String, Cow<'static, str>),
     /// A file of the user's.
     #[error("cannot {what} {path}")]
     Io {
@@ -41,16 +43,43 @@ impl Fault for Error {
         }
     }
     fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Usage(_, hint) => Some((*hint).into()),
-            Self::Io { .. } => None,
-        }
+        use std::io::ErrorKind;
+        Some(match self {
+            Self::Usage(_, hint) => hint.clone(),
+            Self::Io { source, .. } => match source.kind() {
+                ErrorKind::NotFound => "check the path: case counts".into(),
+                ErrorKind::AlreadyExists => "choose another name: nothing is replaced".into(),
+                ErrorKind::PermissionDenied => "let this user read or write there".into(),
+                ErrorKind::IsADirectory => "name a file".into(),
+                ErrorKind::NotADirectory => "name a folder".into(),
+                _ => "look at that path and its disk, then try again".into(),
+            },
+        })
     }
 }
 
 /// A usage error.
-pub fn usage(message: impl Into<String>, hint: &'static str) -> AnyError {
-    Error::Usage(message.into(), hint).into()
+pub fn usage(message: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> AnyError {
+    Error::Usage(message.into(), hint.into()).into()
+}
+
+/// What was typed is not even a command, as one of our errors.
+pub fn typed(error: &clap::Error) -> AnyError {
+    let text = error.render().to_string();
+    let flat = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut parts = text.split("\n\n").map(flat);
+    let message = match error.kind() {
+        ClapKind::DisplayHelpOnMissingArgumentOrSubcommand | ClapKind::MissingSubcommand => {
+            parts.next();
+            "a command is missing".to_owned()
+        }
+        _ => parts.next().unwrap_or_default(),
+    };
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let rest: Vec<String> = parts.collect();
+    let find = |prefix| rest.iter().find(|part| part.starts_with(prefix));
+    let hint = find("tip: ").or(find("Usage: ")).cloned();
+    usage(message, hint.unwrap_or_else(|| "--help shows what it takes".into()))
 }
 
 /// An I/O error on one of the user's files.

@@ -46,7 +46,15 @@ impl Ledger {
                 Ok(verdict(show, &report))
             }
             Self::Export { mut after } => loop {
-                let page = on.call(Call::Activity { after: Some(after), limit: Some(1000) })?;
+                let page = on.call(Call::Activity {
+                    subject: None,
+                    kind: None,
+                    actor: None,
+                    since: None,
+                    until: None,
+                    after: Some(after),
+                    limit: Some(1000),
+                })?;
                 let Some(events) = page.as_array().filter(|events| !events.is_empty()) else {
                     return Ok(0);
                 };

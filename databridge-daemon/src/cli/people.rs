@@ -37,7 +37,12 @@ impl Secret {
 
     pub(super) fn read(&self, prompt: &str) -> Result<String, Error> {
         let Some(path) = &self.password_file else {
-            return rpassword::prompt_password(prompt).map_err(|e| io("ask on", "the terminal", e));
+            return rpassword::prompt_password(prompt).map_err(|_| {
+                usage(
+                    "there is no terminal to ask for a password on",
+                    "give it by --password-file FILE, or on standard input by `-`",
+                )
+            });
         };
         let mut secret = String::new();
         if path.as_os_str() == "-" {
@@ -123,6 +128,13 @@ pub enum User {
     },
 }
 
+/// What has no answer but that it is done.
+pub(super) fn done(show: &Show, what: impl AsRef<str>) -> Outcome {
+    show.document(&serde_json::json!({ "ok": true }));
+    show.line(what);
+    Ok(0)
+}
+
 pub(super) fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
     text.map(|t| {
         t.parse()
@@ -173,12 +185,14 @@ impl User {
             }
             Self::Password { username, password } => {
                 let new_password = password.read(&format!("new password for {username}: "))?;
+                let name = username.clone();
                 on.call(Call::UserPassword { username, new_password })?;
-                return Ok(0);
+                return done(show, format!("{name} has a new password, and no session any more"));
             }
             Self::Unlock { username } => {
+                let name = username.clone();
                 on.call(Call::UserUnlock { username })?;
-                return Ok(0);
+                return done(show, format!("{name} may try again"));
             }
             Self::Activate { username } => on.call(Call::UserActive { username, active: true })?,
             Self::Deactivate { username } => {
@@ -246,7 +260,7 @@ impl Away {
             Self::List => on.call(Call::AbsenceList {})?,
             Self::End { id } => {
                 on.call(Call::AbsenceEnd { id })?;
-                return Ok(0);
+                return done(show, "back: nobody stands in any more");
             }
         };
         for absence in answer.as_array().into_iter().flatten() {

@@ -8,6 +8,7 @@ use databridge_core::base::cancel::Cancel;
 use databridge_core::media::monitor::{Meter, Monitor, Phase, Progress, Snapshot};
 use databridge_core::media::throttle::Throttle;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
 use super::view::size;
 
@@ -18,11 +19,15 @@ pub struct Terminal {
     meter: Arc<Meter>,
     drawn: Arc<Mutex<Option<Instant>>>,
     throttle: Option<Throttle>,
+    /// Lines for a program instead of a bar for people.
+    lines: bool,
     cancel: Cancel,
 }
 
 /// The bar is drawn so often.
 const DRAW: Duration = Duration::from_millis(200);
+/// Lines are written so often.
+const TELL: Duration = Duration::from_secs(1);
 
 impl Terminal {
     /// For one operation of one pass.
@@ -41,12 +46,19 @@ impl Terminal {
             bar.set_style(style);
         }
         let meter = Arc::new(Meter::over(passes));
-        Self { bar, meter, drawn: Arc::default(), throttle: None, cancel: on_interrupt() }
+        let (drawn, cancel) = (Arc::default(), on_interrupt());
+        Self { bar, meter, drawn, throttle: None, lines: false, cancel }
     }
 
     /// The same, sharing a limit with other programs.
     pub fn sharing(mut self, throttle: Option<Throttle>) -> Self {
         self.throttle = throttle;
+        self
+    }
+
+    /// The same, with a line of JSON on standard error each second and at each phase.
+    pub fn telling(mut self, lines: bool) -> Self {
+        self.lines = lines;
         self
     }
 
@@ -70,17 +82,28 @@ impl Terminal {
         self.bar.tick();
     }
 
-    fn draw(&self) {
-        if self.bar.is_hidden() {
+    fn draw(&self, now: bool) {
+        if self.bar.is_hidden() && !self.lines {
             return;
         }
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        if drawn.is_some_and(|at| at.elapsed() < DRAW) {
+        let often = if self.lines { TELL } else { DRAW };
+        // A program is first told once the total is known.
+        let unknown = self.lines && drawn.is_none();
+        if !now && (unknown || drawn.is_some_and(|at| at.elapsed() < often)) {
             return;
         }
         let now = Instant::now();
-        *drawn = Some(now);
         let shown = self.meter.snapshot(now);
+        // A full bar of nothing says nothing.
+        if shown.total_work_bytes == 0 {
+            return;
+        }
+        *drawn = Some(now);
+        if self.lines {
+            eprintln!("{}", json!({ "progress": shown }));
+            return;
+        }
         self.bar.set_length(shown.total_work_bytes);
         self.bar.set_position(shown.work_bytes);
         self.bar.set_prefix(figures(&shown));
@@ -122,10 +145,10 @@ impl Drop for Terminal {
 impl Monitor for Terminal {
     fn on(&self, progress: Progress<'_>) {
         self.meter.on(progress);
-        self.draw();
+        self.draw(matches!(progress, Progress::Total { .. }));
     }
     fn wants_total(&self) -> bool {
-        !self.bar.is_hidden()
+        !self.bar.is_hidden() || self.lines
     }
     fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()

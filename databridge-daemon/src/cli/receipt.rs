@@ -50,6 +50,14 @@ impl Receipt {
             Self::Show { what } => {
                 let json = if Path::new(&what).exists() {
                     read(Path::new(&what))?
+                } else if global.server.is_none()
+                    && global.data.is_none()
+                    && global.config.is_none()
+                {
+                    return Err(usage(
+                        format!("there is no file {what}, and no store to look for a transfer in"),
+                        "name a receipt.json; or a transfer, with --server URL or --data DIR",
+                    ));
                 } else {
                     let call = Call::TransferReceipt(Code { code: what });
                     Backend::open(global)?.call(call)?.to_string()

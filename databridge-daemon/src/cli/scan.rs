@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use databridge_core::media::scan::{
-    self, Clamd, ClamdAddress, Clamscan, Engine, Files, Reason, Report, Settings, Verdict,
+    self, Choice, Clamd, ClamdAddress, Engine, Files, Reason, Report, Settings, Verdict,
 };
 use databridge_core::media::storage::RelPath;
 use databridge_core::media::walk;
@@ -15,6 +15,9 @@ use super::error::usage;
 use super::progress::Terminal;
 use super::view::Show;
 
+/// Where Debian's clamd listens.
+const CLAMD: &str = "/run/clamav/clamd.ctl";
+
 /// Exit codes: 0 clean, or nothing found where rules were asked for; 1 something was
 /// found; 5 the engine had trouble; 6 something was not scanned.
 #[derive(Debug, clap::Args)]
@@ -22,12 +25,21 @@ pub struct Scan {
     /// Files or folders.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Which engine must answer.
-    #[arg(long, value_enum, default_value_t = EngineArg::Auto)]
-    engine: EngineArg,
-    /// clamd's socket, or host:port.
-    #[arg(long, value_name = "ADDRESS", default_value = "/run/clamav/clamd.ctl")]
-    clamd: String,
+    /// What may pass and who looks: TOML with the [scan] tables of a daemon's configuration.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The project whose rules of the policy apply.
+    #[arg(long, value_name = "CODE", default_value = "", hide_default_value = true)]
+    project: String,
+    /// The category whose rules of the policy apply.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    category: String,
+    /// Which engine must answer; what the policy says, or auto.
+    #[arg(long, value_enum)]
+    engine: Option<EngineArg>,
+    /// clamd's socket, or host:port; what the policy says, or /run/clamav/clamd.ctl.
+    #[arg(long, value_name = "ADDRESS")]
+    clamd: Option<String>,
     /// clamd's configuration, where that is not in its usual place.
     #[arg(long, value_name = "FILE")]
     clamd_config: Option<PathBuf>,
@@ -56,32 +68,33 @@ pub enum EngineArg {
 
 impl Scan {
     pub fn run(self, show: &Show) -> Outcome {
-        let address: ClamdAddress = self.clamd.parse()?;
-        let mut settings = Settings {
-            engine: match self.engine {
-                EngineArg::Rules => Engine::Rules,
-                EngineArg::Clamd => Engine::Clamd,
-                EngineArg::Clamscan => Engine::Clamscan,
-                EngineArg::Auto => Engine::Auto,
-            },
-            clamd: Some(Clamd { config_file: self.clamd_config.clone(), ..Clamd::at(address) }),
-            clamscan: Clamscan { database: self.clamscan_database.clone(), ..Clamscan::default() },
-            rules_dir: self.rules.clone(),
-            ..Settings::default()
-        };
-        if self.any_signature_age {
-            settings.policy.signature_max_age_seconds = None;
-        }
+        let settings = self.settings()?;
         let engines = scan::Engines::open(&settings)?;
         let terminal = Terminal::new();
         let mut code = 0;
         for path in &self.paths {
             let (root, files) = self.below(path)?;
             let report = engines.tree(&root, Files::Paths(&files), &terminal)?;
-            code = worse(code, exit_code(&report.verdict, self.engine));
+            code = worse(code, exit_code(&report.verdict, settings.engine));
             self::report(show, path, &report);
         }
         Ok(code)
+    }
+
+    fn settings(&self) -> Result<Settings, scan::Error> {
+        let choice = Choice {
+            policy: self.policy.clone(),
+            engine: self.engine.map(Engine::from),
+            clamd: self.clamd.as_deref().map(str::parse).transpose()?,
+            clamd_config: self.clamd_config.clone(),
+            clamscan_database: self.clamscan_database.clone(),
+            rules_dir: self.rules.clone(),
+            any_signature_age: self.any_signature_age,
+            project: self.project.clone(),
+            category: self.category.clone(),
+        };
+        let usual = ClamdAddress::Unix(CLAMD.into());
+        choice.settings(Settings { clamd: Some(Clamd::at(usual)), ..Settings::default() })
     }
 
     fn below(
@@ -104,13 +117,24 @@ impl Scan {
     }
 }
 
-fn exit_code(verdict: &Verdict, engine: EngineArg) -> u8 {
+impl From<EngineArg> for Engine {
+    fn from(engine: EngineArg) -> Self {
+        match engine {
+            EngineArg::Rules => Self::Rules,
+            EngineArg::Clamd => Self::Clamd,
+            EngineArg::Clamscan => Self::Clamscan,
+            EngineArg::Auto => Self::Auto,
+        }
+    }
+}
+
+fn exit_code(verdict: &Verdict, engine: Engine) -> u8 {
     match verdict {
         Verdict::Clean => 0,
         Verdict::Infected { .. } | Verdict::Suspicious { .. } => 1,
         Verdict::Error { .. } => 5,
         // All that rules could do was done; a rule that ran out of time is something else.
-        Verdict::NotScanned { reason: Reason::NoAntivirus } if engine == EngineArg::Rules => 0,
+        Verdict::NotScanned { reason: Reason::NoAntivirus } if engine == Engine::Rules => 0,
         Verdict::NotScanned { .. } => 6,
     }
 }
@@ -145,13 +169,13 @@ mod tests {
         let bad = Verdict::Infected { name: "X".into() };
         let odd = Verdict::Suspicious { rule: "x".into() };
         for (verdict, engine, code) in [
-            (&Verdict::Clean, EngineArg::Auto, 0),
-            (&none, EngineArg::Rules, 0),
-            (&none, EngineArg::Auto, 6),
-            (&late, EngineArg::Rules, 6),
-            (&bad, EngineArg::Rules, 1),
-            (&odd, EngineArg::Clamscan, 1),
-            (&Verdict::error("no"), EngineArg::Clamd, 5),
+            (&Verdict::Clean, Engine::Auto, 0),
+            (&none, Engine::Rules, 0),
+            (&none, Engine::Auto, 6),
+            (&late, Engine::Rules, 6),
+            (&bad, Engine::Rules, 1),
+            (&odd, Engine::Clamscan, 1),
+            (&Verdict::error("no"), Engine::Clamd, 5),
         ] {
             assert_eq!(exit_code(verdict, engine), code, "{verdict} {engine:?}");
         }

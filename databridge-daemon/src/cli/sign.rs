@@ -10,7 +10,7 @@ use databridge_core::remote::Remote;
 
 use super::backend::{Backend, Tokens};
 use super::error::{io, usage};
-use super::people::{Secret, timestamp};
+use super::people::{Secret, done, timestamp};
 use super::view::{Show, text};
 use super::{Global, Outcome};
 
@@ -57,7 +57,7 @@ impl Token {
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
         match self {
             Self::Login(login) => login.run(global, show),
-            Self::Logout => logout(global),
+            Self::Logout => logout(global, show),
             Self::Create { name, user, until, scopes } => {
                 let expires_at = timestamp(until)?;
                 let scope = |text: String| Scope::try_from(text).map_err(|e| usage(e, SCOPES));
@@ -87,8 +87,9 @@ impl Token {
                 Ok(0)
             }
             Self::Revoke { name, user } => {
+                let ended = format!("{name} is no key any more");
                 Backend::open(global)?.call(Call::KeyRevoke { name, username: user })?;
-                Ok(0)
+                done(show, ended)
             }
         }
     }
@@ -139,11 +140,11 @@ impl Login {
 }
 
 /// Ends every session of the caller's at a daemon and forgets the stored one.
-pub fn logout(global: &Global) -> Outcome {
+pub fn logout(global: &Global, show: &Show) -> Outcome {
     let Some(server) = &global.server else {
         return Err(usage("signing out is for daemons", "say --server URL"));
     };
     Backend::open(global)?.call(Call::Logout {})?;
     Tokens::change(|tokens| tokens.forget(server))?;
-    Ok(0)
+    done(show, "signed out everywhere")
 }

@@ -54,6 +54,9 @@ impl Bandwidth {
         };
         let limits = on.call(call)?;
         show.document(&limits);
+        if limits.as_array().is_some_and(Vec::is_empty) {
+            show.aside("no limit was set: those of the configuration hold");
+        }
         for limit in limits.as_array().into_iter().flatten() {
             show.line(format!(
                 "{:<20} {:>12}  by {} at {}",

@@ -81,9 +81,8 @@ pub enum Transfer {
         /// Why: it stands on the receipt.
         #[arg(long)]
         reason: String,
-        /// Do not wait for what follows.
-        #[arg(long)]
-        no_wait: bool,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Starts the way to production.
     Start(Step),
@@ -96,9 +95,8 @@ pub enum Transfer {
         /// Why.
         #[arg(long)]
         reason: Option<String>,
-        /// Do not wait for what follows.
-        #[arg(long)]
-        no_wait: bool,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Says how urgent it is: low, normal, high or urgent.
     Priority {
@@ -163,12 +161,25 @@ pub enum Transfer {
 pub struct Step {
     /// TRF-00042
     code: String,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Whether to wait until what follows is done.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Wait {
     /// Do not wait for what follows.
     #[arg(long)]
     no_wait: bool,
     /// On a daemon: wait for what follows.
     #[arg(long, conflicts_with = "no_wait")]
     wait: bool,
+}
+
+impl Wait {
+    fn is_wanted(self, on: &Backend) -> bool {
+        !self.no_wait && (self.wait || on.works_itself())
+    }
 }
 
 /// A decision that needs a reason.
@@ -216,6 +227,7 @@ impl Transfer {
                 let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
+                next(on, show, text(&made["code"]));
                 Ok(0)
             }
             Self::Add { code, paths } => {
@@ -223,10 +235,10 @@ impl Transfer {
                 for path in &paths {
                     answer = on.add(&code, path)?;
                 }
-                brief(show, &answer)
+                brief(on, show, &answer)
             }
             Self::Remove { code, path } => {
-                brief(show, &on.call(Call::TransferRemoveFile { code, path })?)
+                brief(on, show, &on.call(Call::TransferRemoveFile { code, path })?)
             }
             Self::Submit(s) => step(on, show, &s, Call::TransferSubmit),
             Self::Scan(s) => step(on, show, &s, Call::Scan),
@@ -234,23 +246,23 @@ impl Transfer {
             Self::Retry(s) => step(on, show, &s, Call::Retry),
             Self::Resume(s) => step(on, show, &s, Call::TransferResume),
             Self::Priority { code, priority } => {
-                brief(show, &on.call(Call::TransferPriority { code, priority })?)
+                brief(on, show, &on.call(Call::TransferPriority { code, priority })?)
             }
             Self::Pause { code, reason } => {
-                brief(show, &on.call(Call::TransferPause { code, reason })?)
+                brief(on, show, &on.call(Call::TransferPause { code, reason })?)
             }
             Self::Approve { code, digest, comment } => {
-                brief(show, &on.call(Call::Approve { code, manifest_digest: digest, comment })?)
+                brief(on, show, &on.call(Call::Approve { code, manifest_digest: digest, comment })?)
             }
-            Self::Reject(r) => brief(show, &on.call(Call::Reject(because(r)))?),
-            Self::Override(r) => brief(show, &on.call(Call::OverrideApproval(because(r)))?),
-            Self::Decide { code, decision, reason, no_wait } => {
+            Self::Reject(r) => brief(on, show, &on.call(Call::Reject(because(r)))?),
+            Self::Override(r) => brief(on, show, &on.call(Call::OverrideApproval(because(r)))?),
+            Self::Decide { code, decision, reason, wait } => {
                 let call = Call::Decide { code: code.clone(), decision: decision.into(), reason };
-                follow(on, show, &code, call, on.works_itself() && !no_wait)
+                follow(on, show, &code, call, wait.is_wanted(on))
             }
-            Self::Cancel { code, reason, no_wait } => {
+            Self::Cancel { code, reason, wait } => {
                 let call = Call::TransferCancel { code: code.clone(), reason };
-                follow(on, show, &code, call, on.works_itself() && !no_wait)
+                follow(on, show, &code, call, wait.is_wanted(on))
             }
             other => other.look(on, show),
         }
@@ -262,7 +274,20 @@ impl Transfer {
             Self::List { state, project, after, limit, .. } => {
                 let state = state.map(|name| parse_state(&name)).transpose()?;
                 let limit = Some(limit);
-                list(show, &on.call(Call::TransferList { state, project, after, limit })?)
+                list(
+                    show,
+                    &on.call(Call::TransferList {
+                        state,
+                        project,
+                        owner: None,
+                        waiting_for_me: None,
+                        text: None,
+                        since: None,
+                        until: None,
+                        after,
+                        limit,
+                    })?,
+                )
             }
             Self::Show { code } => {
                 let shown = on.call(Call::TransferShow(Code { code }))?;
@@ -315,15 +340,15 @@ fn parse_state(
 }
 
 fn step(on: &Backend, show: &Show, step: &Step, call: fn(Code) -> Call) -> Outcome {
-    let wait = !step.no_wait && (step.wait || on.works_itself());
-    follow(on, show, &step.code, call(Code { code: step.code.clone() }), wait)
+    let call = call(Code { code: step.code.clone() });
+    follow(on, show, &step.code, call, step.wait.is_wanted(on))
 }
 
 /// Takes the step and, where it is wanted, waits for what follows.
 fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outcome {
     let answer = on.call(call)?;
     if !wait {
-        return brief(show, &answer);
+        return brief(on, show, &answer);
     }
     let seen = on.history(code, -1, None)?.last().and_then(|e| e["position"].as_i64());
     let quiet = Show { json: show.json };
@@ -332,11 +357,19 @@ fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outc
             event(&quiet, e);
         }
     })?;
-    brief(show, &shown)
+    brief(on, show, &shown)
+}
+
+/// `databridge explain`
+pub fn explain(on: &Backend, show: &Show, code: String) -> Outcome {
+    let explained = on.call(Call::TransferExplain(Code { code }))?;
+    show.document(&explained);
+    show.line(text(&explained["text"]));
+    Ok(0)
 }
 
 /// One line about a transfer. A step that failed is told, and is no success.
-fn brief(show: &Show, transfer: &Value) -> Outcome {
+fn brief(on: &Backend, show: &Show, transfer: &Value) -> Outcome {
     show.document(transfer);
     let state = text(&transfer["state"]);
     let paused = if transfer["paused"].is_null() { "" } else { ", paused" };
@@ -356,7 +389,23 @@ fn brief(show: &Show, transfer: &Value) -> Outcome {
     if let Some(hint) = transfer["failure"]["hint"].as_str() {
         show.line(format!("  hint: {hint}"));
     }
+    next(on, show, text(&transfer["code"]));
     Ok(outcome(transfer))
+}
+
+/// To a person at a terminal: who can do what next, and how.
+fn next(on: &Backend, show: &Show, code: &str) {
+    if !show.has_reader() {
+        return;
+    }
+    // A word beside the answer: without it nothing is missing.
+    let Ok(explained) = on.call(Call::TransferExplain(Code { code: code.to_owned() })) else {
+        return;
+    };
+    for step in explained["next"].as_array().into_iter().flatten() {
+        let by: Vec<_> = step["by"].as_array().into_iter().flatten().map(text).collect();
+        show.aside(format!("next: {}  ({})", text(&step["command"]), by.join(" or ")));
+    }
 }
 
 /// What a transfer's state means to a script.
@@ -374,6 +423,9 @@ fn outcome(transfer: &Value) -> u8 {
 
 fn list(show: &Show, transfers: &Value) -> Outcome {
     show.document(transfers);
+    if transfers.as_array().is_some_and(Vec::is_empty) {
+        show.aside("no such transfers; `databridge transfer create` makes one");
+    }
     for t in transfers.as_array().into_iter().flatten() {
         show.line(format!(
             "{:<10} {:<21} {:>9}  {:<12.12} {:.22}",

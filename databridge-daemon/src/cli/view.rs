@@ -1,6 +1,6 @@
 //! What people and programs see.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 
 use databridge_core::Error;
 use serde::Serialize;
@@ -34,11 +34,26 @@ impl Show {
         }
     }
 
+    /// Whether a person at a terminal reads what is said beside the answer.
+    pub fn has_reader(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// A word to a person at a terminal, beside the answer; nothing in a pipe.
+    pub fn aside(&self, text: impl AsRef<str>) {
+        if self.has_reader() {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
     /// One JSON document on a line; nothing where text is wanted.
     pub fn document(&self, value: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string(value).unwrap_or_default();
-            self.raw(format!("{text}\n").as_bytes());
+            // Piece by piece: that of a large tree would be as large in memory as all
+            // that it tells of.
+            let mut out = BufWriter::new(Raw(self));
+            let _ = serde_json::to_writer(&mut out, value);
+            let _ = out.write_all(b"\n").and_then(|()| out.flush());
         }
     }
 
@@ -54,13 +69,32 @@ impl Show {
             eprintln!("{value}");
             return;
         }
-        let (red, plain) =
-            if std::io::stderr().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let (red, plain) = if in_colour() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         eprintln!("{red}error:{plain} {}", error.chain());
         if let Some(hint) = error.hint() {
             eprintln!("hint: {hint}");
         }
     }
+}
+
+/// Standard output, by [`Show::raw`].
+struct Raw<'a>(&'a Show);
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.raw(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether standard error takes colours and somebody wants them (no-color.org).
+fn in_colour() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// The text of a JSON string, or nothing.

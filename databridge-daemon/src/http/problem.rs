@@ -37,15 +37,45 @@ impl Problem {
     }
 
     /// More than this daemon takes.
-    pub fn too_large(limit: u64) -> Self {
-        let detail = format!("the upload is larger than {limit} bytes");
-        Self::new(
-            413,
-            ErrorKind::Invalid,
-            "http.too_large",
-            detail,
-            "max_upload_bytes is the limit",
-        )
+    pub fn too_large(limit: u64, setting: &str) -> Self {
+        let detail = format!("the body is larger than {limit} bytes");
+        let hint = format!("{setting} is the limit");
+        Self::new(413, ErrorKind::Invalid, "http.too_large", detail, &hint)
+    }
+
+    /// The body is something else than JSON.
+    pub(super) fn media_type() -> Self {
+        let detail = "the body is not application/json".to_owned();
+        let hint = "send JSON with Content-Type: application/json";
+        Self::new(415, ErrorKind::Invalid, "http.media_type", detail, hint)
+    }
+
+    /// The head of the request is out of bounds.
+    pub(super) fn headers_too_large(limit: u64) -> Self {
+        let detail = format!("address and headers are more than {limit} bytes, or 100 headers");
+        let hint = "http.max_header_bytes is the limit";
+        Self::new(431, ErrorKind::Invalid, "http.headers_too_large", detail, hint)
+    }
+
+    /// An escape in the address is none.
+    pub(super) fn bad_escape() -> Self {
+        let detail = "the address has an escape that is not %XX, or not UTF-8".to_owned();
+        let hint = "percent-encode the address's parts as UTF-8";
+        Self::new(400, ErrorKind::Invalid, "http.bad_escape", detail, hint)
+    }
+
+    /// The body did not arrive in time.
+    pub(super) fn too_slow(seconds: u64) -> Self {
+        let detail = format!("the body did not arrive within {seconds} s");
+        let hint = "send it again; http.body_seconds is the limit";
+        Self::new(408, ErrorKind::Invalid, "http.too_slow", detail, hint)
+    }
+
+    /// The answer took too long.
+    pub(super) fn too_late(seconds: u64) -> Self {
+        let detail = format!("the answer took longer than {seconds} s");
+        let hint = "ask again, under the same idempotency key; http.answer_seconds is the limit";
+        Self::new(503, ErrorKind::Unavailable, "http.too_late", detail, hint)
     }
 
     pub(super) fn no_route() -> Self {

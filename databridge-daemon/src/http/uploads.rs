@@ -2,83 +2,72 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use databridge_core::app::App;
+use databridge_core::app::{App, fields};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::limits::Class;
 use databridge_core::domains::transfer::{Error, Upload, UploadedFile};
 use databridge_core::media::checksum::Sha256;
 use databridge_core::media::storage::RelPath;
-use futures_util::TryStreamExt;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::limits::{self, Asked};
 use super::problem::Problem;
+use super::{Served, Within, body};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Kind {
-    #[serde(default)]
-    kind: Option<String>,
-}
+const SETTING: &str = "max_upload_bytes";
 
 /// `PUT /transfers/{code}/files/{path}`: the body becomes the file; with
 /// `?kind=empty_dir` it is a folder with nothing in it. A `Content-Digest: sha-256=:…:`
 /// (RFC 9530) is checked.
 pub(super) async fn put(
-    State(app): State<App>,
+    State(served): State<Served>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path((code, path)): Path<(String, String)>,
-    Query(kind): Query<Kind>,
+    Within((code, path)): Within<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let app = served.app;
     let mut body = Some(body);
     let asked = Asked { class: Class::Upload, part: "transfers", peer };
     let unread = &mut body;
     let answer = limits::admit(&app, asked, &headers, async |ctx| {
-        take_in(&app, &ctx, &code, &path, kind, &headers, unread).await
+        take_in(&app, &ctx, (&code, &path), &uri, &headers, unread).await
     })
     .await;
     if let (false, Some(unread)) = (answer.status().is_success(), body) {
-        drain(unread).await;
+        body::drain(unread.into_data_stream()).await;
     }
     answer
-}
-
-/// Reads on for a while what was refused: a connection that is closed under a sender
-/// loses the answer that says why.
-async fn drain(body: Body) {
-    const MOST: usize = 1 << 20;
-    let mut stream = body.into_data_stream();
-    let mut left = MOST;
-    while let Ok(Some(chunk)) = stream.try_next().await {
-        left = left.saturating_sub(chunk.len());
-        if left == 0 {
-            break;
-        }
-    }
 }
 
 async fn take_in(
     app: &App,
     ctx: &Ctx,
-    code: &str,
-    path: &str,
-    kind: Kind,
+    (code, path): (&str, &str),
+    uri: &Uri,
     headers: &HeaderMap,
     body: &mut Option<Body>,
 ) -> Result<Json<Value>, Problem> {
+    let asked = body::query(uri)?;
+    let kind = match &asked[..] {
+        [] => None,
+        [(name, kind)] if name == "kind" => Some(kind.as_str()),
+        _ => return Err(Problem::input(&"only kind goes into the query")),
+    };
+    let named = serde_json::json!({ "code": code });
+    fields::check(&named).map_err(databridge_core::Error::from)?;
     let path = RelPath::parse(path).map_err(databridge_core::Error::from)?;
-    let upload = match kind.kind.as_deref() {
+    let upload = match kind {
         Some("empty_dir") => Upload::EmptyDir(path),
         None | Some("file") => {
             app.transfers().may_upload(ctx, code).await?;
@@ -99,7 +88,7 @@ fn refuse_too_large(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     let announced =
         headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     match announced {
-        Some(length) if length > limit => Err(Problem::too_large(limit)),
+        Some(length) if length > limit => Err(Problem::too_large(limit, SETTING)),
         _ => Ok(()),
     }
 }
@@ -111,7 +100,8 @@ async fn receive(
     body: Body,
 ) -> Result<UploadedFile, Problem> {
     let limit = app.config().max_upload_bytes;
-    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let seconds = app.config().http.body_seconds;
+    let stream = body::patient(body, Duration::from_secs(seconds));
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let service = app.transfers().clone();
     let received = tokio::task::spawn_blocking(move || {
@@ -120,13 +110,17 @@ async fn receive(
     let file = received
         .await
         .map_err(|e| Error::Io { path: "the upload".into(), source: std::io::Error::other(e) })
-        .map_err(databridge_core::Error::from)??;
+        .map_err(databridge_core::Error::from)?;
+    let file = match file {
+        Err(error) if paused(&error) => return Err(Problem::too_slow(seconds)),
+        file => file?,
+    };
     let refuse = |problem| {
         app.transfers().forget(&file.blob);
         Err(problem)
     };
     if file.size_bytes > limit {
-        return refuse(Problem::too_large(limit));
+        return refuse(Problem::too_large(limit, SETTING));
     }
     match content_digest(headers) {
         Some(Err(())) => refuse(Problem::input(&"Content-Digest holds no sha-256=:base64:")),
@@ -136,6 +130,12 @@ async fn receive(
         ))),
         _ => Ok(file),
     }
+}
+
+/// Whether the sender did not go on.
+fn paused(error: &databridge_core::Error) -> bool {
+    let Some(Error::Io { source, .. }) = error.downcast_ref::<Error>() else { return false };
+    source.kind() == std::io::ErrorKind::TimedOut
 }
 
 fn content_digest(headers: &HeaderMap) -> Option<Result<Sha256, ()>> {

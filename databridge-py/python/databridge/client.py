@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from . import _arguments as arguments
 from . import _databridge
+from ._work import Work, can_begin, finish
 from .errors import WaitTimeout
 from .results import TransferDetail
 from .session import Session
@@ -23,13 +26,14 @@ class Client(Session):
     key; 4xx answers are not.
     """
 
-    _far: _databridge.Daemon
-
     def __init__(self, url: str, token: str | None = None, api_key: str | None = None) -> None:
         if token is not None and api_key is not None:
             raise TypeError("either token or api_key, not both")
-        self._url = url
-        self._far = _databridge.Daemon(url, token if token is not None else api_key)
+        self._url = arguments.text("url", url)
+        given = arguments.optional_text("token", token)
+        if given is None:
+            given = arguments.optional_text("api_key", api_key)
+        self._far = self._daemon = _databridge.Daemon(url, given)
 
     @classmethod
     def login(
@@ -40,27 +44,42 @@ class Client(Session):
         The session renews itself for as long as the client is used once a week.
         """
         client = cls(url)
-        client._far, _ = client._far.login(username, password, new_password)
+        task = client._daemon.login(
+            arguments.text("username", username),
+            arguments.text("password", password),
+            arguments.optional_text("new_password", new_password),
+        )
+        client._daemon, _ = task.finish(None)
+        client._far = client._daemon
         return client
 
+    @can_begin
     def wait(self, code: str, timeout: float | None = None) -> TransferDetail:
         """Until a transfer waits for a person or is at its end.
 
         Raises `WaitTimeout` after `timeout` seconds.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        seconds = float("inf") if timeout is None else arguments.seconds("timeout", timeout)
+        deadline = time.monotonic() + seconds
         seen = -1
-        while True:
-            detail = self.show(code)
+
+        def shown(detail: TransferDetail) -> TransferDetail | Work[TransferDetail]:
             if detail.state not in _AT_WORK or detail.paused is not None:
                 return detail
-            left = float("inf") if deadline is None else deadline - time.monotonic()
+            left = deadline - time.monotonic()
             if left <= 0:
                 message = f"{code} is still {detail.state} after {timeout:g} s"
                 raise WaitTimeout(message, "transfer.stopped", "its work goes on; wait again")
             pause = max(1, int(min(left, _LONGEST_WAIT_SECONDS)))
-            for event in self.history(code, after=seen, wait=pause):
-                seen = event.position
+            fields = {"code": code, "after": seen, "wait": pause}
+            return Work(self._asked("transfer_history", fields), heard)
+
+        def heard(events: list[dict[str, Any]]) -> Work[TransferDetail]:
+            nonlocal seen
+            seen = max([seen, *(event["position"] for event in events)])
+            return self._shown(code).then(shown)
+
+        return finish(self._shown(code).then(shown))
 
     def close(self) -> None:
         """Nothing is held open: only here so that a `with` takes either."""

@@ -40,6 +40,10 @@ class InvalidError(DatabridgeError):
     kind = "invalid"
 
 
+class WrongType(InvalidError, TypeError):
+    """An argument, which the message names, is of another type."""
+
+
 class NotSignedInError(DatabridgeError):
     """Nobody is signed in, or the token is not accepted."""
 
@@ -62,6 +66,18 @@ class ConflictError(DatabridgeError):
     """Somebody else was first, or something already stands there."""
 
     kind = "conflict"
+
+
+class Outdated(ConflictError):
+    """The subject was changed since the version that the caller names."""
+
+    kind = "outdated"
+
+
+class Unconditional(InvalidError):
+    """The caller must name the version that they looked at."""
+
+    kind = "unconditional"
 
 
 class IllegalState(DatabridgeError):
@@ -107,7 +123,7 @@ class Cancelled(DatabridgeError):
 
 
 class WaitTimeout(Cancelled, TimeoutError):
-    """`wait` ended before the transfer came to rest; its work goes on."""
+    """`wait` ended before what it waits for did; the work goes on."""
 
 
 class InternalError(DatabridgeError):
@@ -124,6 +140,8 @@ _KINDS: dict[str, type[DatabridgeError]] = {
         PermissionDenied,
         NotFound,
         ConflictError,
+        Outdated,
+        Unconditional,
         IllegalState,
         CheckFailed,
         Undecided,
@@ -140,4 +158,6 @@ def from_kind(
     kind: str, code: str, message: str, hint: str | None, required_roles: list[str]
 ) -> DatabridgeError:
     """The exception for a kind of failure; `DatabridgeError` itself for a new one."""
+    if code == "python.type":
+        return WrongType(message, code, hint)
     return _KINDS.get(kind, DatabridgeError)(message, code, hint, tuple(required_roles))

@@ -6,7 +6,6 @@ whatever it raises, stops the work.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from . import _arguments as arguments
 from . import _databridge
-from ._arguments import OnProgress, Pathish
+from ._arguments import OnProgress, Pathish, plain
+from ._work import Work, can_begin, finish
 from .results import (
     Checksum,
     CopiedFile,
@@ -30,6 +30,7 @@ from .results import (
 )
 
 
+@can_begin
 def checksum(
     path: Pathish,
     algorithms: Sequence[str] = ("sha256",),
@@ -41,10 +42,11 @@ def checksum(
     Algorithms: sha256, sha512, sha1, md5, c4, xxh64, xxh3, xxh128, blake3.
     """
     name = arguments.path("path", path)
-    found = _databridge.checksum(name, list(algorithms), arguments.progress(progress))
-    return build(Checksum, found, path=name)
+    task = _databridge.checksum(name, arguments.strings("algorithms", algorithms))
+    return finish(Work(task, lambda found: build(Checksum, found, path=name)), progress)
 
 
+@can_begin
 def checksum_tree(
     root: Pathish,
     algorithms: Sequence[str] = ("sha256",),
@@ -60,16 +62,16 @@ def checksum_tree(
     device, inode, size, mtime and ctime; local disks only) is not read again: not for
     the verification of anything.
     """
-    found = _databridge.checksum_tree(
+    task = _databridge.checksum_tree(
         arguments.path("root", root),
-        list(algorithms),
-        jobs,
-        None if cache is None else arguments.path("cache", cache),
-        arguments.progress(progress),
+        arguments.strings("algorithms", algorithms),
+        arguments.optional_whole("jobs", jobs),
+        arguments.optional("cache", cache),
     )
-    return tuple(build(Checksum, one) for one in found)
+    return finish(Work(task, lambda found: tuple(build(Checksum, one) for one in found)), progress)
 
 
+@can_begin
 def verified_copy(
     source: Pathish,
     destination: Pathish,
@@ -82,6 +84,9 @@ def verified_copy(
     keep_mode: bool = False,
     keep_mtime: bool = True,
     keep_dir_mtime: bool = False,
+    hard_links: str = "copy",
+    manifest: Pathish | None = None,
+    algorithms: Sequence[str] = (),
     xattrs: Sequence[str] = (),
     acls: bool = False,
     tolerate_attributes: bool = False,
@@ -95,7 +100,11 @@ def verified_copy(
     whole, or nothing does. With `resume` an interrupted copy is taken up again.
 
     Files get `file_mode` (0o644) and folders `dir_mode` (0o755), or with `keep_mode`
-    the source's rwx bits; never set-ID or sticky bits. `xattrs` are namespaces,
+    the source's rwx bits; never set-ID or sticky bits. `hard_links` inside the source
+    become files of their own (`copy`), are linked again (`keep`), or fail (`refuse`).
+    `manifest` is a list of any format and digests that says what the source is: only
+    the files that it names are copied, and one that is another fails. `algorithms` are
+    digests besides SHA-256, made in the same read. `xattrs` are namespaces,
     `("user",)`; `acls` brings POSIX access lists along. What the destination does not
     take is an error, or with `tolerate_attributes` listed in `lost_attributes`.
     `owner` is `USER`, `USER:GROUP` or `:GROUP`; `readable_by` (`group:NAME`,
@@ -110,18 +119,25 @@ def verified_copy(
         "keep_mode": keep_mode,
         "keep_mtime": keep_mtime,
         "keep_dir_mtime": keep_dir_mtime,
-        "xattrs": list(xattrs),
+        "hard_links": hard_links,
+        "manifest": None if manifest is None else arguments.path("manifest", manifest),
+        "algorithms": arguments.strings("algorithms", algorithms),
+        "xattrs": arguments.strings("xattrs", xattrs),
         "acls": acls,
         "tolerate_attributes": tolerate_attributes,
         "owner": owner,
         "readable_by": readable_by,
     }
-    report, made = _databridge.verified_copy(
+    task = _databridge.verified_copy(
         arguments.path("source", source),
         arguments.path("destination", destination),
-        json.dumps(choice),
-        arguments.progress(progress),
+        plain(choice),
     )
+    return finish(Work(task, _copied), progress)
+
+
+def _copied(found: tuple[dict[str, Any], str]) -> CopyReport:
+    report, made = found
     files = tuple(build(CopiedFile, one) for one in report["files"])
     lost = tuple(report["lost_attributes"])
     return build(CopyReport, report, files=files, destination=Path(made), lost_attributes=lost)
@@ -139,6 +155,7 @@ def _list_of(name: str) -> str:
     return os.fspath(inside if inside.is_file() else proof)
 
 
+@can_begin
 def verification(
     root: Pathish,
     manifest: Pathish | None = None,
@@ -157,22 +174,51 @@ def verification(
     stands in the folder, or its SHA256SUMS. With `state`, a file, it goes on from what
     earlier runs verified less than `max_age_seconds` ago; `for_seconds` ends it before.
     """
+    return finish(
+        _verification(
+            root,
+            manifest,
+            jobs,
+            from_device,
+            state,
+            max_age_seconds,
+            for_seconds,
+            limit_bytes_per_second,
+        ),
+        progress,
+    )
+
+
+def _verification(
+    root: Pathish,
+    manifest: Pathish | None,
+    jobs: int | None,
+    from_device: bool,
+    state: Pathish | None,
+    max_age_seconds: float,
+    for_seconds: float | None,
+    limit_bytes_per_second: int | None,
+) -> Work[Verification]:
     name = arguments.path("root", root)
-    found = _databridge.verify(
+    task = _databridge.verify(
         name,
         _list_of(name) if manifest is None else arguments.path("manifest", manifest),
-        jobs,
+        arguments.optional_whole("jobs", jobs),
         from_device,
-        None if state is None else arguments.path("state", state),
-        max_age_seconds,
-        for_seconds,
-        limit_bytes_per_second,
-        arguments.progress(progress),
+        arguments.optional("state", state),
+        arguments.seconds("max_age_seconds", max_age_seconds),
+        None if for_seconds is None else arguments.seconds("for_seconds", for_seconds),
+        arguments.optional_whole("limit_bytes_per_second", limit_bytes_per_second),
     )
-    differences = tuple(build(Difference, one) for one in found["differences"])
-    return build(Verification, found, differences=differences)
+
+    def made(found: dict[str, Any]) -> Verification:
+        differences = tuple(build(Difference, one) for one in found["differences"])
+        return build(Verification, found, differences=differences)
+
+    return Work(task, made)
 
 
+@can_begin
 def verify(
     root: Pathish,
     manifest: Pathish | None = None,
@@ -186,14 +232,10 @@ def verify(
 
     As `verification`, of which it gives the differences.
     """
-    return verification(
-        root,
-        manifest,
-        jobs=jobs,
-        from_device=from_device,
-        limit_bytes_per_second=limit_bytes_per_second,
-        progress=progress,
-    ).differences
+    whole = _verification(
+        root, manifest, jobs, from_device, None, 30 * 86_400, None, limit_bytes_per_second
+    )
+    return finish(whole.then(lambda found: found.differences), progress)
 
 
 def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
@@ -201,12 +243,16 @@ def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict["kind"], "detail": next(rest, None)}
 
 
+@can_begin
 def scan(
     paths: Pathish | Iterable[Pathish],
-    engine: str = "rules",
+    engine: str | None = None,
     *,
     clamd: str | None = None,
     clamscan_database: Pathish | None = None,
+    policy: Pathish | None = None,
+    project: str = "",
+    category: str = "",
     progress: OnProgress | None = None,
 ) -> tuple[ScanReport, ...]:
     """Scans files and folders; a report for each, in their order.
@@ -214,45 +260,53 @@ def scan(
     `engine` is `rules` (which never says clean), `clamd`, `clamscan`, or `auto` for the
     first of clamd, clamscan and rules that is there; `clamd` is its address,
     `/run/clamav/clamd.ctl` or `host:port`, `clamscan_database` the signatures for
-    clamscan where it does not keep them itself.
+    clamscan where it does not keep them itself. `policy` is a TOML file with the `[scan]`
+    tables of a daemon's configuration, of which `project` and `category` choose the
+    rules; without an engine it is the policy's, or `rules`.
     """
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
-    names = [arguments.path("paths", one) for one in paths]
-    database = None
-    if clamscan_database is not None:
-        database = arguments.path("clamscan_database", clamscan_database)
-    reports = _databridge.scan(names, engine, clamd, database, arguments.progress(progress))
-    made = []
-    for name, report in zip(names, reports):
-        files = tuple(
-            build(FileVerdict, one, **_verdict(one["verdict"])) for one in report["files"]
-        )
-        engines = tuple(f"{one['name']} {one['version']}" for one in report["engines"])
-        made.append(
-            build(
-                ScanReport,
-                report,
-                path=Path(name),
-                files=files,
-                engines=engines,
-                size_bytes=report["bytes"],
-                **_verdict(report["verdict"]),
-            )
-        )
-    return tuple(made)
+    names = arguments.paths("paths", paths)
+    choice = {
+        "engine": arguments.optional_text("engine", engine),
+        "clamd": arguments.optional_text("clamd", clamd),
+        "clamscan_database": arguments.optional("clamscan_database", clamscan_database),
+        "policy": arguments.optional("policy", policy),
+        "project": arguments.text("project", project),
+        "category": arguments.text("category", category),
+    }
+    task = _databridge.scan(names, plain(choice))
+
+    def made(reports: list[dict[str, Any]]) -> tuple[ScanReport, ...]:
+        return tuple(_scanned(name, report) for name, report in zip(names, reports))
+
+    return finish(Work(task, made), progress)
+
+
+def _scanned(name: str, report: dict[str, Any]) -> ScanReport:
+    return build(
+        ScanReport,
+        report,
+        path=Path(name),
+        files=tuple(build(FileVerdict, one, **_verdict(one["verdict"])) for one in report["files"]),
+        engines=tuple(f"{one['name']} {one['version']}" for one in report["engines"]),
+        size_bytes=report["bytes"],
+        **_verdict(report["verdict"]),
+    )
 
 
 def _manifest(found: dict[str, Any]) -> Manifest:
     return Manifest(tuple(build(ManifestEntry, one) for one in found["entries"]), found["format"])
 
 
+@can_begin
 def read_manifest(path: Pathish) -> Manifest:
     """Reads a list: SHA256SUMS and its like, ASC MHL, MHL 1.1, JSON; a folder with an
     ASC MHL history in it, or a bag."""
-    return _manifest(_databridge.read_manifest(arguments.path("path", path)))
+    return finish(Work(_databridge.read_manifest(arguments.path("path", path)), _manifest))
 
 
+@can_begin
 def write_manifest(
     root: Pathish,
     path: Pathish | None = None,
@@ -267,17 +321,16 @@ def write_manifest(
     `ascmhl` adds a generation to the history in the folder and `bagit` makes a folder
     whose payload is in its `data` a bag: these take no `path`.
     """
-    return _manifest(
-        _databridge.write_manifest(
-            arguments.path("root", root),
-            None if path is None else arguments.path("path", path),
-            format,
-            jobs,
-            arguments.progress(progress),
-        )
+    task = _databridge.write_manifest(
+        arguments.path("root", root),
+        arguments.optional("path", path),
+        arguments.text("format", format),
+        arguments.optional_whole("jobs", jobs),
     )
+    return finish(Work(task, _manifest), progress)
 
 
+@can_begin
 def verify_receipt(
     path: Pathish,
     key: Pathish,
@@ -292,13 +345,16 @@ def verify_receipt(
     SHA256SUMS that stands beside the receipt). Receipts of an embedded store are
     refused unless `allow_embedded`: its owner could have written anything.
     """
-    says = _databridge.verify_receipt(
+    task = _databridge.verify_receipt(
         arguments.path("path", path),
         arguments.path("key", key),
-        None if tree is None else arguments.path("tree", tree),
+        arguments.optional("tree", tree),
         allow_embedded,
-        arguments.progress(progress),
     )
+    return finish(Work(task, _receipt), progress)
+
+
+def _receipt(says: dict[str, Any]) -> Receipt:
     manifest = says["manifest"]
     return build(
         Receipt,

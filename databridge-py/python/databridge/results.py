@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ def build(cls: type[_T], answer: Mapping[str, Any], **given: Any) -> _T:
         if one.name.endswith("_at") and value is not None:
             value = instant(value)
         elif isinstance(value, list):
-            value = tuple(value)
+            value = tuple(cast("Iterable[Any]", value))
         known[one.name] = value
     return cls(**known)
 
@@ -69,6 +69,10 @@ class CopiedFile:
     path: str
     size_bytes: int
     sha256: str
+    digests: dict[str, str] | None = None
+    """All digests, where more than the SHA-256 were asked for."""
+    cloned: bool = False
+    """It shares the source's blocks (a reflink)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,16 @@ class CopyReport:
     seconds: float
     lost_attributes: tuple[str, ...]
     """What the destination did not take, as `path: attribute`."""
+    read_back_files: dict[str, int] = field(default_factory=dict)
+    """How many files were read back in which way."""
+    cloned_files: int = 0
+    """Files that share the source's blocks."""
+    shared_files: int = 0
+    """Hard links in the source, beyond the first name of each file."""
+    linked_files: int = 0
+    """Of them, those that are hard links at the destination too."""
+    bytes_per_second: dict[str, int] = field(default_factory=dict)
+    """Of the `transfer`, and of the `read_back` after it."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ class ManifestEntry:
     sha256: str | None
     """The one that decides, where the list has it."""
     size_bytes: int | None = None
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict[str, str])
     """All of them, by the algorithm's name."""
 
 
@@ -248,6 +262,22 @@ class TransferDetail(Transfer):
     scan: dict[str, Any] | None
     scan_decision: dict[str, Any] | None
     jobs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a transfer stands."""
+
+    code: str
+    state: str
+    since_at: datetime
+    """In this state at least since then."""
+    waits_for: str
+    """`person`, `work` or `nothing`."""
+    next: tuple[dict[str, Any], ...]
+    """What can be done: `action`, `by` (roles), `command` (on the command line)."""
+    text: str
+    """All of it, in a paragraph."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -11,19 +10,13 @@ from typing import Any, TypeVar
 
 from . import _arguments as arguments
 from . import _databridge
-from ._arguments import OnProgress, Pathish
+from ._arguments import OnProgress, Pathish, plain
+from ._databridge import Task
+from ._work import Work, can_begin, finish
 from .lineage import Lineage
-from .results import Event, Transfer, TransferDetail, TransferFile, User, build
+from .results import Event, Explanation, Transfer, TransferDetail, TransferFile, User, build
 
 _S = TypeVar("_S", bound="Session")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
 class Session(ABC):
@@ -33,13 +26,21 @@ class Session(ABC):
 
     # The way in
 
+    @can_begin
     def call(self, op: str, *, idempotency_key: str | None = None, **fields: Any) -> Any:
         """Any command or query by its name, answered as plain JSON values.
 
         The same call under the same key is done once and answered each time.
         """
+        return finish(Work(self._asked(op, fields, idempotency_key), lambda found: found))
+
+    def _asked(self, op: str, fields: dict[str, Any], key: str | None = None) -> Task:
         given = {name: value for name, value in fields.items() if value is not None}
-        return self._far.call(op, json.dumps(given, default=_plain), idempotency_key)
+        return self._far.call(op, plain(given), key)
+
+    def _shown(self, code: str) -> Work[TransferDetail]:
+        task = self._asked("transfer_show", {"code": code})
+        return Work(task, lambda found: build(TransferDetail, found))
 
     @property
     def lineage(self) -> Lineage:
@@ -96,10 +97,12 @@ class Session(ABC):
         limits = self.call("bandwidth_set", bytes_per_second=bytes_per_second, host=host)
         return tuple(limits)
 
+    @can_begin
     def add(self, code: str, path: Pathish, *, progress: OnProgress | None = None) -> Transfer:
         """Adds a file, or a folder's content (not the folder itself)."""
-        self._far.add(code, arguments.path("path", path), arguments.progress(progress))
-        return self.show(code)
+        task = self._far.add(arguments.text("code", code), arguments.path("path", path))
+        work: Work[TransferDetail] = Work(task, lambda _: self._shown(code))
+        return finish(work, progress)
 
     def remove(self, code: str, path: str) -> Transfer:
         """Takes a file out again, by its path in the transfer."""
@@ -145,9 +148,10 @@ class Session(ABC):
         """Withdraws it."""
         return self._transfer("transfer_cancel", code=code, reason=reason)
 
+    @can_begin
     def show(self, code: str) -> TransferDetail:
         """All that is known of a transfer."""
-        return build(TransferDetail, self.call("transfer_show", code=code))
+        return finish(self._shown(code))
 
     def files(self, code: str) -> tuple[TransferFile, ...]:
         """The files of its current revision."""
@@ -180,6 +184,10 @@ class Session(ABC):
         """What happened to it after a position; waits `wait` seconds for something."""
         found = self.call("transfer_history", code=code, after=after, limit=limit, wait=wait)
         return tuple(build(Event, one, at=one["at"]) for one in found)
+
+    def explain(self, code: str) -> Explanation:
+        """Where it stands, since when, what it waits for, who does what next."""
+        return build(Explanation, self.call("transfer_explain", code=code))
 
     def receipt(self, code: str) -> dict[str, Any]:
         """The signed receipt of a delivery, a DSSE envelope."""
@@ -227,10 +235,11 @@ class Session(ABC):
                 return
             after = page[-1]["position"]
 
+    @can_begin
     def verify_ledger(self, checkpoints: Iterable[str] = ()) -> dict[str, Any]:
         """Reads the whole ledger and proves it, also against signed checkpoints."""
-        found: dict[str, Any] = self.call("ledger_verify", checkpoints=[*checkpoints])
-        return found
+        task = self._asked("ledger_verify", {"checkpoints": [*checkpoints]})
+        return finish(Work(task, lambda found: found))
 
     # People
 

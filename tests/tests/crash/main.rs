@@ -8,3 +8,4 @@
 mod campaign;
 mod cancel;
 mod quarantine;
+mod scan;

@@ -326,22 +326,17 @@ async fn words_that_are_kept_are_text_of_a_decent_length(kind: Kind) {
         ] {
             let fields = json!({ "code": code, field: words });
             let error = lab.refused(who, op, fields).await;
-            assert_eq!(error.code(), "transfer.bad_field", "{op}: {error:?}");
+            assert_eq!(error.code(), "call.bad_field", "{op}: {error:?}");
         }
         let new = json!({ "title": words, "project": "film", "category": "plates" });
-        assert_eq!(
-            lab.refused("artist", "transfer_create", new).await.code(),
-            "transfer.bad_field"
-        );
+        assert_eq!(lab.refused("artist", "transfer_create", new).await.code(), "call.bad_field");
     }
     for (project, category) in
         [("..", "x"), ("x", "a/b"), ("", "x"), ("x", ".hidden"), ("x", "y\0")]
     {
         let new = json!({ "title": "x", "project": project, "category": category });
-        assert_eq!(
-            lab.refused("artist", "transfer_create", new).await.code(),
-            "transfer.bad_field"
-        );
+        let error = lab.refused("artist", "transfer_create", new).await;
+        assert!(error.code().ends_with(".bad_field"), "{error:?}");
     }
     let fields = json!({ "code": code, "comment": "nice\nreally" });
     lab.ok("team_lead", "approve", fields).await;

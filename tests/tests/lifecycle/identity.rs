@@ -337,7 +337,7 @@ async fn only_an_admin_manages_people(kind: Kind) {
     }
     for name in ["", "Ann", "a b", "-a", "os:root", &"a".repeat(65)] {
         let error = lab.refused("chief", "user_create", json!({ "username": name })).await;
-        assert_eq!(error.code(), "identity.bad_field", "{name:?}");
+        assert!(error.code().ends_with(".bad_field"), "{name:?}: {error:?}");
     }
     let taken = json!({ "username": "artist" });
     assert_eq!(lab.refused("chief", "user_create", taken).await.code(), "identity.user_exists");

@@ -22,6 +22,7 @@ mod chains;
 mod concurrency;
 mod content;
 mod delivery;
+mod explain;
 mod identity;
 mod ledger;
 mod limits;

@@ -10,7 +10,7 @@ use databridge_core::media::scan::{
 };
 use databridge_core::media::storage::RelPath;
 use databridge_tests::clamd::{Server, eicar};
-use databridge_tests::process::run;
+use databridge_tests::process::{built, run};
 use tempfile::TempDir;
 
 pub struct Tree(TempDir);
@@ -75,7 +75,7 @@ impl Tree {
 }
 
 const ARCHIVES: &str = r#"
-import io, tarfile, zipfile
+import io, tarfile, zipfile, zlib
 virus = open("eicar.com", "rb").read()
 def packed(members, method=zipfile.ZIP_DEFLATED):
     out = io.BytesIO()
@@ -89,13 +89,36 @@ for _ in range(4):
     nested = packed([("inner.zip", nested)])
 open("eicar.zip", "wb").write(inner)
 open("nested.zip", "wb").write(nested)
-with tarfile.open("eicar.tar.gz", "w:gz") as archive:
-    archive.add("eicar.com")
-secret = bytearray(packed([("secret.txt", b"secret " * 20)], zipfile.ZIP_STORED))
-secret[6] |= 1
-secret[secret.index(b"PK\1\2") + 8] |= 1
+for by in ("gz", "xz"):
+    with tarfile.open("eicar.tar." + by, "w:" + by) as archive:
+        archive.add("eicar.com")
+# ZipCrypto (APPNOTE 6.1)
+def locked(content, password):
+    table = [0] * 256
+    for n in range(256):
+        table[n] = n
+        for _ in range(8):
+            table[n] = table[n] >> 1 ^ (0xEDB88320 if table[n] & 1 else 0)
+    one, two, three = 0x12345678, 0x23456789, 0x34567890
+    out, check = bytearray(), zlib.crc32(content) >> 24
+    for at, byte in enumerate(password + bytes(11) + bytes([check]) + content):
+        if at >= len(password):
+            mask = three | 2
+            out.append(byte ^ (mask * (mask ^ 1) >> 8 & 255))
+        one = one >> 8 ^ table[(one ^ byte) & 255]
+        two = (two + (one & 255)) * 134775813 + 1 & 0xFFFFFFFF
+        three = three >> 8 ^ table[(three ^ two >> 24) & 255]
+    return bytes(out)
+secret = bytearray(packed([("eicar.com", locked(virus, b"secret"))], zipfile.ZIP_STORED))
+for at in (6, secret.index(b"PK\1\2") + 8):
+    secret[at] |= 1
+    secret[at + 8 : at + 12] = zlib.crc32(virus).to_bytes(4, "little")
+    secret[at + 16 : at + 20] = len(virus).to_bytes(4, "little")
 open("secret.zip", "wb").write(secret)
-open("bomb.zip", "wb").write(packed([(str(n), bytes(10 << 20)) for n in range(3)]))
+assert zipfile.ZipFile("secret.zip").read("eicar.com", b"secret") == virus
+zeros = [(str(n), bytes(10 << 20)) for n in range(3)]
+open("bomb.zip", "wb").write(packed(zeros))
+open("eicar_bomb.zip", "wb").write(packed([*zeros, ("eicar.com", virus)]))
 "#;
 
 /// Signatures of our own bear no date.
@@ -118,6 +141,17 @@ pub fn not(reason: Reason) -> Verdict {
 
 pub fn infected(name: &str) -> Verdict {
     Verdict::Infected { name: format!("{name}.UNOFFICIAL") }
+}
+
+/// A built program that hears of no settings but those it is given.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(built(name));
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("DATABRIDGE_") {
+            command.env_remove(variable);
+        }
+    }
+    command
 }
 
 /// What is flat: no archive and no document.

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
+mod bombs;
 mod clamscan;
+mod doctor;
 mod faults;
 mod found;
 mod limits;
+mod policy;
 mod program;
+mod service;

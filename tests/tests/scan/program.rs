@@ -30,7 +30,9 @@ fn exit_codes() {
     let bad = Tree::new(&[("a.vdb", &vdb(100)), ("b.com", &eicar())]);
     let secret = Tree::new(&[]);
     secret.archives();
-    for name in ["bomb.zip", "eicar.tar.gz", "eicar.zip", "nested.zip"] {
+    for name in
+        ["bomb.zip", "eicar.tar.gz", "eicar.tar.xz", "eicar.zip", "eicar_bomb.zip", "nested.zip"]
+    {
         std::fs::remove_file(secret.path().join(name)).unwrap();
     }
     let clamd = ["--engine", "clamd", "--clamd", &socket];

@@ -12,6 +12,7 @@ use crate::domains::lineage::{
 
 /// One lot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotCode {
     /// Its code.
@@ -20,6 +21,7 @@ pub struct LotCode {
 
 /// Which lots.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotList {
     /// In this status.
@@ -48,6 +50,7 @@ impl From<LotList> for LotFilter {
 
 /// What happened to a lot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotHistory {
     /// Its code.
@@ -62,6 +65,7 @@ pub struct LotHistory {
 
 /// A lot and another parent of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotLink {
     /// The child.
@@ -72,6 +76,7 @@ pub struct LotLink {
 
 /// A lot and where it goes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotMove {
     /// Its code.
@@ -85,6 +90,7 @@ pub struct LotMove {
 
 /// A walk from a lot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
     /// Where it begins.
@@ -113,6 +119,7 @@ impl Trace {
 
 /// Two lots and a page of what they both come from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TraceCommon {
     /// The one.
@@ -129,6 +136,7 @@ pub struct TraceCommon {
 
 /// Two lots.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TracePath {
     /// The one.
@@ -139,6 +147,7 @@ pub struct TracePath {
 
 /// The lots around one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TraceGraph {
     /// The one.
@@ -159,6 +168,7 @@ pub struct TraceGraph {
 
 /// One run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunCode {
     /// `RUN-00042`.
@@ -167,6 +177,7 @@ pub struct RunCode {
 
 /// Which runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunList {
     /// In this status; all but archived ones where it is not said.
@@ -192,6 +203,7 @@ impl From<RunList> for RunFilter {
 
 /// What happened to a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunHistory {
     /// `RUN-00042`.
@@ -206,6 +218,7 @@ pub struct RunHistory {
 
 /// A run and the step that begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunAdvance {
     /// `RUN-00042`.
@@ -217,6 +230,7 @@ pub struct RunAdvance {
 
 /// The same, where the step that is left was not done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunSkip {
     /// `RUN-00042`.
@@ -229,6 +243,7 @@ pub struct RunSkip {
 
 /// A run and what is done with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunMove {
     /// `RUN-00042`.
@@ -242,6 +257,7 @@ pub struct RunMove {
 
 /// Which decisions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QcList {
     /// Of this lot.
@@ -270,6 +286,7 @@ impl From<QcList> for DecisionFilter {
 
 /// A version of a flow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowVersion {
     /// Its name.
@@ -281,6 +298,7 @@ pub struct FlowVersion {
 
 /// A draft and what it is to say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowEdit {
     /// Its name.
@@ -294,6 +312,7 @@ pub struct FlowEdit {
 
 /// A version and what is done with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowMove {
     /// Its name.
@@ -310,6 +329,7 @@ pub struct FlowMove {
 
 /// A version in review and what its reviewer has to say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowNote {
     /// Its name.
@@ -323,6 +343,7 @@ pub struct FlowNote {
 
 /// Two versions of a flow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowDiff {
     /// Its name.

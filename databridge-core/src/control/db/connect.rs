@@ -56,7 +56,8 @@ enum Pools {
     Postgres(sqlx::PgPool),
 }
 
-const ACQUIRE: Duration = Duration::from_secs(10);
+/// Whoever asks while there is no connection is told soon, and comes back.
+const ACQUIRE: Duration = Duration::from_secs(4);
 
 impl Db {
     /// Opens the store and brings its schema up to date.

@@ -108,7 +108,10 @@ impl Fault for Error {
                 "a database of a newer DataBridge needs that version; otherwise restore the backup"
                     .into()
             }
-            _ => return None,
+            Self::Column { .. } | Self::Statement(_) => {
+                "please report it, with the log; `databridge doctor` looks at the database".into()
+            }
+            Self::NoRow => "look at what there is, and name that".into(),
         })
     }
 }

@@ -21,6 +21,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Who is to be away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewAbsence {
     /// Who; the caller where it is not said.

@@ -16,6 +16,7 @@ pub(super) const PREFIX: &str = "dbk_";
 
 /// A key as it is told once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewKey {
     /// What to call it.
     pub name: String,
@@ -62,6 +63,7 @@ pub(super) fn secret(prefix: &str) -> Result<String, Error> {
 
 /// What to make a key with.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
     /// What to call it.
@@ -89,7 +91,7 @@ fn check_scopes(ctx: &Ctx, scopes: Option<&[Scope]>, parts: &[&str]) -> Result<(
         }
         let within = |has: &Vec<Scope>| has.iter().any(|has| has.covers(scope));
         if ctx.actor.scopes.as_ref().is_some_and(|has| !within(has)) {
-            ctx.reach(&scope.part, !scope.read_only)?;
+            ctx.within_scope(&scope.part, !scope.read_only)?;
         }
     }
     Ok(())

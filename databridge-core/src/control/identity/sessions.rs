@@ -28,6 +28,7 @@ const NOTED: Duration = Duration::from_secs(60);
 
 /// What signing in answers.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// The bearer token.
     pub access_token: String,

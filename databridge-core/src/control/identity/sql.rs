@@ -18,6 +18,7 @@ use crate::params;
 
 /// A user as people see them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserView {
     /// Their id.
     pub id: UserId,
@@ -38,6 +39,7 @@ pub struct UserView {
 
 /// An API key without its secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeyView {
     /// What it is called.
     pub name: String,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::people::keep_an_admin;
 use super::{Error, MATRIX, Permission, UserView, password, sql};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
@@ -12,6 +13,7 @@ use crate::control::ledger::Subject;
 
 /// Somebody to be known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
@@ -62,6 +64,7 @@ impl NewUser {
 
 /// A role given or taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoleChange {
     /// Whose.
@@ -197,6 +200,9 @@ pub async fn set_role(
         )
         .await?;
     }
+    if change.role == "admin" && change.granted == change.deny {
+        keep_an_admin(&mut unit).await?;
+    }
     let kind = if change.granted { "user.role_granted" } else { "user.role_taken" };
     unit.record(
         &subject(&user),
@@ -227,6 +233,7 @@ pub async fn set_active(
     sql::set_active(unit.tx(), user.id, active).await?;
     let mut keys = 0;
     if !active {
+        keep_an_admin(&mut unit).await?;
         // So that whoever is let in again has to sign in again, and to make new keys.
         sql::end_sessions(unit.tx(), user.id, now).await?;
         keys = sql::revoke_keys(unit.tx(), user.id, now).await?;

@@ -50,6 +50,7 @@ pub struct Host {
 
 /// A daemon as others see it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostView {
     /// Another with each start.
     pub instance: Uuid,

@@ -43,6 +43,7 @@ pub struct Watch {
 
 /// Why a job in hand stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// Somebody paused it.
@@ -70,6 +71,11 @@ impl Watch {
             Some(_) => self.gate.close(),
             None => self.gate.open(),
         }
+    }
+
+    /// Bytes that the job moved so far, in all its phases.
+    pub(super) fn moved(&self) -> u64 {
+        self.meter.moved()
     }
 
     /// A [`Snapshot`](crate::media::monitor::Snapshot), and `held` where the job

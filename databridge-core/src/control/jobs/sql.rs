@@ -19,6 +19,7 @@ use crate::workflow::Symbol;
 
 /// A job as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobView {
     /// Its id.
     pub id: JobId,
@@ -113,6 +114,37 @@ pub(super) async fn claim(
         tx.dialect().skip_locked(),
     );
     tx.all_built(sql, params).await?.first().map(lease_of).transpose()
+}
+
+/// Jobs that are not finished, by kind and state, and since when the oldest is due.
+///
+/// # Errors
+/// [`Error`].
+pub async fn standing(
+    tx: &mut Tx,
+    org: OrgId,
+) -> Result<(Vec<(String, String, i64)>, Option<Timestamp>), Error> {
+    let rows = tx
+        .all(
+            "SELECT kind, state, COUNT(*) AS n FROM jobs
+             WHERE state IN ('ready', 'leased', 'dead') AND org_id = $1
+             GROUP BY kind, state ORDER BY kind, state",
+            params![org],
+        )
+        .await?;
+    let jobs = rows
+        .iter()
+        .map(|row| Ok((row.get("kind")?, row.get("state")?, row.get("n")?)))
+        .collect::<Result<_, Error>>()?;
+    let now = tx.now().await?;
+    let due = tx
+        .one(
+            "SELECT MIN(run_at) AS at FROM jobs
+             WHERE state = 'ready' AND NOT held AND org_id = $1 AND run_at <= $2",
+            params![org, now],
+        )
+        .await?;
+    Ok((jobs, due.opt("at")?))
 }
 
 fn lease_of(row: &Row) -> Result<Lease, Error> {

@@ -87,6 +87,7 @@ pub struct Rate {
 
 /// A limit that was set at run time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bandwidth {
     /// A host's name, or `*` for all that have no limit of their own.
     pub host: String,
@@ -100,6 +101,7 @@ pub struct Bandwidth {
 
 /// What to do with a host's limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetBandwidth {
     /// A host's name; every host without a limit of its own where none is named.

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::lease::Hold;
 use super::traffic::Traffic;
-use super::{Capability, Lease, Watch, sql};
+use super::{Capability, Lease, Tally, Watch, sql};
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::JobId;
@@ -66,6 +66,8 @@ pub struct Settings {
     pub traffic: Traffic,
     /// What this host has: work that needs more is left to others.
     pub can: Vec<Capability>,
+    /// What is counted of it.
+    pub tally: Tally,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             poll: Duration::from_millis(500),
             traffic: Traffic::default(),
             can: Capability::ALL.to_vec(),
+            tally: Tally::default(),
         }
     }
 }
@@ -246,6 +249,12 @@ impl Worker {
                 () = keep => run.await,
             }
         };
+        let outcome = match &result {
+            Ok(()) => "done",
+            Err(error) if error.kind() == ErrorKind::Cancelled => "put_back",
+            Err(_) => "failed",
+        };
+        self.settings.tally.add(&lease.kind, outcome, watch.moved());
         match result {
             Ok(()) => info!(job = %lease.job, kind = lease.kind, "job done"),
             Err(error) => self.fail(handler, lease, &error, stop).await?,

@@ -8,6 +8,7 @@ use crate::control::ctx::{Authority, Ctx};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subject {
     /// `transfer`, `user`, …
     pub kind: String,
@@ -19,6 +20,7 @@ pub struct Subject {
 
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct By {
     /// The answerable person.
     pub username: String,
@@ -31,6 +33,7 @@ pub struct By {
 
 /// A fact about a subject, as it is written, hashed and shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Its id.
     pub id: EventId,

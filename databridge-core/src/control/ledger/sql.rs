@@ -13,6 +13,7 @@ use crate::params;
 
 /// A sealed event.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Page {
     /// Its place in the order of all events.
     pub position: i64,
@@ -65,6 +66,21 @@ pub(super) async fn delete_pending(tx: &mut Tx, id: EventId) -> Result<(), db::E
 
 pub(super) async fn count_pending(tx: &mut Tx) -> Result<u64, db::Error> {
     tx.one("SELECT COUNT(*) AS n FROM ledger_pending", params![]).await?.size("n")
+}
+
+/// When the oldest event was recorded that has no position yet.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn oldest_pending(tx: &mut Tx) -> Result<Option<Timestamp>, Error> {
+    let row = tx
+        .one(
+            "SELECT MIN(e.recorded_at) AS at FROM ledger_pending p
+             JOIN ledger_event e ON e.id = p.event_id",
+            params![],
+        )
+        .await?;
+    Ok(row.opt("at")?)
 }
 
 pub(super) async fn insert_leaf(tx: &mut Tx, position: u64, id: EventId) -> Result<(), db::Error> {
@@ -170,14 +186,87 @@ pub async fn history(
             .await?
         }
     };
-    rows.iter()
-        .map(|row| {
-            let body: String = row.get("body")?;
-            let event = serde_json::from_str(&body)
-                .map_err(|e| db::Error::Column { column: "body".into(), source: e.into() })?;
-            Ok(Page { position: row.get("position")?, event })
-        })
-        .collect()
+    pages(&rows)
+}
+
+/// The newest events of a subject, newest first, sealed or not.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn latest(
+    tx: &mut Tx,
+    org: OrgId,
+    subject: Uuid,
+    limit: i64,
+) -> Result<Vec<Event>, Error> {
+    let rows = tx
+        .all(
+            "SELECT body FROM ledger_event WHERE org_id = $1 AND subject_id = $2
+             ORDER BY id DESC LIMIT $3",
+            params![org, subject, limit],
+        )
+        .await?;
+    rows.iter().map(event).collect()
+}
+
+/// As [`history`], by a filter. A subject's code stands in the body only: events are
+/// few by then, or the subject is a transfer or a user, whose ids are at hand.
+pub(super) async fn search(
+    tx: &mut Tx,
+    org: OrgId,
+    filter: &super::Filter,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Page>, Error> {
+    let mut params = params![org, after];
+    let mut sql = "SELECT l.position, e.body FROM ledger_leaf l
+                   JOIN ledger_event e ON e.id = l.event_id
+                   WHERE e.org_id = $1 AND l.position > $2"
+        .to_owned();
+    let mut and = |clause: &str, value: crate::control::db::Value| {
+        params.push(value);
+        let place = format!("${}", params.len());
+        sql.push_str(" AND ");
+        sql.push_str(&clause.replace('?', &place));
+    };
+    if let Some(kind) = &filter.kind {
+        match kind.contains('.') {
+            true => and("e.kind = ?", kind.into()),
+            false => and("e.subject_kind = ?", kind.into()),
+        }
+    }
+    if let Some(actor) = &filter.actor {
+        and("e.actor = ?", actor.into());
+    }
+    if let Some(since) = filter.since {
+        and("e.recorded_at >= ?", since.into());
+    }
+    if let Some(until) = filter.until {
+        and("e.recorded_at < ?", until.into());
+    }
+    if let Some(subject) = &filter.subject {
+        // As it stands in the bytes that are hashed: quoted by the same serialiser.
+        let quoted = serde_json::to_string(subject).unwrap_or_default();
+        let needle = format!("\"code\":{quoted}}}");
+        let find = match tx.dialect() {
+            Dialect::Sqlite => "instr(e.body, ?) > 0",
+            Dialect::Postgres => "strpos(e.body, ?) > 0",
+        };
+        and(find, needle.into());
+    }
+    params.push(limit.into());
+    sql.push_str(&format!(" ORDER BY l.position LIMIT ${}", params.len()));
+    pages(&tx.all_built(sql, params).await?)
+}
+
+fn pages(rows: &[Row]) -> Result<Vec<Page>, Error> {
+    rows.iter().map(|row| Ok(Page { position: row.get("position")?, event: event(row)? })).collect()
+}
+
+fn event(row: &Row) -> Result<Event, Error> {
+    let body: String = row.get("body")?;
+    Ok(serde_json::from_str(&body)
+        .map_err(|e| db::Error::Column { column: "body".into(), source: e.into() })?)
 }
 
 /// A leaf as the verifier reads it; the event's columns are NULL where it is gone.

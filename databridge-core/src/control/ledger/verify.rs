@@ -10,6 +10,7 @@ use crate::control::db::Tx;
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
     /// The event's text is not the one that was sealed.
@@ -50,6 +51,7 @@ pub enum Finding {
 
 /// What verification found.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// How many events were read.
     pub events: u64,

@@ -11,6 +11,7 @@ use crate::control::commands::Unit;
 
 /// That masses are to balance, and how nearly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MassBalance {
     /// Hundredths by which more may be drawn than a lot weighs: 0 to 50.

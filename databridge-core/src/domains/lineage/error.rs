@@ -173,6 +173,12 @@ impl Fault for Error {
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some(match self {
+            Self::NotFound { what: "profile", .. } => {
+                "`databridge flow profiles` shows what there is".into()
+            }
+            Self::NotFound { what: "scenario", .. } => {
+                "`databridge flow scenarios` shows what there is".into()
+            }
             Self::NotFound { what, .. } => {
                 format!("`databridge {what} list` shows what there is").into()
             }
@@ -195,6 +201,9 @@ impl Fault for Error {
             Self::Immutable { .. } => "make the next draft from it".into(),
             Self::SeparationOfDuties { .. } => "somebody else has to approve it".into(),
             Self::Db(error) => return error.hint(),
+            Self::BadField { field: "graph_schema", .. } => {
+                "give a graph (docs/lineage.md), or begin with `databridge flow install`".into()
+            }
             Self::BadField { field, .. } => format!("give another {field}, or leave it out").into(),
         })
     }

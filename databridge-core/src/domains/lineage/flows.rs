@@ -18,6 +18,7 @@ use crate::control::ledger::Subject;
 
 /// A flow, or the next version of one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewFlow {
     /// 1 to 64 of letters, digits, `.`, `_`, `-`.
@@ -29,6 +30,7 @@ pub struct NewFlow {
 
 /// A version as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VersionView {
     /// `food`.
     pub flow: String,
@@ -56,6 +58,7 @@ pub struct VersionView {
 
 /// A version with what it says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VersionDetail {
     /// The version.
     #[serde(flatten)]

@@ -19,6 +19,7 @@ use crate::control::ctx::Ctx;
 
 /// A decision to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewDecision {
     /// The lot.
@@ -37,6 +38,7 @@ pub struct NewDecision {
 
 /// A gate as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateView {
     /// `food@1:metal`.
     pub gate: String,

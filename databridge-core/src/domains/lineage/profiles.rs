@@ -17,6 +17,7 @@ use crate::control::ctx::Ctx;
 
 /// A line of business.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// `food`, `vfx`.
@@ -39,6 +40,7 @@ pub struct Profile {
 
 /// A type of lot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LotType {
     /// Stable.

@@ -18,6 +18,7 @@ use crate::control::ledger::{self, Subject};
 
 /// A run to be created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     /// The flow it follows.
@@ -32,6 +33,7 @@ pub struct NewRun {
 
 /// A run as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunView {
     /// `RUN-00042`.
     pub run_code: String,
@@ -63,6 +65,7 @@ pub struct RunView {
 
 /// One step of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepView {
     /// Its id.
     pub id: Uuid,
@@ -84,6 +87,7 @@ pub struct StepView {
 
 /// A run with its steps and what was decided in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunDetail {
     /// The run.
     #[serde(flatten)]

@@ -14,6 +14,7 @@ const MOST: usize = 100;
 
 /// What a version of a flow says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     /// The eleven steps, 0 to 10.
@@ -31,6 +32,7 @@ pub struct Schema {
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// 0 to 10.
@@ -46,6 +48,7 @@ pub struct Step {
 
 /// A way from one step to the next.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Edge {
     /// The node it leaves.
@@ -56,6 +59,7 @@ pub struct Edge {
 
 /// A gate at a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
     /// Its name in the flow.
@@ -77,6 +81,7 @@ pub struct Gate {
 
 /// A line of a checklist.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Its name.
@@ -169,6 +174,7 @@ impl Schema {
 
 /// How one thing differs between two versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// `step`, `edge`, `gate` or `mass_balance`.
     pub what: String,

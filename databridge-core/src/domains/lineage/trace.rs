@@ -27,6 +27,7 @@ const MOST_EDGES: i64 = 1_000_000;
 
 /// Which way a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// To what it was made from.
@@ -37,6 +38,7 @@ pub enum Direction {
 
 /// A lot that a walk reached.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hit {
     /// The fewest steps from where the walk began; known where a depth was given.
     pub depth: Option<i64>,
@@ -47,6 +49,7 @@ pub struct Hit {
 
 /// A page of a walk, in the order of registration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Walk {
     /// Where it began.
     pub lot_code: String,
@@ -95,6 +98,7 @@ impl Span {
 
 /// Lots of one type and status.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Share {
     /// The type.
     pub lot_type: String,
@@ -108,6 +112,7 @@ pub struct Share {
 
 /// What is touched if a lot is recalled: itself and everything made from it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Blast {
     /// All of it, counted and weighed.
     pub shares: Vec<Share>,
@@ -120,6 +125,7 @@ pub struct Blast {
 
 /// What two lots have in common.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Common {
     /// The common ancestors of this page; a lot counts as its own.
     pub items: Vec<CommonHit>,
@@ -129,6 +135,7 @@ pub struct Common {
 
 /// A common ancestor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommonHit {
     /// Whether none of its children is common too.
     pub nearest: bool,
@@ -139,6 +146,7 @@ pub struct CommonHit {
 
 /// How two lots are related.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Path {
     /// The shortest way, from the older to the younger; empty where there is none.
     pub lots: Vec<String>,
@@ -148,6 +156,7 @@ pub struct Path {
 
 /// Lots and edges around one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Graph {
     /// The lots.
     pub nodes: Vec<Hit>,

@@ -19,6 +19,7 @@ const MOST_C: f64 = 10_000.0;
 
 /// A parent of a lot: its code, or that with what was drawn from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Parent {
     /// Its code.
@@ -42,6 +43,7 @@ impl Parent {
 
 /// A lot to be registered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewLot {
     /// 1 to 64 of letters, digits, `.`, `_`, `-`; made from the type where none is given.
@@ -71,6 +73,7 @@ pub struct NewLot {
 
 /// A lot as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LotView {
     /// What people call it.
     pub lot_code: String,
@@ -102,6 +105,7 @@ pub struct LotView {
 
 /// A neighbour in the genealogy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Link {
     /// The other lot.
     pub lot_code: String,
@@ -115,6 +119,7 @@ pub struct Link {
 
 /// A lot with its neighbours, and what the caller can do with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LotDetail {
     /// The lot.
     #[serde(flatten)]
@@ -131,6 +136,7 @@ pub struct LotDetail {
 
 /// A decision at a gate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecisionView {
     /// Its id: the cursor of lists.
     pub id: Uuid,
@@ -158,6 +164,7 @@ pub struct DecisionView {
 
 /// A page of a list, with where the next one begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List<T> {
     /// The rows.
     pub items: Vec<T>,

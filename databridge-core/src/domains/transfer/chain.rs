@@ -18,6 +18,7 @@ const MOST_STAGES: usize = 20;
 
 /// One stage of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     /// Stable name, snake case; `{key}_review` is how the state is shown.
@@ -28,6 +29,7 @@ pub struct Stage {
 
 /// A version of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Chain {
     /// Its id.
     pub id: Uuid,
@@ -41,6 +43,7 @@ pub struct Chain {
 
 /// A chain, or a new version of one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewChain {
     /// What to call it.

@@ -200,7 +200,9 @@ impl Fault for Error {
             Self::Io { .. } => "check the disk and the permissions of the service's user".into(),
             Self::Db(error) => return error.hint(),
             Self::BadField { field, .. } => format!("give another {field}").into(),
-            _ => return None,
+            Self::Stopped => {
+                "`databridge transfer watch` follows it further; what is done stays done".into()
+            }
         })
     }
 }

@@ -10,7 +10,7 @@ use super::types::Transfer;
 use super::{Error, Service, TransferView};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
-use crate::control::commands::Unit;
+use crate::control::commands::{Unit, bound};
 use crate::control::ctx::Ctx;
 use crate::control::jobs::URGENT;
 use crate::symbols;
@@ -45,6 +45,7 @@ impl Priority {
 
 /// That a transfer stands still by somebody's wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pause {
     /// Whose.
     pub by: String,
@@ -61,6 +62,7 @@ impl Service {
         let t = self.load(&mut unit, code).await?;
         let t = visible(ctx, Some(t), code)?;
         ctx.require(MATRIX, Permission::Transfer, Some(&t.project))?;
+        bound(ctx, &t.code, t.version)?;
         Ok((unit, t))
     }
 

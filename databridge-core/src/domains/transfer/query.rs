@@ -16,6 +16,7 @@ use crate::control::ledger;
 
 /// A transfer with all that is known of it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detail {
     /// The transfer.
     #[serde(flatten)]
@@ -36,6 +37,7 @@ pub struct Detail {
 
 /// A scan, in hand or done.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScanView {
     /// Where the transfer stands.
     pub state: String,
@@ -102,13 +104,21 @@ impl Service {
             return Err(Error::BadField { field: "limit", value: limit.to_string(), reason }.into());
         }
         let mut tx = self.store.db().read().await?;
-        let deputy = !ctx.actor.stands_in_for.is_empty();
-        let owner = match deputy || ctx.may(MATRIX, Permission::ViewAll, None) {
-            true => None,
-            false => Some(self.self_id(ctx, &mut tx).await?),
+        let me = self.self_id(ctx, &mut tx).await?;
+        // `visible` then looks closer: at projects, and at what is denied.
+        let away = ctx.actor.stands_in_for.iter().flat_map(|away| &away.grants);
+        let stands_in: Vec<&str> =
+            away.filter(|grant| !grant.deny).map(|grant| grant.role.as_str()).collect();
+        let sight = sql::Sight {
+            me,
+            all: ctx.reach(MATRIX, Permission::ViewAll),
+            decides: filter
+                .waiting_for_me
+                .then(|| ctx.roles(None).into_iter().chain(stands_in.iter().copied()).collect()),
+            stands_in: stands_in.clone(),
         };
         let mut views = Vec::new();
-        for t in sql::list(&mut tx, ctx.org, owner, filter, limit).await? {
+        for t in sql::list(&mut tx, ctx.org, &sight, filter, limit).await? {
             if let Ok(t) = visible(ctx, Some(t), "") {
                 let totals = sql::totals(&mut tx, t.id, t.revision).await?;
                 views.push(view_of(ctx, &t, totals));
@@ -132,7 +142,7 @@ impl Service {
     /// # Errors
     /// [`Error::Db`].
     pub async fn waiting(&self, ctx: &Ctx) -> Result<Vec<TransferView>, AnyError> {
-        let filter = Filter { state: Some(State::Review), limit: Some(200), ..Filter::default() };
+        let filter = Filter { waiting_for_me: true, limit: Some(200), ..Filter::default() };
         let mut views = self.list(ctx, &filter).await?;
         views.retain(|view| {
             let mine = |stage: &super::Stage| {

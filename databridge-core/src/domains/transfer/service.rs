@@ -8,7 +8,7 @@ use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
 use super::{Error, Places, sql};
 use crate::base::error::Error as AnyError;
-use crate::control::commands::{Store, Unit, moved};
+use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::jobs::NewJob;
 use crate::control::ledger::{Signer, Subject};
@@ -80,11 +80,12 @@ impl Service {
     ) -> Result<(Unit, Transfer), AnyError> {
         // An upload is no call, so that its key's reach is looked at here.
         if action == Action::Upload {
-            ctx.reach("transfers", true)?;
+            ctx.within_scope("transfers", true)?;
         }
         let mut unit = self.store.begin(ctx).await?;
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
+        bound(ctx, &t.code, t.version)?;
         if ctx.actor.authority == Authority::Embedded {
             t.authority = Authority::Embedded;
         }
@@ -207,12 +208,7 @@ pub(super) fn reviews(ctx: &Ctx, t: &Transfer) -> bool {
 fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
     let project = Some(t.project.as_str());
     // The same action may ask for different things in different states.
-    let permission = MACHINE
-        .transitions
-        .iter()
-        .find(|row| row.from == t.state && row.action == action)
-        .map_or_else(|| MACHINE.permission(action), |row| row.permission);
-    match permission {
+    match asked(t, action) {
         None => ctx.actor.authority == Authority::System,
         Some(Permission::Review) => reviews(ctx, t),
         Some(permission @ (Permission::Create | Permission::Cancel)) => {
@@ -232,9 +228,20 @@ pub(super) fn authorise(ctx: &Ctx, t: &Transfer, action: Action) -> Result<(), A
     if permitted(ctx, t, action) {
         return Ok(());
     }
+    let permission = asked(t, action);
+    let name = permission.map_or("take the system's own steps", crate::workflow::Symbol::name);
+    Err(ctx.forbidden(name, roles(t, action)).into())
+}
+
+/// What `action` asks for in the state the transfer is in.
+pub(super) fn asked(t: &Transfer, action: Action) -> Option<Permission> {
     let row = MACHINE.transitions.iter().find(|row| row.from == t.state && row.action == action);
-    let permission = row.map_or_else(|| MACHINE.permission(action), |row| row.permission);
-    let roles = match (permission, t.stage()) {
+    row.map_or_else(|| MACHINE.permission(action), |row| row.permission)
+}
+
+/// The roles that permit `action` on this transfer.
+pub(super) fn roles(t: &Transfer, action: Action) -> Vec<String> {
+    match (asked(t, action), t.stage()) {
         (Some(Permission::Review), Some(stage)) => vec![stage.role.clone()],
         (Some(permission), _) => MATRIX
             .iter()
@@ -242,9 +249,7 @@ pub(super) fn authorise(ctx: &Ctx, t: &Transfer, action: Action) -> Result<(), A
             .map(|(role, _)| (*role).to_owned())
             .collect(),
         (None, _) => Vec::new(),
-    };
-    let name = permission.map_or("take the system's own steps", crate::workflow::Symbol::name);
-    Err(ctx.forbidden(name, roles).into())
+    }
 }
 
 /// The transfer as `ctx` sees it, with what they can do.

@@ -1,16 +1,17 @@
 //! The statements of the transfer domain.
 
+mod counts;
 mod files;
 mod records;
 mod scanned;
 
+pub(super) use counts::*;
 pub(super) use files::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
 
 use uuid::Uuid;
 
-use super::Filter;
 use super::chain::Chain;
 use super::types::Transfer;
 use crate::base::clock::Timestamp;
@@ -88,6 +89,10 @@ macro_rules! select_transfer {
     };
 }
 
+// Below the macro, which it uses.
+mod listing;
+pub(super) use listing::*;
+
 fn transfer(row: &Row) -> Result<Transfer, Error> {
     let digest: Option<String> = row.opt("manifest_digest")?;
     Ok(Transfer {
@@ -140,42 +145,6 @@ pub(crate) async fn by_id(tx: &mut Tx, org: OrgId, id: Uuid) -> Result<Option<Tr
         .await?
         .map(|row| transfer(&row))
         .transpose()
-}
-
-/// Newest first; `owner` restricts to one person's own.
-pub(crate) async fn list(
-    tx: &mut Tx,
-    org: OrgId,
-    owner: Option<UserId>,
-    filter: &Filter,
-    limit: i64,
-) -> Result<Vec<Transfer>, Error> {
-    let after = match &filter.after {
-        None => None,
-        Some(code) => by_code(tx, org, code).await?.map(|t| t.id.to_string()),
-    };
-    tx.all(
-        select_transfer!(
-            "WHERE t.org_id = $1
-               AND ($2 IS NULL OR CAST(t.owner_id AS TEXT) = $2)
-               AND ($3 IS NULL OR t.state = $3)
-               AND ($4 IS NULL OR t.project = $4)
-               AND ($5 IS NULL OR CAST(t.id AS TEXT) < $5)
-             ORDER BY t.id DESC LIMIT $6"
-        ),
-        params![
-            org,
-            owner.map(|o| o.to_string()),
-            filter.state.map(Symbol::name),
-            filter.project.as_deref(),
-            after,
-            limit
-        ],
-    )
-    .await?
-    .iter()
-    .map(transfer)
-    .collect()
 }
 
 pub(crate) struct NewTransfer<'a> {

@@ -15,6 +15,7 @@ use crate::media::storage::RelPath;
 
 /// A transfer to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Create {
     /// What is in it, up to 200 characters.
@@ -59,6 +60,7 @@ pub enum Upload {
 
 /// A transfer as people see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TransferView {
     /// `TRF-00042`.
     pub code: String,
@@ -113,6 +115,7 @@ pub struct TransferView {
 
 /// A file of the current revision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileView {
     /// Where it belongs.
     pub path: String,
@@ -128,6 +131,7 @@ pub struct FileView {
 
 /// One submission.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevisionView {
     /// From 1.
     pub revision: i64,
@@ -143,6 +147,7 @@ pub struct RevisionView {
 
 /// A decision of a reviewer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approval {
     /// Which revision.
     pub revision: i64,
@@ -170,6 +175,7 @@ pub struct Approval {
 
 /// A rule that an admin set aside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Override {
     /// `approval`, `scan` or `infection`.
     pub what: String,
@@ -183,6 +189,7 @@ pub struct Override {
 
 /// Which transfers to list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// In this state.
@@ -191,6 +198,21 @@ pub struct Filter {
     /// Of this project.
     #[serde(default)]
     pub project: Option<String>,
+    /// Of this artist.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What the caller can decide on, or move, now.
+    #[serde(default)]
+    pub waiting_for_me: bool,
+    /// With this in their code or title, in either case.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Made then or later.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// Made before.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
     /// After this code, newest first (the last one of the page before).
     #[serde(default)]
     pub after: Option<String>,

@@ -5,48 +5,81 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
 use super::{Algorithm, Digests, Error, Hasher};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{self, Aligned, DeviceFile, Medium, Stat, Worth};
+use crate::media::storage::{self, Aligned, DeviceFile, Medium, Nearest, Stat, Worth};
 
 /// Read at a time by who also hashes: it stays in the processor's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// From this size on a second thread reads ahead of the one that hashes.
 pub(super) const LARGE_BYTES: u64 = 4 << 20;
 /// What that one reads at a time, and how many of them it may be ahead.
-const AHEAD_BYTES: usize = 1 << 20;
-const AHEAD: usize = 4;
+const AHEAD_BYTES: usize = 2 << 20;
+const AHEAD: usize = 3;
 
-/// Where a file's bytes are to come from.
-enum Source {
+/// Opens a file once more by its name.
+pub(super) type Again<'a> = &'a (dyn Fn() -> Result<File, Errno> + Sync);
+
+/// What is known of a file that is open.
+#[derive(Clone, Copy)]
+pub(super) struct Opened<'a> {
+    /// Its path, for messages.
+    pub path: &'a dyn Fn() -> PathBuf,
+    /// Opens it once more.
+    pub again: Again<'a>,
+}
+
+/// Where a file's bytes come from.
+enum Bytes {
     /// From wherever the system has them.
-    Any(File),
+    Any(Nearest<File>),
     /// From the device.
     Device(DeviceFile),
 }
 
-impl Source {
+/// An open file. Where its server says that it knows the open file no more (`ESTALE`),
+/// it is opened once more and read on.
+struct Source<'a> {
+    bytes: Bytes,
+    before: Stat,
+    again: Option<Again<'a>>,
+}
+
+impl Source<'_> {
     fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        match self {
-            Self::Device(file) => file.read(offset, u64::MAX, buffer),
-            Self::Any(file) => loop {
-                match pread(&*file, &mut *buffer, offset) {
-                    Err(Errno::INTR) => {}
-                    done => return done,
-                }
-            },
+        loop {
+            let read = match &mut self.bytes {
+                Bytes::Device(file) => file.read(offset, u64::MAX, buffer),
+                Bytes::Any(file) => file.read(buffer, buffer.len(), offset),
+            };
+            match (read, self.again.take_if(|_| read == Err(Errno::STALE))) {
+                (Err(Errno::STALE), Some(again)) => self.replace(again()?)?,
+                (read, _) => return read,
+            }
         }
+    }
+
+    /// Goes on with the same file by another handle; by that of another file not.
+    fn replace(&mut self, file: File) -> Result<(), Errno> {
+        let now = Stat::from(rustix::fs::fstat(&file)?);
+        if now.ino != self.before.ino || !now.is_unchanged_since(&self.before) {
+            return Err(Errno::STALE);
+        }
+        self.bytes = match &self.bytes {
+            Bytes::Any(_) => Bytes::Any(Nearest::as_it_comes(file)),
+            Bytes::Device(old) => Bytes::Device(DeviceFile::new(file, old.medium())),
+        };
+        Ok(())
     }
 }
 
-impl AsFd for Source {
+impl AsFd for Source<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Any(file) => file.as_fd(),
-            Self::Device(file) => file.as_fd(),
+        match &self.bytes {
+            Bytes::Any(file) => file.as_fd(),
+            Bytes::Device(file) => file.as_fd(),
         }
     }
 }
@@ -76,34 +109,33 @@ impl Scratch {
 }
 
 /// Reads a file to its end and makes sure that nobody wrote meanwhile. `device`
-/// says on what it stands, if its bytes must come from there. `path` is for messages.
+/// says on what it stands, if its bytes must come from there.
 ///
 /// # Errors
 /// [`Error::SourceChanged`], [`Error::Cancelled`], what the system says.
-pub(crate) fn hash(
+pub(super) fn hash(
     file: File,
     before: Stat,
     device: Option<Medium>,
     algorithms: &[Algorithm],
     scratch: &mut Scratch,
-    path: &dyn Fn() -> PathBuf,
+    Opened { path, again }: Opened<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Content, Error> {
     let is_large = before.size_bytes >= LARGE_BYTES;
-    let mut source = match device {
+    let bytes = match device {
         Some(medium) => {
             let file = DeviceFile::new(file, medium);
             file.forget();
-            Source::Device(file)
+            Bytes::Device(file)
         }
-        None => {
-            if is_large {
-                // Only advice: a file system that knows none reads as well.
-                let _ = fadvise(&file, 0, None, Advice::Sequential);
-            }
-            Source::Any(file)
+        None if is_large => {
+            let medium = Medium::of(&file);
+            Bytes::Any(Nearest::new(file, medium))
         }
+        None => Bytes::Any(Nearest::as_it_comes(file)),
     };
+    let mut source = Source { bytes, before, again: Some(again) };
     let mut hasher = Hasher::new(algorithms);
     let fail = |halt| match halt {
         Halt::Cancelled => Error::Cancelled,
@@ -121,9 +153,9 @@ pub(crate) fn hash(
     if !stat.is_unchanged_since(&before) {
         return Err(fail(Halt::Changed));
     }
-    let worth = match &source {
-        Source::Device(file) => Some(file.worth()),
-        Source::Any(_) => None,
+    let worth = match &source.bytes {
+        Bytes::Device(file) => Some(file.worth()),
+        Bytes::Any(_) => None,
     };
     Ok(Content { stat, digests: hasher.finish(), worth })
 }
@@ -138,7 +170,7 @@ enum Halt {
 
 /// Reads the piece at `offset` of a file of `size_bytes`.
 fn piece(
-    source: &mut Source,
+    source: &mut Source<'_>,
     buffer: &mut Aligned,
     offset: u64,
     size_bytes: u64,
@@ -155,7 +187,7 @@ fn piece(
 }
 
 fn inline(
-    source: &mut Source,
+    source: &mut Source<'_>,
     size_bytes: u64,
     hasher: &mut Hasher,
     buffer: &mut Aligned,
@@ -173,7 +205,7 @@ fn inline(
 
 /// Hashes here what a second thread reads.
 fn ahead(
-    source: &mut Source,
+    source: &mut Source<'_>,
     size_bytes: u64,
     hasher: &mut Hasher,
     buffers: &mut Vec<Aligned>,

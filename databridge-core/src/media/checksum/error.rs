@@ -84,7 +84,7 @@ impl Fault for Error {
             Self::NotACache { .. } => Some("Name another file, or remove this one.".into()),
             Self::Storage(error) => error.hint(),
             Self::Walk(error) => error.hint(),
-            Self::Cancelled => None,
+            Self::Cancelled => Some("Start it again: nothing was changed.".into()),
         }
     }
 }

@@ -37,16 +37,17 @@ pub fn file(
 ) -> Result<FileDigest, Error> {
     // A pipe must not make the open wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|error| storage::Error::io("open", path, error))?;
-    let file = File::from(fd);
+    let open = || rustix::fs::open(path, flags, Mode::empty()).map(File::from);
+    let file = open().map_err(|error| storage::Error::io("open", path, error))?;
     let stat = Stat::of(&file).map_err(|error| storage::Error::io("examine", path, error))?;
     if stat.kind != Kind::File {
         return Err(storage::Error::NotAFile { path: path.to_owned() }.into());
     }
     monitor.on(Progress::Total { files: 1, bytes: stat.size_bytes });
     let whole = || path.to_owned();
-    let found = content::hash(file, stat, None, algorithms, &mut Scratch::new(), &whole, monitor)?;
+    let scratch = &mut Scratch::new();
+    let opened = content::Opened { path: &whole, again: &open };
+    let found = content::hash(file, stat, None, algorithms, scratch, opened, monitor)?;
     let digest = FileDigest { size_bytes: found.stat.size_bytes, digests: found.digests };
     monitor.on(Progress::File(&path.to_string_lossy()));
     Ok(digest)

@@ -130,10 +130,11 @@ pub(crate) fn below(
     }
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = openat(place, std::ffi::OsStr::from_bytes(name), flags, Mode::empty());
+    let name_there = std::ffi::OsStr::from_bytes(name);
+    let open = || openat(place, name_there, flags, Mode::empty()).map(File::from);
     let whole = || place.whole(name);
-    let file = match fd {
-        Ok(fd) => File::from(fd),
+    let file = match open() {
+        Ok(file) => file,
         // A socket.
         Err(Errno::NXIO) => return Err(storage::Error::NotAFile { path: whole() }.into()),
         Err(errno) => return Err(storage::Error::io("open", whole(), errno).into()),
@@ -146,5 +147,6 @@ pub(crate) fn below(
         before_long();
     }
     let device = is_device.then_some(place.medium);
-    content::hash(file, stat, device, algorithms, scratch, &whole, monitor)
+    let opened = content::Opened { path: &whole, again: &open };
+    content::hash(file, stat, device, algorithms, scratch, opened, monitor)
 }

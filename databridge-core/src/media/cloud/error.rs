@@ -189,7 +189,8 @@ impl Fault for Error {
             Self::Changed { .. } => "Read it when nobody writes to it.",
             Self::Name { .. } => "Copy such objects by their own names.",
             Self::Malformed { .. } => "Find out who wrote it; move it away, then try again.",
-            Self::NotFound { .. } | Self::Refused { .. } => return None,
+            Self::NotFound { .. } => "Check the bucket, the prefix and the name: case counts.",
+            Self::Refused { .. } => "Look up the store's own code, which the message names.",
         };
         Some(text.into())
     }

@@ -52,9 +52,10 @@ pub fn upload(
         return Err(taken(&names.manifest()));
     }
     let mut attempt = Attempt { id: attempt_id(at), epoch: 1 };
-    let manifest = match &options.manifest {
-        Some(manifest) => manifest.clone(),
-        None => describe_source(&source, shape, options, monitor)?,
+    let manifest = match (&options.manifest, &options.known) {
+        (Some(manifest), _) => manifest.clone(),
+        (None, Some(list)) => list.to_manifest(&source).map_err(Error::of_manifest)?,
+        (None, None) => describe_source(&source, shape, options, monitor)?,
     };
     let register = Register {
         store: store.clone(),

@@ -13,7 +13,7 @@ use crate::media::storage::{Folder, RelPath, Stat, escape};
 
 use super::Shape;
 use super::error::Error;
-use super::listing::Expected;
+use super::listing;
 use super::names::Kind;
 use super::policy::{Policy, Xattrs};
 use super::session::Session;
@@ -98,7 +98,7 @@ pub fn settle(
 pub fn settle_dirs(session: &Session<'_>) -> Result<(), Error> {
     let source = source_of(session)?;
     let root = session.site.own(Kind::Partial);
-    for dir in Expected::of(&session.plan.manifest).dirs.into_iter().rev() {
+    for dir in listing::dirs(&session.plan.manifest).into_iter().rev() {
         let from = match (&source, dir.to_str()) {
             (Some(source), Some(name)) => {
                 let name = RelPath::parse(name).map_err(Error::of_source)?;

@@ -50,6 +50,32 @@ pub enum Error {
         /// Its group.
         gid: u32,
     },
+    /// The source is not what the list that describes it says.
+    #[error("{}: not what the list says: {difference}", show(path))]
+    SourceUnlike {
+        /// The source, or the file in it.
+        path: PathBuf,
+        /// What differs.
+        difference: manifest::Difference,
+    },
+    /// The source has several names of one file, and the policy wants none.
+    #[error("{path} is a hard link of {first}{}", and_others(*others))]
+    HardLinked {
+        /// The first such name.
+        path: String,
+        /// The name before it.
+        first: String,
+        /// How many more there are.
+        others: usize,
+    },
+    /// The destination takes no second name of a file.
+    #[error("{}: the destination takes no hard link", show(path))]
+    HardLink {
+        /// The name.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The destination did not take an extended attribute.
     #[error("{}: the destination does not take its attribute {attribute}", show(path))]
     Attribute {
@@ -324,13 +350,15 @@ impl Fault for Error {
             | Self::OtherDelivery { .. }
             | Self::Busy { .. }
             | Self::Fenced { .. } => ErrorKind::Conflict,
-            Self::InvalidDestination { .. } | Self::InsideSource { .. } | Self::Policy { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::InvalidDestination { .. }
+            | Self::InsideSource { .. }
+            | Self::HardLinked { .. }
+            | Self::Policy { .. } => ErrorKind::Invalid,
             Self::SourceMissing { .. } => ErrorKind::NotFound,
             Self::SourceChanged { .. }
             | Self::SourceMoved { .. }
             | Self::SourceDiffers { .. }
+            | Self::SourceUnlike { .. }
             | Self::ReadBackMismatch { .. }
             | Self::PartialDiffers { .. } => ErrorKind::CheckFailed,
             Self::NotVerified { .. } => ErrorKind::IllegalState,
@@ -340,6 +368,7 @@ impl Fault for Error {
             | Self::Owner { .. }
             | Self::Unreadable { .. }
             | Self::Attribute { .. }
+            | Self::HardLink { .. }
             | Self::StaleMount { .. }
             | Self::Io { .. } => ErrorKind::Io,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -356,6 +385,8 @@ impl Fault for Error {
             Self::Owner { .. } => "copy.owner",
             Self::Unreadable { .. } => "copy.unreadable",
             Self::Attribute { .. } => "copy.attribute",
+            Self::HardLinked { .. } => "copy.hard_linked",
+            Self::HardLink { .. } => "copy.hard_link",
             Self::DestinationExists { .. } => "copy.destination_exists",
             Self::OtherDelivery { .. } => "copy.other_delivery",
             Self::Busy { .. } => "copy.busy",
@@ -367,7 +398,7 @@ impl Fault for Error {
             Self::StaleMount { .. } => "copy.stale_mount",
             Self::SourceMissing { .. } => "copy.source_missing",
             Self::SourceChanged { .. } | Self::SourceMoved { .. } => "copy.source_changed",
-            Self::SourceDiffers { .. } => "copy.source_differs",
+            Self::SourceDiffers { .. } | Self::SourceUnlike { .. } => "copy.source_differs",
             Self::ReadBackMismatch { .. } => "copy.read_back_mismatch",
             Self::PartialDiffers { .. } => "copy.partial_differs",
             Self::NotVerified { .. } => "copy.not_verified",
@@ -396,6 +427,9 @@ impl Fault for Error {
             Self::Attribute { .. } => {
                 "Tolerate what the destination does not take, or do not ask for attributes."
             }
+            Self::HardLinked { .. } | Self::HardLink { .. } => {
+                "Let each name be a file of its own: hard_links = copy."
+            }
             Self::OtherDelivery { .. } => "Let the other delivery finish, or cancel it first.",
             Self::Busy { .. } => "Wait for the other copy, or stop it; this one can then resume.",
             Self::InvalidDestination { .. } => {
@@ -414,7 +448,7 @@ impl Fault for Error {
             Self::SourceChanged { .. } | Self::SourceMoved { .. } => {
                 "Copy when nobody writes to the source."
             }
-            Self::SourceDiffers { .. } => {
+            Self::SourceDiffers { .. } | Self::SourceUnlike { .. } => {
                 "The source is not what was approved: find out who changed it."
             }
             Self::ReadBackMismatch { .. } => {
@@ -431,7 +465,12 @@ impl Fault for Error {
             }
             Self::Cloud(error) => return error.hint(),
             Self::Rsync(error) => return error.hint(),
-            Self::Cancelled | Self::Io { .. } => return None,
+            Self::Cancelled => {
+                "Copy to the same path again: it resumes, if it was not told not to."
+            }
+            Self::Io { .. } => {
+                "Look at that path and its disk (ls, dmesg), then try again: it resumes."
+            }
         };
         Some(Cow::Borrowed(text))
     }

@@ -1,19 +1,20 @@
 //! One file: read once, hashed and written on the way.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::Advice;
 use rustix::io::Errno;
 
 use crate::media::checksum::{Algorithm, Digests, Sha256};
-use crate::media::monitor::Monitor;
+use crate::media::monitor::{Monitor, OfFile};
 use crate::media::storage::{Folder, Kind, Medium, RelPath, Stat};
 
 use super::Shape;
 use super::attributes;
 use super::error::Error;
 use super::journal::{Done, Returned};
+use super::links;
 use super::names;
 use super::pace::Pace;
 use super::session::Session;
@@ -25,16 +26,20 @@ use super::target::Target;
 pub const DIRECT_BYTES: u64 = 1 << 20;
 /// A shorter file is not asked for holes: it would save less than it costs.
 const SPARSE_BYTES: u64 = 64 << 10;
+/// From this length on a file is flushed by itself in any case: by the time that the
+/// rest is, much else may be waiting.
+const FLUSH_BYTES: u64 = 64 << 20;
 /// A shorter file is not worth a clone.
 const CLONE_BYTES: u64 = 64 << 10;
 
 /// What all buffers of a copy take up at most.
 pub const BUFFERS_BYTES: usize = 64 << 20;
-/// How long files are cut. Four workers hold 64 MiB of blocks.
+/// How long files are cut: into blocks of one huge page each. Five workers hold
+/// 60 MiB of them.
 pub const LONG: Sizes = Sizes {
-    block_bytes: 4 << 20,
+    block_bytes: 2 << 20,
     window_bytes: 64 << 20,
-    overlap_bytes: 64 << 20,
+    overlap_bytes: 4 << 20,
     direct_bytes: DIRECT_BYTES,
 };
 /// How short ones are: in one piece.
@@ -48,7 +53,8 @@ pub const SHORT_JOBS_MAX: usize = BUFFERS_BYTES / SHORT.block_bytes;
 /// Which files are flushed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// The large ones; one `syncfs(2)` follows for the rest.
+    /// The large ones, and those read back on the way; one `syncfs(2)` follows for
+    /// the rest.
     Large,
     /// All, where `syncfs(2)` promises nothing.
     Each,
@@ -81,6 +87,19 @@ pub struct Wanted<'a> {
     pub sha256: Option<Sha256>,
     /// What it was when the source was listed, if it was.
     pub listed: Option<&'a Facts>,
+    /// Further names that it is to have.
+    pub others: &'a [&'a RelPath],
+}
+
+/// A file that was copied.
+#[derive(Debug)]
+pub struct Copied {
+    /// What the journal is to remember.
+    pub done: Done,
+    /// Of what was read back on the way.
+    pub returned: Option<Returned>,
+    /// What the source was after its last byte.
+    pub source: Stat,
 }
 
 impl<'a> Copier<'a> {
@@ -115,19 +134,23 @@ impl<'a> Copier<'a> {
         })
     }
 
-    /// Copies one file, and says what the journal is to remember. Nothing of it
-    /// is open any more then.
+    /// Copies one file. Nothing of it is open any more then. Its further names are made
+    /// before anything is written to it, since they change what is remembered of it.
     pub fn copy(
         &self,
         wanted: Wanted<'_>,
         sizes: Sizes,
         scratch: &mut Scratch,
         monitor: &dyn Monitor,
-    ) -> Result<(Done, Option<Returned>), Error> {
+    ) -> Result<Copied, Error> {
         let source = self.open_source(wanted)?;
+        let monitor = &OfFile::new(monitor, wanted.path.as_str(), wanted.size_bytes);
         let (site, name) = (&self.session.site, self.partial.join(wanted.path.as_str()));
         let blame = |errno| site.blame(&name, errno);
         let mut target = Target::create(site, &name)?;
+        for other in wanted.others {
+            links::link(site, &name, &self.partial.join(other))?;
+        }
         let stream = Stream {
             site,
             name: &name,
@@ -138,20 +161,20 @@ impl<'a> Copier<'a> {
             pace: self.pace,
             monitor,
         };
-        let flushed = self.flush == Flush::Each || wanted.size_bytes >= sizes.overlap_bytes;
+        let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
+        let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
+        let flushed = overlap || self.flush == Flush::Each || wanted.size_bytes >= FLUSH_BYTES;
         let settle = |target: &Target, digests: &Digests| {
             let stat = source.settled(wanted.listed)?;
             check(&source, wanted, digests)?;
-            let from = attributes::Origin { file: &source.file, stat: &stat, path: &source.path };
+            let from = attributes::Origin { file: source.file(), stat: &stat, path: &source.path };
             let inode = attributes::settle(self.session, from, target.file(), &name, flushed)?;
-            Ok::<_, Error>((Facts::from(&stat), inode))
+            Ok::<_, Error>((stat, inode))
         };
-        let cloned = self.clone(wanted, &source, &target).map_err(blame)?;
-        let overlap = self.overlap && !cloned && wanted.size_bytes >= sizes.overlap_bytes;
         if !cloned {
             make_room(&source, &mut target, wanted.size_bytes, sizes, overlap).map_err(blame)?;
         }
-        let (digests, (facts, inode), returned) = if overlap {
+        let (digests, (stat, inode), returned) = if overlap {
             let device = site.device(&name, self.medium).map_err(blame)?;
             let mut settled = None;
             let (digests, back) =
@@ -180,17 +203,19 @@ impl<'a> Copier<'a> {
             sha256: digests.sha256(),
             inode,
             flushed,
-            source: Some(facts),
+            source: Some(Facts::from(&stat)),
             digests: (!self.algorithms.is_empty()).then_some(digests),
             cloned,
         };
-        Ok((done, returned))
+        Ok(Copied { done, returned, source: stat })
     }
 
-    fn open_source(&self, wanted: Wanted<'_>) -> Result<Source, Error> {
+    fn open_source<'b>(&'b self, wanted: Wanted<'b>) -> Result<Source<'b>, Error> {
         let file = self.source.open_any(wanted.path).map_err(Error::of_source)?;
         let path = self.source.path().join(wanted.path.as_str());
-        let mut source = Source { path, file, before: None, sparse: false };
+        let (folder, name) = (&self.source, wanted.path);
+        let again = OnceLock::new();
+        let mut source = Source { path, folder, name, file, again, before: None, sparse: false };
         if wanted.listed.is_some() && wanted.size_bytes < SPARSE_BYTES {
             return Ok(source);
         }
@@ -211,14 +236,16 @@ impl<'a> Copier<'a> {
         source.sparse =
             stat.size_bytes >= SPARSE_BYTES && blocks.saturating_mul(512) < stat.size_bytes;
         source.before = Some(stat);
-        if wanted.size_bytes >= DIRECT_BYTES {
-            let _ = rustix::fs::fadvise(&source.file, 0, None, Advice::Sequential);
-        }
         Ok(source)
     }
 
     /// Lets the target share the source's blocks, if both stand where that is known.
-    fn clone(&self, wanted: Wanted<'_>, source: &Source, target: &Target) -> Result<bool, Errno> {
+    fn clone(
+        &self,
+        wanted: Wanted<'_>,
+        source: &Source<'_>,
+        target: &Target,
+    ) -> Result<bool, Errno> {
         if wanted.size_bytes < CLONE_BYTES || !self.clones.load(Ordering::Relaxed) {
             return Ok(false);
         }
@@ -232,7 +259,7 @@ impl<'a> Copier<'a> {
 
 /// Sets room aside for what is to be written, and chooses the way to write it.
 fn make_room(
-    source: &Source,
+    source: &Source<'_>,
     target: &mut Target,
     size_bytes: u64,
     sizes: Sizes,
@@ -249,7 +276,7 @@ fn make_room(
     Ok(())
 }
 
-fn check(source: &Source, wanted: Wanted<'_>, digests: &Digests) -> Result<(), Error> {
+fn check(source: &Source<'_>, wanted: Wanted<'_>, digests: &Digests) -> Result<(), Error> {
     match wanted.sha256 {
         Some(sha256) if sha256 != digests.sha256() => {
             Err(differs(source, wanted, Some(digests.sha256())))
@@ -258,7 +285,7 @@ fn check(source: &Source, wanted: Wanted<'_>, digests: &Digests) -> Result<(), E
     }
 }
 
-fn differs(source: &Source, wanted: Wanted<'_>, found: Option<Sha256>) -> Error {
+fn differs(source: &Source<'_>, wanted: Wanted<'_>, found: Option<Sha256>) -> Error {
     Error::SourceDiffers {
         path: source.path.clone(),
         expected_bytes: wanted.size_bytes,

@@ -10,14 +10,14 @@ use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::error::Error;
 use super::journal::Mark;
-use super::listing::{Expected, Listing};
+use super::listing;
 use super::names::Kind;
 use super::prepare::create_parent;
 use super::session::Session;
 use super::site::{Site, Standing};
 use super::standalone::{Lock, attempt_id, copied};
 use super::{
-    Attempt, Options, Plan, Policy, Prepared, Published, Rates, ReadBack, Report, Shape,
+    Attempt, HardLinks, Options, Plan, Policy, Prepared, Published, Rates, ReadBack, Report, Shape,
     Transferred, abort, attributes, finish, prepare, publish, verify,
 };
 
@@ -137,6 +137,7 @@ pub fn refuse_attributes(policy: &Policy) -> Result<(), Error> {
         (policy.keep_mode, "modes of the source"),
         (policy.keep_dir_mtime, "times of folders"),
         (policy.xattrs.any(), "extended attributes"),
+        (policy.hard_links != HardLinks::Copy, "hard links"),
     ];
     match wanted.into_iter().find(|(wanted, _)| *wanted) {
         Some((_, what)) => Err(Error::NotCarried { what }),
@@ -177,19 +178,18 @@ fn unlock(session: &Session<'_>) -> Result<(), Error> {
 /// Removes what the manifest does not name, and makes the folders that it does.
 fn clean(session: &Session<'_>) -> Result<(), Error> {
     let root = session.site.own(Kind::Partial);
-    let listing = session.listing()?;
-    let expected = Expected::of(&session.plan.manifest);
+    let found = session.listing()?;
+    let expected = listing::dirs(&session.plan.manifest);
     let at = |path: &Path, done: Result<(), rustix::io::Errno>| {
         done.map_err(|errno| session.site.blame(&root.join(path), errno))
     };
-    let odd = listing.files.keys().filter(|path| !expected.files.contains(path.as_path()));
-    for path in odd.chain(&listing.specials) {
+    for path in found.extras.keys().chain(&found.specials) {
         at(path, session.site.unlink(&root.join(path)))?;
     }
-    for path in listing.dirs.iter().rev().filter(|dir| !expected.dirs.contains(dir.as_path())) {
+    for path in found.dirs.iter().rev().filter(|dir| !expected.contains(dir.as_path())) {
         at(path, session.site.remove_dir(&root.join(path)))?;
     }
-    for dir in expected.dirs.into_iter().filter(|dir| !listing.dirs.contains(*dir)) {
+    for dir in expected.into_iter().filter(|dir| !found.dirs.contains(*dir)) {
         at(dir, session.site.make_dir(&root.join(dir)))?;
     }
     Ok(())
@@ -199,15 +199,15 @@ fn clean(session: &Session<'_>) -> Result<(), Error> {
 fn settle(session: &Session<'_>) -> Result<(), Error> {
     let (site, policy) = (&session.site, &session.plan.policy);
     let root = site.own(Kind::Partial);
-    let Listing { files, dirs, .. } = session.listing()?;
-    for path in files.keys() {
-        let path = root.join(path);
+    let found = session.listing()?;
+    for (entry, _) in found.standing().filter(|(_, stood)| stood.is_some()) {
+        let path = root.join(entry.path());
         let at = |errno: rustix::io::Errno| site.blame(&path, errno);
         let file = site.open(&path, OFlags::RDONLY, Mode::empty()).map_err(at)?;
         attributes::give(policy, site, &file, &path, policy.file_mode & 0o777 | 0o400)?;
         rustix::fs::fsync(&file).map_err(at)?;
     }
-    for dir in dirs.iter().rev() {
+    for dir in found.dirs.iter().rev() {
         let path = root.join(dir);
         let at = |errno: rustix::io::Errno| site.blame(&path, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;

@@ -41,7 +41,8 @@ impl Device {
     fn width(self, cores: usize) -> usize {
         match self {
             Self::Rotational => 2.min(cores),
-            Self::Quick => cores.min(WIDEST),
+            // One more than can hash: it waits for the device meanwhile.
+            Self::Quick => (cores + 1).min(WIDEST),
             Self::Far => (2 * cores).clamp(4, WIDEST),
         }
     }
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn devices_differ_in_width() {
         assert_eq!(Device::Rotational.width(16), 2);
-        assert_eq!(Device::Quick.width(4), 4);
+        assert_eq!(Device::Quick.width(4), 5);
         assert_eq!(Device::Quick.width(64), 8);
         assert_eq!(Device::Far.width(1), 4);
     }

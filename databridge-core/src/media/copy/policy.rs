@@ -1,5 +1,7 @@
 //! How a copy is made.
 
+use serde::{Deserialize, Serialize};
+
 use super::access::Reader;
 use super::error::Error;
 
@@ -18,6 +20,8 @@ pub struct Policy {
     pub keep_mtime: bool,
     /// Whether folders do too.
     pub keep_dir_mtime: bool,
+    /// What becomes of hard links inside the source.
+    pub hard_links: HardLinks,
     /// Which extended attributes come along.
     pub xattrs: Xattrs,
     /// Whom everything is given to; what is not named is as the file system makes it.
@@ -41,11 +45,41 @@ impl Default for Policy {
             keep_mode: false,
             keep_mtime: true,
             keep_dir_mtime: false,
+            hard_links: HardLinks::default(),
             xattrs: Xattrs::default(),
             owner: Owner::default(),
             reader: None,
             limit_bytes_per_second: None,
             jobs: None,
+        }
+    }
+}
+
+/// What becomes of several names of one file inside the source. Names of it outside
+/// do not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HardLinks {
+    /// Each name becomes a file of its own; how many there were is reported.
+    #[default]
+    Copy,
+    /// They become names of one file again, which is read, written and verified once.
+    Keep,
+    /// There may be none.
+    Refuse,
+}
+
+impl HardLinks {
+    /// By its name: `copy`, `keep` or `refuse`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "copy" => Ok(Self::Copy),
+            "keep" => Ok(Self::Keep),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err(refused("hard_links", text, "it is copy, keep or refuse")),
         }
     }
 }

@@ -13,9 +13,10 @@ use crate::media::storage::make_dirs;
 use super::access;
 use super::error::Error;
 use super::journal::{Identity, Journal, Mark, Record};
+use super::links::Links;
 use super::names::{Kind, Sibling};
 use super::site::{Site, split};
-use super::{Plan, Shape};
+use super::{HardLinks, Plan, Shape};
 
 /// How a copy begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,12 +44,15 @@ pub struct Prepared {
 /// [`Error::DestinationExists`] (even for an empty folder) unless an earlier life
 /// of this attempt put it there; [`Error::Fenced`], [`Error::OtherDelivery`],
 /// [`Error::NoSpace`], [`Error::InsideSource`], [`Error::InvalidDestination`],
-/// [`Error::Owner`] and [`Error::Unreadable`] where the delivery could not be given
+/// [`Error::HardLinked`], [`Error::Owner`] and [`Error::Unreadable`] where the delivery could not be given
 /// away or read as the policy wants, or what the system said.
 pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
     refuse_inside_source(plan)?;
     create_parent(plan)?;
     let site = Site::new(plan)?;
+    if plan.policy.hard_links == HardLinks::Refuse {
+        Links::of_source(plan)?.refuse(&plan.manifest)?;
+    }
     let siblings = refuse_others(&site, plan)?;
     if !check_final_path(&site, &records(&site, &siblings)?)? {
         check_space(plan, &site, occupied(&site, &siblings))?;
@@ -256,8 +260,9 @@ fn check_space(plan: &Plan, site: &Site, ours: Occupied) -> Result<(), Error> {
     let block = stat.f_frsize.max(1);
     let free = stat.f_bavail.saturating_mul(block).saturating_add(ours.bytes);
     let rounded = |bytes: u64| bytes.div_ceil(block).saturating_mul(block);
-    let needed = |size: &dyn Fn(&Entry) -> u64| {
-        plan.manifest.entries().iter().map(|entry| rounded(size(entry))).sum::<u64>()
+    let needed = |size: &dyn Fn(usize, &Entry) -> u64| {
+        let entries = plan.manifest.entries().iter().enumerate();
+        entries.map(|(at, entry)| rounded(size(at, entry))).sum::<u64>()
     };
     let no_space = |needed_bytes, free_bytes| {
         Err(Error::NoSpace { path: site.final_path(), needed_bytes, free_bytes })
@@ -266,24 +271,24 @@ fn check_space(plan: &Plan, site: &Site, ours: Occupied) -> Result<(), Error> {
     if stat.f_files > 0 && stat.f_favail.saturating_add(ours.files) < files {
         return no_space(None, None);
     }
-    let needed_bytes = needed(&apparent);
+    let needed_bytes = needed(&|_, entry| entry.size_bytes());
     if needed_bytes <= free {
         return Ok(());
     }
-    // Holes of the source stay holes: look closer before refusing.
-    let needed_bytes =
-        needed_bytes.min(needed(&|entry| apparent(entry).min(allocated(plan, entry))));
+    // Holes of the source stay holes, and names of one file that: look closer before
+    // refusing.
+    let links = match plan.policy.hard_links {
+        HardLinks::Keep => Links::of_source(plan)?,
+        HardLinks::Copy | HardLinks::Refuse => Links::default(),
+    };
+    let needed_bytes = needed_bytes.min(needed(&|at, entry| match links.first(at) {
+        Some(_) => 0,
+        None => entry.size_bytes().min(allocated(plan, entry)),
+    }));
     if needed_bytes <= free {
         return Ok(());
     }
     no_space(Some(needed_bytes), Some(free))
-}
-
-fn apparent(entry: &Entry) -> u64 {
-    match entry {
-        Entry::File { size_bytes, .. } => *size_bytes,
-        Entry::EmptyDir { .. } => 0,
-    }
 }
 
 /// What a source file takes up on its own device (`st_blocks` counts 512 bytes).

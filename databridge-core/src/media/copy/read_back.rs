@@ -1,6 +1,5 @@
 //! Reading a written copy back, from the device and not from memory.
 
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,13 +9,14 @@ use serde::Serialize;
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
 use crate::media::manifest::Entry;
-use crate::media::monitor::{Monitor, Phase, Progress};
-use crate::media::storage::{Aligned, Medium, RelPath, Stat, Worth};
+use crate::media::monitor::{Monitor, OfFile, Phase, Progress};
+use crate::media::storage::{Aligned, Medium, RelPath, Worth};
 
 use super::error::{Discrepancy, Error};
 use super::file::{BUFFERS_BYTES, DIRECT_BYTES};
 use super::journal::{Mark, Verified};
 use super::lanes::Lanes;
+use super::links::Links;
 use super::listing::Listing;
 use super::names::Kind;
 use super::pool;
@@ -24,7 +24,7 @@ use super::session::Session;
 use super::site::Standing;
 use super::source::Facts;
 use super::transfer::seconds;
-use super::{Plan, Shape};
+use super::{HardLinks, Plan, Shape};
 
 /// Read at a time, of files of this length and more.
 const LONG_BYTES: usize = 4 << 20;
@@ -117,16 +117,22 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     let start = Instant::now();
     let listing = session.listing()?;
     let facts = listing.digest();
-    if let Err(error) = listing.check(&session.plan.manifest) {
+    if let Err(error) = listing.check() {
         let missing = matches!(error, Error::PartialDiffers { what: Discrepancy::Missing, .. });
         return Err(fail(session, facts, missing, error)?);
     }
-    let files = Content::all(session, &listing);
-    let bytes = files.iter().map(|file| file.size_bytes).sum();
+    let entries = session.plan.manifest.entries();
+    let aliases = aliases(session, &listing);
+    let is_read = |at: &usize| listing.files[*at].is_some() && aliases.first(*at).is_none();
+    let files: Vec<usize> = (0..entries.len()).filter(is_read).collect();
+    let bytes = files.iter().map(|&at| entries[at].size_bytes()).sum();
+    let count = files.len() as u64 + aliases.len();
     monitor.on(Progress::Phase(Phase::ReadBack));
-    monitor.on(Progress::Total { files: files.len() as u64, bytes });
+    monitor.on(Progress::Total { files: count, bytes });
     let reader = Reader {
         session,
+        listing: &listing,
+        aliases: &aliases,
         medium: Medium::of(session.site.parent()),
         flushed: session.record.flushed && session.standing == Standing::Partial,
         outcome: Mutex::default(),
@@ -146,8 +152,7 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     session.journal.append(&Mark::Verified(Verified { facts, worth }))?;
     session.journal.sync()?;
     steps::reach("copy.read_back");
-    let files = files.len() as u64;
-    Ok(ReadBack { files, bytes, overlapped_bytes, worth, worths, took: start.elapsed() })
+    Ok(ReadBack { files: count, bytes, overlapped_bytes, worth, worths, took: start.elapsed() })
 }
 
 /// What a failed read-back means. In the partial folder it is `error`. At the
@@ -179,26 +184,34 @@ fn fail(
     Ok(error)
 }
 
+/// Which files of the manifest stand there as names of one file, where the policy
+/// wants them so and the manifest says the same of them: these are read once.
+fn aliases(session: &Session<'_>, listing: &Listing<'_>) -> Links {
+    let mut links = Links::default();
+    if session.plan.policy.hard_links == HardLinks::Keep {
+        let names = (0..).zip(&listing.files).filter_map(|(at, stood)| {
+            let stood = stood.filter(|stood| stood.links.get() > 1)?;
+            Some((0, stood.facts.ino(), at))
+        });
+        links = Links::of(names.collect());
+    }
+    let entries = session.plan.manifest.entries();
+    links.retain(|first, other| match (&entries[first], &entries[other]) {
+        (
+            Entry::File { size_bytes, sha256, .. },
+            Entry::File { size_bytes: other_bytes, sha256: other, .. },
+        ) => (size_bytes, sha256) == (other_bytes, other),
+        _ => false,
+    });
+    links
+}
+
 /// A file of the manifest, as it stands.
 struct Content<'a> {
     path: &'a RelPath,
     size_bytes: u64,
     sha256: Sha256,
-    stat: Stat,
-}
-
-impl<'a> Content<'a> {
-    fn all(session: &Session<'a>, listing: &Listing) -> Vec<Self> {
-        let entries = session.plan.manifest.entries().iter();
-        let found = entries.filter_map(|entry| match entry {
-            Entry::File { path, size_bytes, sha256 } => {
-                let stat = *listing.files.get(Path::new(path.as_str()))?;
-                Some(Self { path, size_bytes: *size_bytes, sha256: *sha256, stat })
-            }
-            Entry::EmptyDir { .. } => None,
-        });
-        found.collect()
-    }
+    stood: Facts,
 }
 
 /// What came out so far.
@@ -224,6 +237,8 @@ impl From<Errno> for Halt {
 /// Reads files; shared by its workers.
 struct Reader<'a> {
     session: &'a Session<'a>,
+    listing: &'a Listing<'a>,
+    aliases: &'a Links,
     medium: Medium,
     /// All of them are on the device.
     flushed: bool,
@@ -232,13 +247,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The long ones, then the short ones.
-    fn read(&self, files: &[Content<'_>], monitor: &dyn Monitor) -> Result<(), Error> {
-        let wanted = self.session.plan.policy.jobs;
-        let (long, short): (Vec<_>, Vec<_>) =
-            files.iter().partition(|file| file.size_bytes >= DIRECT_BYTES);
-        let work = |file: &&Content<'_>, buffer: &mut Aligned, watch: &dyn Monitor| {
-            self.one(file, buffer, watch)
-        };
+    fn read(&self, files: &[usize], monitor: &dyn Monitor) -> Result<(), Error> {
+        let (plan, wanted) = (self.session.plan, self.session.plan.policy.jobs);
+        let is_long = |at: &usize| plan.manifest.entries()[*at].size_bytes() >= DIRECT_BYTES;
+        let (long, short): (Vec<_>, Vec<_>) = files.iter().copied().partition(is_long);
+        let work =
+            |at: &usize, buffer: &mut Aligned, watch: &dyn Monitor| self.one(*at, buffer, watch);
         let lanes = Lanes::of(self.session.site.parent(), wanted);
         let jobs = lanes.width().min(BUFFERS_BYTES / LONG_BYTES);
         pool::each(Some(&*lanes), jobs, 1, &long, monitor, || Aligned::new(LONG_BYTES), work)?;
@@ -246,30 +260,34 @@ impl Reader<'_> {
         pool::each(None, short_jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
     }
 
-    fn one(
-        &self,
-        file: &Content<'_>,
-        buffer: &mut Aligned,
-        watch: &dyn Monitor,
-    ) -> Result<(), Error> {
+    fn one(&self, at: usize, buffer: &mut Aligned, watch: &dyn Monitor) -> Result<(), Error> {
+        let entries = self.session.plan.manifest.entries();
+        let (Entry::File { path, size_bytes, sha256 }, Some(stood)) =
+            (&entries[at], self.listing.files[at])
+        else {
+            return Ok(());
+        };
+        let (size_bytes, sha256, stood) = (*size_bytes, *sha256, stood.facts);
+        let file = &Content { path, size_bytes, sha256, stood };
         let known = self.known(file);
         let (right, worth) = match known {
             Some(worth) => {
                 watch.on(Progress::Kept(file.size_bytes));
                 (true, worth)
             }
-            None if file.stat.size_bytes != file.size_bytes => (false, Worth::Memory),
+            None if file.stood.size_bytes() != file.size_bytes => (false, Worth::Memory),
             None => self.compare(file, buffer, watch)?,
         };
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        if right {
-            outcome.worths.add(worth);
-            outcome.overlapped_bytes += if known.is_some() { file.size_bytes } else { 0 };
-        } else {
-            outcome.damaged.push(file.path.clone());
+        outcome.overlapped_bytes += if right && known.is_some() { size_bytes } else { 0 };
+        for name in self.aliases.others(at).chain([at]).map(|name| entries[name].path()) {
+            if right {
+                outcome.worths.add(worth);
+            } else {
+                outcome.damaged.push(name.clone());
+            }
+            watch.on(Progress::File(name.as_str()));
         }
-        drop(outcome);
-        watch.on(Progress::File(file.path.as_str()));
         Ok(())
     }
 
@@ -277,7 +295,7 @@ impl Reader<'_> {
     /// it did and nothing has happened to the file since.
     fn known(&self, file: &Content<'_>) -> Option<Worth> {
         let returned = self.session.record.returned.get(file.path)?;
-        let same = (returned.sha256, returned.facts) == (file.sha256, Facts::from(&file.stat));
+        let same = (returned.sha256, returned.facts) == (file.sha256, file.stood);
         (same && self.flushed).then_some(returned.worth)
     }
 
@@ -289,6 +307,7 @@ impl Reader<'_> {
         watch: &dyn Monitor,
     ) -> Result<(bool, Worth), Error> {
         let (session, site) = (self.session, &self.session.site);
+        let watch = &OfFile::new(watch, file.path.as_str(), file.size_bytes);
         let place = site.entry(session.standing, session.plan.shape, file.path.as_str());
         let mut read = || {
             let mut device = site.device(&place, self.medium)?;
@@ -297,12 +316,23 @@ impl Reader<'_> {
             }
             device.forget();
             let mut hash = Hasher::new(&[]);
-            let mut at = 0;
+            let (mut at, mut reopened) = (0, false);
             while at < file.size_bytes {
                 if watch.cancelled() {
                     return Err(Halt::Cancelled);
                 }
-                let count = device.read(at, file.size_bytes, buffer)?;
+                let count = match device.read(at, file.size_bytes, buffer) {
+                    // The server lost its handle: the same file by its name, once.
+                    Err(Errno::STALE) if !reopened => {
+                        device = site.device(&place, self.medium)?;
+                        if Facts::from(&device.stat()?) != file.stood {
+                            return Ok((false, device.worth()));
+                        }
+                        reopened = true;
+                        continue;
+                    }
+                    read => read?,
+                };
                 if count == 0 {
                     break;
                 }

@@ -54,9 +54,8 @@ impl<'a> Session<'a> {
     }
 
     /// What is there now.
-    pub fn listing(&self) -> Result<Listing, Error> {
-        let name = self.plan.manifest.entries().first().map_or("", |entry| entry.path().as_str());
-        Listing::of(&self.site, self.standing, self.plan.shape, name)
+    pub fn listing(&self) -> Result<Listing<'a>, Error> {
+        Listing::of(&self.site, self.standing, self.plan)
     }
 
     /// What is renamed to the final path: the partial folder, or the file in it.

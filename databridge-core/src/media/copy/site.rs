@@ -191,6 +191,11 @@ impl Site {
         rustix::fs::mkdirat(&self.parent, below, Mode::RWXU)
     }
 
+    /// Gives a file another name; nothing is followed and nothing replaced.
+    pub fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        rustix::fs::linkat(&self.parent, from, &self.parent, to, AtFlags::empty())
+    }
+
     /// Removes one file.
     pub fn unlink(&self, below: &Path) -> Result<(), Errno> {
         rustix::fs::unlinkat(&self.parent, below, AtFlags::empty())

@@ -1,5 +1,6 @@
 //! A whole copy in one call, where no store watches over it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,12 @@ use serde::Serialize;
 use uuid::{Builder, Uuid};
 
 use crate::media::checksum::{self, Algorithm, Digests, Sha256};
-use crate::media::manifest::{Entry, Manifest};
+use crate::media::manifest::{self, Entry, List, Manifest};
 use crate::media::monitor::{Monitor, Phase, Progress};
 use crate::media::storage::RelPath;
 
 use super::error::Error;
+use super::known::Knowns;
 use super::prepare::{create_parent, refuse_inside_source};
 use super::site::Site;
 use super::survey::{Survey, compare, complete};
@@ -36,13 +38,22 @@ pub struct Options {
     pub resume: bool,
     /// What the source must be; `None`: what it is found to be while it is copied.
     pub manifest: Option<Manifest>,
+    /// The same by a list: only the files that it names are copied. Where it has other
+    /// digests than SHA-256, they are made and compared in the same read.
+    pub known: Option<List>,
     /// Digests of each file besides the SHA-256, made in the same read.
     pub algorithms: Vec<Algorithm>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { policy: Policy::default(), resume: true, manifest: None, algorithms: Vec::new() }
+        Self {
+            policy: Policy::default(),
+            resume: true,
+            manifest: None,
+            known: None,
+            algorithms: Vec::new(),
+        }
     }
 }
 
@@ -57,7 +68,7 @@ pub struct CopiedFile {
     pub sha256: Sha256,
     /// All digests of what was read, if more than the SHA-256 were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub digests: Option<Digests>,
+    pub digests: Option<Box<Digests>>,
     /// It shares the source's blocks (a reflink).
     pub cloned: bool,
 }
@@ -81,10 +92,16 @@ impl Rates {
     }
 }
 
+/// A name that is not UTF-8 is no reason to lose a report.
+fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// What a whole copy did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The final path.
+    #[serde(serialize_with = "shown")]
     pub destination: PathBuf,
     /// Whether a folder or a file stands there.
     pub shape: Shape,
@@ -154,17 +171,26 @@ pub fn tree(
     }
     let latest = left.iter().filter(|sibling| sibling.attempt == plan.attempt.id);
     plan.attempt.epoch = latest.map(|sibling| sibling.epoch).max().unwrap_or(0) + 1;
-    let survey = match &options.manifest {
+    let (given, known) = expected(options, &plan)?;
+    let survey = match given {
         Some(manifest) => {
-            plan.manifest = manifest.clone();
+            plan.manifest = manifest;
             None
         }
-        None => Some(Survey::of(&plan.source, plan.shape)?),
+        None => Some(Survey::of(&plan.source, plan.shape, known)?),
+    };
+    let knowns = match (known, &survey) {
+        (Some(list), Some(survey)) => Some(Knowns::of(list, &survey.outline, &plan.source)?),
+        _ => None,
     };
     if !options.resume {
         abort(&plan)?;
     }
-    let done = run(&mut plan, survey, &options.algorithms, monitor);
+    let mut algorithms = options.algorithms.clone();
+    algorithms.extend(knowns.iter().flat_map(Knowns::algorithms));
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    let done = run(&mut plan, survey, known.zip(knowns.as_ref()), &algorithms, monitor);
     if done.is_err() && !options.resume {
         abort(&plan)?;
     }
@@ -185,6 +211,21 @@ pub fn tree(
     })
 }
 
+/// What the source must be: a manifest, or a list that makes none.
+fn expected<'a>(
+    options: &'a Options,
+    plan: &Plan,
+) -> Result<(Option<Manifest>, Option<&'a List>), Error> {
+    let Some(list) = options.known.as_ref().filter(|_| options.manifest.is_none()) else {
+        return Ok((options.manifest.clone(), None));
+    };
+    match list.to_manifest(&plan.source) {
+        Ok(manifest) => Ok((Some(manifest), None)),
+        Err(manifest::Error::NoSha256 { .. }) => Ok((None, Some(list))),
+        Err(error) => Err(Error::of_manifest(error)),
+    }
+}
+
 fn rate(bytes: u64, took: Duration) -> u64 {
     let nanos = took.as_nanos().max(1);
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
@@ -195,19 +236,23 @@ type Done = (Prepared, Transferred, ReadBack, Published, Vec<Option<Found>>);
 fn run(
     plan: &mut Plan,
     survey: Option<Survey>,
+    known: Option<(&List, &Knowns<'_>)>,
     algorithms: &[Algorithm],
     monitor: &dyn Monitor,
 ) -> Result<Done, Error> {
-    let facts = survey.map(|survey| {
+    let (list, known) = known.unzip();
+    let survey = survey.map(|survey| {
         plan.manifest = survey.outline;
-        survey.facts
+        (survey.facts, survey.links)
     });
+    let (facts, links) = survey.unzip();
     let mut prepared = prepare(plan)?;
-    let mut filling = Filling { algorithms, overlap: true, listed: None };
+    let links = links.as_ref();
+    let mut filling = Filling { algorithms, overlap: true, listed: None, links, known };
     if prepared.adopting {
         // Everything is written, so the source has to be read for its own sake.
         if facts.is_some() {
-            plan.manifest = describe(plan, monitor)?;
+            plan.manifest = describe(plan, known, monitor)?;
         }
         let (transferred, found) = fill(plan, &filling, monitor)?;
         let read_back = verify(plan, monitor)?;
@@ -219,11 +264,11 @@ fn run(
     let (transferred, found) = fill(plan, &filling, monitor)?;
     (prepared.kept_files, prepared.kept_bytes) = (transferred.kept_files, transferred.kept_bytes);
     if facts.is_some() {
-        plan.manifest = complete(plan, &found)?;
+        complete(plan, &found)?;
     }
     let read_back = verify(plan, monitor)?;
     if let Some(facts) = facts {
-        compare(plan, &facts)?;
+        compare(plan, &facts, list)?;
     }
     let published = publish(plan, monitor)?;
     finish(plan)?;
@@ -239,7 +284,7 @@ pub(super) fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<
                 size_bytes: *size_bytes,
                 sha256: *sha256,
                 cloned: found.as_ref().is_some_and(|found| found.cloned),
-                digests: found.and_then(|found| found.digests).map(|digests| *digests),
+                digests: found.and_then(|found| found.digests),
             })
         }
         Entry::EmptyDir { .. } => None,
@@ -248,20 +293,41 @@ pub(super) fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<
 }
 
 /// The manifest of the source as it stands, by a reading of its own.
-fn describe(plan: &Plan, monitor: &dyn Monitor) -> Result<Manifest, Error> {
+fn describe(
+    plan: &Plan,
+    known: Option<&Knowns<'_>>,
+    monitor: &dyn Monitor,
+) -> Result<Manifest, Error> {
     monitor.on(Progress::Phase(Phase::Describe));
+    let failed = |error: checksum::Error| Error::of_manifest(error.into());
+    let algorithms: Vec<_> = known.into_iter().flat_map(Knowns::algorithms).collect();
+    let mut read = BTreeMap::new();
     if plan.shape == Shape::Tree {
-        return Manifest::of_tree(&plan.source, plan.policy.jobs, monitor)
-            .map_err(Error::of_manifest);
+        let jobs = plan.policy.jobs;
+        let options = checksum::Options { algorithms: &algorithms, jobs, cache: None };
+        checksum::each(&plan.source, options, monitor, |found| {
+            read.extend(found.map(|found| (found.path, found.digest)));
+            Ok(())
+        })
+        .map_err(failed)?;
+    } else if let Some(entry) = plan.manifest.entries().first() {
+        let digest = checksum::file(&plan.source, &algorithms, monitor).map_err(failed)?;
+        read.insert(entry.path().clone(), digest);
     }
-    let digest = checksum::file(&plan.source, &[], monitor)
-        .map_err(|error| Error::of_manifest(error.into()))?;
-    let entries = plan.manifest.entries().iter().map(|entry| Entry::File {
-        path: entry.path().clone(),
-        size_bytes: digest.size_bytes,
-        sha256: digest.digests.sha256(),
+    let entries = plan.manifest.entries().iter().enumerate().map(|(at, entry)| match entry {
+        Entry::EmptyDir { .. } => Ok(entry.clone()),
+        Entry::File { path, .. } => {
+            let whole = || plan.source.join(path.as_str());
+            let digest = read.remove(path).ok_or_else(|| Error::SourceChanged { path: whole() })?;
+            if let Some(known) = known {
+                known.check(at, digest.size_bytes, &digest.digests, whole)?;
+            }
+            let (size_bytes, sha256) = (digest.size_bytes, digest.digests.sha256());
+            Ok(Entry::File { path: path.clone(), size_bytes, sha256 })
+        }
     });
-    Manifest::from_entries(entries.collect()).map_err(Error::of_manifest)
+    let entries = entries.collect::<Result<_, Error>>()?;
+    Manifest::from_entries(entries).map_err(Error::of_manifest)
 }
 
 /// All stand-alone copies to one final path are lives of one attempt: each takes

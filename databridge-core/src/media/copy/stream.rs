@@ -2,13 +2,13 @@
 //! file read back behind the writer.
 //!
 //! A file of one block goes through in turn. A longer one is a chain of threads
-//! that hand each other blocks of [`Sizes::block_bytes`]: this one reads and
-//! hashes, a second writes. Where the read-back is to be overlapped, a third
-//! follows the writer in windows of [`Sizes::window_bytes`]: it waits until a
-//! window is written, has it flushed to the device (`fdatasync`), and reads it from
-//! there. So what it reads was durable before, as if the whole file had been
-//! flushed first. The last window waits until mode and times are set and all of it
-//! is flushed, since these change the facts that the journal remembers.
+//! that hand each other blocks of [`Sizes::block_bytes`]: this one reads, a second
+//! hashes, a third writes. Where the read-back is to be overlapped, a fourth follows
+//! the writer in windows of [`Sizes::window_bytes`]: it waits until a window is
+//! written, has it flushed to the device (`fdatasync`), and reads it from there, for
+//! a fifth to hash. So what it reads was durable before, as if the whole file had
+//! been flushed first. The last window waits until mode and times are set and all of
+//! it is flushed, since these change the facts that the journal remembers.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +28,19 @@ use super::site::Site;
 use super::source::Source;
 use super::target::Target;
 
-/// Read, hashed and accounted for at a time: it stays in the processor's cache.
-const PIECE_BYTES: usize = 256 << 10;
+/// Zeros that are hashed at a time where a hole is.
+const ZEROS_BYTES: usize = 256 << 10;
+/// So much of a hole goes through at a time.
+const HOLE_BYTES: u64 = 64 << 20;
 /// How often a long write looks whether the copy is still its own.
 const LOOK: Duration = Duration::from_secs(1);
-/// Blocks of one file on their way from reader to writer.
-const BLOCKS: usize = 3;
+/// Blocks of one file on their way: one at each of reader, hasher and writer, and
+/// one between them.
+const BLOCKS: usize = 4;
+/// Blocks on their way back: while one is hashed the device fills the other.
+const BLOCKS_BACK: usize = 2;
 
-static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
 
 /// Into what a file is cut. A worker holds [`Scratch::BLOCKS_MAX`] blocks.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +62,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Three on their way to the device, one on its way back.
-    pub const BLOCKS_MAX: usize = BLOCKS + 1;
+    /// Those on their way to the device, and those on their way back.
+    pub const BLOCKS_MAX: usize = BLOCKS + BLOCKS_BACK;
 
     fn take(&mut self, bytes: usize) -> Aligned {
         self.blocks.pop().filter(|one| one.len() == bytes).unwrap_or_else(|| Aligned::new(bytes))
@@ -70,7 +75,7 @@ pub struct Stream<'a> {
     pub site: &'a Site,
     /// The target, below the parent.
     pub name: &'a Path,
-    pub source: &'a Source,
+    pub source: &'a Source<'a>,
     pub size_bytes: u64,
     pub algorithms: &'a [Algorithm],
     pub sizes: Sizes,
@@ -91,14 +96,37 @@ pub struct Back {
 trait Sink {
     /// An empty block; `None` if nothing goes on any more.
     fn block(&mut self) -> Option<Aligned>;
-    /// `len` bytes that belong at `at`; `None` as above.
-    fn put(&mut self, block: Aligned, at: u64, len: usize) -> Option<()>;
-    /// Nothing but zeros stands before `to`.
-    fn skip(&mut self, to: u64) -> Option<()>;
+    /// `None` as above.
+    fn put(&mut self, step: Step) -> Option<()>;
 }
 
-/// Writes at once.
+/// What was read.
+enum Step {
+    /// `len` bytes that belong at `at`.
+    Data { block: Aligned, at: u64, len: usize },
+    /// Zeros, from the end of what came before.
+    Hole { from: u64, to: u64 },
+}
+
+impl Step {
+    fn hash(&self, hash: &mut Hasher) {
+        match self {
+            Self::Data { block, len, .. } => hash.update(&block[..*len]),
+            Self::Hole { from, to } => {
+                let mut left = to - from;
+                while left > 0 {
+                    let count = left.min(ZEROS_BYTES as u64);
+                    hash.update(&ZEROS[..usize::try_from(count).unwrap_or(ZEROS_BYTES)]);
+                    left -= count;
+                }
+            }
+        }
+    }
+}
+
+/// Hashes and writes at once.
 struct InTurn<'a> {
+    hash: Hasher,
     /// `None` for a clone, which is there already.
     target: Option<&'a mut Target>,
     block: Option<Aligned>,
@@ -109,39 +137,31 @@ impl Sink for InTurn<'_> {
     fn block(&mut self) -> Option<Aligned> {
         self.block.take()
     }
-    fn put(&mut self, block: Aligned, at: u64, len: usize) -> Option<()> {
-        self.failure = match &mut self.target {
-            Some(target) => target.put(&block[..len], at),
-            None => Ok(()),
-        };
-        self.block = Some(block);
+    fn put(&mut self, step: Step) -> Option<()> {
+        step.hash(&mut self.hash);
+        if let Step::Data { block, at, len } = step {
+            self.failure = match &mut self.target {
+                Some(target) => target.put(&block[..len], at),
+                None => Ok(()),
+            };
+            self.block = Some(block);
+        }
         self.failure.ok()
-    }
-    fn skip(&mut self, _: u64) -> Option<()> {
-        Some(())
     }
 }
 
-/// Hands on to the writer's thread.
+/// Hands on to the thread that hashes.
 struct Chain {
     empty: Receiver<Aligned>,
     full: SyncSender<Step>,
-}
-
-enum Step {
-    Data { block: Aligned, at: u64, len: usize },
-    Hole { to: u64 },
 }
 
 impl Sink for Chain {
     fn block(&mut self) -> Option<Aligned> {
         self.empty.recv().ok()
     }
-    fn put(&mut self, block: Aligned, at: u64, len: usize) -> Option<()> {
-        self.full.send(Step::Data { block, at, len }).ok()
-    }
-    fn skip(&mut self, to: u64) -> Option<()> {
-        self.full.send(Step::Hole { to }).ok()
+    fn put(&mut self, step: Step) -> Option<()> {
+        self.full.send(step).ok()
     }
 }
 
@@ -168,22 +188,32 @@ impl Stream<'_> {
         settle: impl FnOnce(&Target, &Digests) -> Result<(), Error>,
     ) -> Result<(Digests, Back), Error> {
         let tide = Tide::default();
-        let mut back = scratch.take(self.sizes.block_bytes);
-        std::thread::scope(|scope| {
-            let follower = scope
-                .spawn(|| self.follow(&mut device, &tide, &mut back).inspect_err(|_| tide.stop()));
+        let (give, mut empty) = sync_channel(BLOCKS_BACK);
+        let (full, take) = sync_channel(BLOCKS_BACK);
+        for _ in 0..BLOCKS_BACK {
+            let _ = give.send(scratch.take(self.sizes.block_bytes));
+        }
+        let done = std::thread::scope(|scope| {
+            let (device, empty, waits) = (&mut device, &mut empty, &tide);
+            let follow = move || self.follow(device, waits, empty, full);
+            let follower = scope.spawn(|| follow().inspect_err(|_| tide.stop()));
+            let hasher = scope.spawn(|| hash_back(take, give));
             let poured = self.chain(target, scratch, &tide).and_then(|digests| {
                 settle(target, &digests)?;
                 Ok(digests)
             });
             tide.end(poured.is_ok());
-            match (join(follower), poured) {
+            let (followed, sha256) = (join(follower), join(hasher));
+            match (followed, poured) {
                 (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-                (Ok(Some(back)), Ok(digests)) => Ok((digests, back)),
+                (Ok(Some((stat, worth))), Ok(digests)) => {
+                    Ok((digests, Back { sha256, stat, worth }))
+                }
                 (Ok(None), Ok(_)) => Err(Error::Cancelled),
             }
-        })
-        .inspect(|_| scratch.blocks.push(back))
+        });
+        scratch.blocks.extend(empty.try_iter());
+        done
     }
 
     fn blame(&self, errno: Errno) -> Error {
@@ -196,11 +226,13 @@ impl Stream<'_> {
         scratch: &mut Scratch,
     ) -> Result<Digests, Error> {
         let block = Some(scratch.take(self.sizes.block_bytes));
-        let mut sink = InTurn { target, block, failure: Ok(()) };
+        let hash = Hasher::new(self.algorithms);
+        let mut sink = InTurn { hash, target, block, failure: Ok(()) };
         let read = self.read(&mut sink);
         scratch.blocks.extend(sink.block);
         sink.failure.map_err(|errno| self.blame(errno))?;
-        read?.ok_or(Error::Cancelled)
+        read?.ok_or(Error::Cancelled)?;
+        Ok(sink.hash.finish())
     }
 
     fn chain(
@@ -210,43 +242,51 @@ impl Stream<'_> {
         tide: &Tide,
     ) -> Result<Digests, Error> {
         let (give, empty) = sync_channel(BLOCKS);
-        let (full, take) = sync_channel(BLOCKS);
+        let (full, read) = sync_channel(BLOCKS);
+        let (hashed, take) = sync_channel(BLOCKS);
         for _ in 0..BLOCKS {
             let _ = give.send(scratch.take(self.sizes.block_bytes));
         }
-        let (read, written, left) = std::thread::scope(|scope| {
+        let hash = Hasher::new(self.algorithms);
+        let (read, digests, written, left) = std::thread::scope(|scope| {
+            let hasher = scope.spawn(|| hash_on(hash, read, hashed));
             let writer = scope.spawn(|| write(target, take, give, tide));
             let mut chain = Chain { empty, full };
             let read = self.read(&mut chain);
             drop(chain.full);
-            let written = join(writer);
-            (read, written, chain.empty.try_iter().collect::<Vec<_>>())
+            let (digests, written) = (join(hasher), join(writer));
+            (read, digests, written, chain.empty.try_iter().collect::<Vec<_>>())
         });
         scratch.blocks.extend(left);
         written.map_err(|errno| self.blame(errno))?;
-        read?.ok_or(Error::Cancelled)
+        read?.ok_or(Error::Cancelled)?;
+        Ok(digests)
     }
 
     /// Reads to the end; `None` if the sink takes nothing any more.
-    fn read(&self, sink: &mut impl Sink) -> Result<Option<Digests>, Error> {
-        let mut hash = Hasher::new(self.algorithms);
+    fn read(&self, sink: &mut impl Sink) -> Result<Option<()>, Error> {
+        let mut nearest = self.source.nearest();
         let (mut at, mut looked) = (0, Instant::now());
         while at < self.size_bytes {
             let (start, end) = self.source.data_from(at, self.size_bytes);
-            self.hash_hole(&mut hash, start - at)?;
-            if start > at && sink.skip(start).is_none() {
-                return Ok(None);
+            while at < start {
+                let to = start.min(at.saturating_add(HOLE_BYTES));
+                self.account(0, to - at)?;
+                if sink.put(Step::Hole { from: at, to }).is_none() {
+                    return Ok(None);
+                }
+                at = to;
             }
-            at = start;
             while at < end {
                 let Some(mut block) = sink.block() else { return Ok(None) };
                 let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(block.len());
                 let next = at + len as u64;
                 if next < end {
-                    self.source.will_need(next, block.len() as u64);
+                    nearest.will_need(next, block.len() as u64);
                 }
-                self.read_block(&mut hash, &mut block[..len], at)?;
-                if sink.put(block, at, len).is_none() {
+                self.source.fill(&mut nearest, &mut block, len, at)?;
+                self.account(len as u64, len as u64)?;
+                if sink.put(Step::Data { block, at, len }).is_none() {
                     return Ok(None);
                 }
                 at = next;
@@ -256,66 +296,82 @@ impl Stream<'_> {
                 }
             }
         }
-        Ok(Some(hash.finish()))
+        Ok(Some(()))
     }
 
-    fn read_block(&self, hash: &mut Hasher, block: &mut [u8], mut at: u64) -> Result<(), Error> {
-        for piece in block.chunks_mut(PIECE_BYTES) {
-            self.source.fill(piece, at)?;
-            self.pace.spend(piece.len() as u64, self.monitor)?;
-            hash.update(piece);
-            self.monitor.on(Progress::Bytes(piece.len() as u64));
-            at += piece.len() as u64;
-        }
+    /// So many bytes were read, and so many are past.
+    fn account(&self, read: u64, past: u64) -> Result<(), Error> {
+        self.pace.spend(read, self.monitor)?;
+        self.monitor.on(Progress::Bytes(past));
         Ok(())
     }
 
-    fn hash_hole(&self, hash: &mut Hasher, mut left: u64) -> Result<(), Error> {
-        while left > 0 {
-            let count = left.min(PIECE_BYTES as u64);
-            self.pace.spend(0, self.monitor)?;
-            hash.update(&ZEROS[..usize::try_from(count).unwrap_or(PIECE_BYTES)]);
-            self.monitor.on(Progress::Bytes(count));
-            left -= count;
-        }
-        Ok(())
-    }
-
-    /// Reads window by window behind the writer; `None` if it gave up.
+    /// Reads window by window behind the writer; `None` if it gave up. What the file
+    /// is after the last byte was read, and what reading it was worth.
     fn follow(
         &self,
         device: &mut DeviceFile,
         tide: &Tide,
-        block: &mut Aligned,
-    ) -> Result<Option<Back>, Error> {
+        empty: &mut Receiver<Aligned>,
+        full: SyncSender<(Aligned, usize)>,
+    ) -> Result<Option<(Stat, Worth)>, Error> {
         let blame = |errno| self.blame(errno);
-        let mut hash = Hasher::new(&[]);
-        let mut at = 0;
-        while at < self.size_bytes {
+        // That it is still the same inode is seen at the end.
+        let (mut at, mut reopened) = (0, false);
+        'windows: while at < self.size_bytes {
             let end = at.saturating_add(self.sizes.window_bytes).min(self.size_bytes);
             if !tide.reaches(end, end == self.size_bytes) {
                 return Ok(None);
             }
-            device.flush().map_err(blame)?;
+            if end < self.size_bytes {
+                // (The last one was, when mode and times were set.)
+                device.flush().map_err(blame)?;
+            }
             device.forget();
             while at < end {
                 if self.monitor.cancelled() {
                     return Err(Error::Cancelled);
                 }
-                let count = device.read(at, end, block).map_err(blame)?;
-                if count == 0 {
-                    break;
+                let Ok(mut block) = empty.recv() else { return Ok(None) };
+                let mut read = device.read(at, end, &mut block);
+                if read == Err(Errno::STALE) && !reopened {
+                    *device = self.site.device(self.name, device.medium()).map_err(blame)?;
+                    reopened = true;
+                    read = device.read(at, end, &mut block);
                 }
-                hash.update(&block[..count]);
+                let count = read.map_err(blame)?;
+                if count == 0 {
+                    break 'windows;
+                }
+                if full.send((block, count)).is_err() {
+                    return Ok(None);
+                }
                 at += count as u64;
             }
-            if at < end {
-                break;
-            }
         }
-        let (stat, worth) = (device.stat().map_err(blame)?, device.worth());
-        Ok(Some(Back { sha256: hash.finish().sha256(), stat, worth }))
+        Ok(Some((device.stat().map_err(blame)?, device.worth())))
     }
+}
+
+/// The thread that hashes what was read back.
+fn hash_back(take: Receiver<(Aligned, usize)>, give: SyncSender<Aligned>) -> Sha256 {
+    let mut hash = Hasher::new(&[]);
+    for (block, count) in take {
+        hash.update(&block[..count]);
+        let _ = give.send(block);
+    }
+    hash.finish().sha256()
+}
+
+/// The thread that hashes what was read.
+fn hash_on(mut hash: Hasher, read: Receiver<Step>, hashed: SyncSender<Step>) -> Digests {
+    for step in read {
+        step.hash(&mut hash);
+        if hashed.send(step).is_err() {
+            break;
+        }
+    }
+    hash.finish()
 }
 
 /// The writer's thread.
@@ -334,7 +390,7 @@ fn write(
                 tide.rise(at + len as u64);
                 let _ = give.send(block);
             }
-            Step::Hole { to } => tide.rise(to),
+            Step::Hole { to, .. } => tide.rise(to),
         }
     }
     Ok(())

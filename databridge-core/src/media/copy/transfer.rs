@@ -1,6 +1,6 @@
 //! Filling the partial folder.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +16,16 @@ use crate::media::checksum::{Algorithm, Digests, Sha256};
 use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Phase, Progress};
 
-use super::Plan;
 use super::attributes::{self, Lost};
 use super::error::Error;
-use super::file::{Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted};
+use super::file::{
+    Copied, Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted,
+};
 use super::journal::{Done, Mark};
+use super::known::Knowns;
 use super::lanes::Lanes;
-use super::listing::{Expected, Listing};
+use super::links::{self, Links};
+use super::listing::{self, Listing};
 use super::names::Kind;
 use super::pace::Pace;
 use super::pool;
@@ -30,6 +33,7 @@ use super::session::Session;
 use super::site::Standing;
 use super::source::Facts;
 use super::stream::{Scratch, Sizes};
+use super::{HardLinks, Plan};
 use crate::media::storage::Medium;
 
 /// Up to this many files and folders are flushed one by one; more by one
@@ -39,6 +43,8 @@ const FLUSH_SINGLY_MAX: usize = 32;
 /// After so much the file system is flushed and the journal says so: no power cut
 /// costs more than that.
 const CHECKPOINT_BYTES: u64 = 4 << 30;
+/// After so much of files that were flushed singly the journal is, too.
+const JOURNAL_BYTES: u64 = 256 << 20;
 /// Neighbours that one worker takes at a time among small files.
 const STRIDE: usize = 32;
 
@@ -55,6 +61,11 @@ pub struct Transferred {
     pub kept_bytes: u64,
     /// Of the files written, those that share the source's blocks.
     pub cloned_files: u64,
+    /// Names in the source of a file that an earlier name there stands for: hard
+    /// links. By a manifest only those that were written now are known.
+    pub shared_files: u64,
+    /// Of them, those that are hard links at the destination too.
+    pub linked_files: u64,
     /// Attributes of what was written now that the destination did not take.
     pub lost_attributes: Lost,
     /// How long it took, flushing included.
@@ -91,6 +102,10 @@ pub(super) struct Filling<'a> {
     /// What the source's files were when they were listed, in the order of the
     /// manifest's entries. The manifest then holds no digests yet.
     pub listed: Option<&'a [Facts]>,
+    /// Which of them are names of one file, if they were listed.
+    pub links: Option<&'a Links>,
+    /// What somebody's list knows of them.
+    pub known: Option<&'a Knowns<'a>>,
     /// Digests besides the SHA-256.
     pub algorithms: &'a [Algorithm],
     /// Whether long files are read back while they are written.
@@ -100,6 +115,17 @@ pub(super) struct Filling<'a> {
 impl Filling<'_> {
     fn wants_finds(&self) -> bool {
         self.listed.is_some() || !self.algorithms.is_empty()
+    }
+
+    /// # Errors
+    /// [`Error::SourceUnlike`] if the list knows the file as another.
+    fn check(&self, plan: &Plan, at: usize, found: &Found) -> Result<(), Error> {
+        let entry = &plan.manifest.entries()[at];
+        match (self.known, &found.digests) {
+            (Some(known), Some(digests)) => known
+                .check(at, entry.size_bytes(), digests, || plan.source.join(entry.path().as_str())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -133,29 +159,39 @@ pub(super) fn fill(
     let start = Instant::now();
     let session = Session::open(plan, true)?;
     let entries = plan.manifest.entries();
-    let total = |files: &[usize]| files.iter().map(|&at| size_of(&entries[at])).sum::<u64>();
+    let links = links_of(plan, filling)?;
+    // Further names take no work where they stay what they are.
+    let own = |at: usize| plan.policy.hard_links != HardLinks::Keep || links.first(at).is_none();
+    let size = |at: usize| if own(at) { entries[at].size_bytes() } else { 0 };
+    let total = |files: &[usize]| files.iter().map(|&at| size(at)).sum::<u64>();
     let is_file = |at: &usize| matches!(entries[*at], Entry::File { .. });
     let files: Vec<usize> = (0..entries.len()).filter(is_file).collect();
     monitor.on(Progress::Phase(Phase::Copy));
     monitor.on(Progress::Total { files: files.len() as u64, bytes: total(&files) });
     let (kept, missing) = match session.standing {
         Standing::Published => (files, Vec::new()),
-        Standing::Partial => clean(&session, filling, files)?,
+        Standing::Partial => clean(&session, filling, &links, files)?,
     };
     let mut found = vec![None; if filling.wants_finds() { entries.len() } else { 0 }];
     for &at in &kept {
         if let Some(place) = found.get_mut(at) {
             *place = session.record.done.get(entries[at].path()).map(Found::from);
+            place.as_ref().map_or(Ok(()), |found| filling.check(plan, at, found))?;
         }
-        monitor.on(Progress::Kept(size_of(&entries[at])));
+        monitor.on(Progress::Kept(size(at)));
         monitor.on(Progress::File(entries[at].path().as_str()));
     }
-    let mut cloned_files = 0;
+    let (mut cloned_files, mut shared_files) = (0, links.len());
     if session.standing == Standing::Partial {
         make_dirs(&session)?;
-        let worker = Worker::new(&session, filling, found);
-        worker.write(&missing, monitor)?;
+        let worker = Worker::new(&session, filling, &links, found);
+        let first: Vec<_> = missing.iter().copied().filter(|&at| own(at)).collect();
+        worker.write(&first, monitor)?;
         cloned_files = worker.cloned.into_inner();
+        if filling.links.is_none() && plan.policy.hard_links == HardLinks::Copy {
+            let shared = worker.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+            shared_files = Links::of(shared).len();
+        }
         found = worker.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         let late = worker.late.into_inner().unwrap_or_else(PoisonError::into_inner);
         flush(&session, &kept, &late)?;
@@ -167,16 +203,21 @@ pub(super) fn fill(
         kept_files: kept.len() as u64,
         kept_bytes: total(&kept),
         cloned_files,
+        shared_files,
+        linked_files: if plan.policy.hard_links == HardLinks::Keep { links.len() } else { 0 },
         lost_attributes: session.losses.told(),
         took: start.elapsed(),
     };
     Ok((transferred, found))
 }
 
-fn size_of(entry: &Entry) -> u64 {
-    match entry {
-        Entry::File { size_bytes, .. } => *size_bytes,
-        Entry::EmptyDir { .. } => 0,
+/// Which names of the source are of one file, as far as that is known or the policy
+/// wants to know.
+fn links_of<'a>(plan: &Plan, filling: &Filling<'a>) -> Result<Cow<'a, Links>, Error> {
+    match (filling.links, plan.policy.hard_links) {
+        (Some(links), _) => Ok(Cow::Borrowed(links)),
+        (None, HardLinks::Keep) => Links::of_source(plan).map(Cow::Owned),
+        (None, HardLinks::Copy | HardLinks::Refuse) => Ok(Cow::default()),
     }
 }
 
@@ -185,18 +226,21 @@ fn size_of(entry: &Entry) -> u64 {
 fn clean(
     session: &Session<'_>,
     filling: &Filling<'_>,
+    links: &Links,
     files: Vec<usize>,
 ) -> Result<(Vec<usize>, Vec<usize>), Error> {
     let listing = session.listing()?;
     let entries = session.plan.manifest.entries();
-    let (kept, missing): (Vec<_>, Vec<_>) = files
-        .into_iter()
-        .partition(|&at| is_kept(session, &listing, &entries[at], filling, at).is_some());
-    let names: BTreeSet<&Path> =
-        kept.iter().map(|&at| Path::new(entries[at].path().as_str())).collect();
-    let expected = Expected::of(&session.plan.manifest);
+    let alone = |at| is_kept(session, &listing, filling, at);
+    let (kept, missing): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|&at| match session.plan.policy.hard_links {
+            HardLinks::Keep => is_kept_whole(&listing, links, at, alone),
+            // A file that an earlier life linked to another has to be its own now.
+            _ => alone(at) && listing.files[at].is_some_and(|stood| stood.links.get() == 1),
+        });
+    let expected = listing::dirs(&session.plan.manifest);
     let root = session.site.own(Kind::Partial);
-    let settle = |path: &PathBuf, done: Result<(), Errno>| match done {
+    let settle = |path: &Path, done: Result<(), Errno>| match done {
         Ok(()) => Ok(()),
         Err(Errno::NOENT) => session.site.check_partial(),
         Err(errno) => Err(session.site.blame(&root.join(path), errno)),
@@ -206,30 +250,43 @@ fn clean(
         // A policy may have made it read-only in an earlier life.
         session.set_mode(&root.join(dir), 0o700)?;
     }
-    for path in listing.files.keys().filter(|path| !names.contains(path.as_path())) {
+    let odd = missing.iter().filter(|&&at| listing.files[at].is_some());
+    let odd = odd.map(|&at| entries[at].path().to_path());
+    let extras = listing.extras.keys().chain(&listing.specials).map(PathBuf::as_path);
+    for path in odd.chain(extras) {
         settle(path, session.site.unlink(&root.join(path)))?;
     }
-    for path in &listing.specials {
-        settle(path, session.site.unlink(&root.join(path)))?;
-    }
-    for path in listing.dirs.iter().rev().filter(|dir| !expected.dirs.contains(dir.as_path())) {
+    for path in listing.dirs.iter().rev().filter(|dir| !expected.contains(dir.as_path())) {
         settle(path, session.site.remove_dir(&root.join(path)))?;
     }
     Ok((kept, missing))
 }
 
-/// The mark of a file that needs no writing: the inode that it tells of stands
-/// there, and holds what is wanted.
-fn is_kept<'a>(
-    session: &'a Session<'_>,
-    listing: &Listing,
-    entry: &Entry,
-    filling: &Filling<'_>,
+/// Whether all names of a file are kept, as names of one file: else it is written anew
+/// with all of them.
+fn is_kept_whole(
+    listing: &Listing<'_>,
+    links: &Links,
     at: usize,
-) -> Option<&'a Done> {
-    let Entry::File { path, size_bytes, sha256 } = entry else { return None };
-    let found = listing.files.get(Path::new(path.as_str()))?;
-    let done = session.record.done.get(path)?;
+    alone: impl Fn(usize) -> bool,
+) -> bool {
+    let first = links.first(at).unwrap_or(at);
+    let inode = |at: usize| listing.files[at].map(|stood| stood.facts.ino());
+    let names = 1 + links.others(first).count();
+    let counted = |at: usize| listing.files[at].map(|stood| stood.links.get() as usize);
+    counted(first) == Some(names)
+        && alone(first)
+        && links.others(first).all(|other| inode(other) == inode(first) && alone(other))
+}
+
+/// Whether a file needs no writing: the inode that its mark tells of stands there, and
+/// holds what is wanted.
+fn is_kept(session: &Session<'_>, listing: &Listing<'_>, filling: &Filling<'_>, at: usize) -> bool {
+    let entry = &session.plan.manifest.entries()[at];
+    let Entry::File { path, size_bytes, sha256 } = entry else { return false };
+    let (Some(stood), Some(done)) = (listing.files[at], session.record.done.get(path)) else {
+        return false;
+    };
     let wanted = match filling.listed {
         // It was read when it was what it is now.
         Some(listed) => listed.get(at).copied() == done.source,
@@ -238,15 +295,14 @@ fn is_kept<'a>(
     let digests = filling.algorithms.iter().all(|&algorithm| {
         done.digests.as_ref().is_some_and(|digests| digests.get(algorithm).is_some())
     });
-    let same =
-        (done.size_bytes, found.ino, found.size_bytes) == (*size_bytes, done.inode, *size_bytes);
-    (wanted && digests && same).then_some(done)
+    let found = (stood.facts.ino(), stood.facts.size_bytes());
+    wanted && digests && done.size_bytes == *size_bytes && found == (done.inode, *size_bytes)
 }
 
 /// Makes the folders, those above before those below.
 fn make_dirs(session: &Session<'_>) -> Result<(), Error> {
     let root = session.site.own(Kind::Partial);
-    for dir in Expected::of(&session.plan.manifest).dirs {
+    for dir in listing::dirs(&session.plan.manifest) {
         match session.site.make_dir(&root.join(dir)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(session.site.blame(&root.join(dir), errno)),
@@ -259,25 +315,38 @@ fn make_dirs(session: &Session<'_>) -> Result<(), Error> {
 struct Worker<'a> {
     session: &'a Session<'a>,
     filling: &'a Filling<'a>,
+    links: &'a Links,
     medium: Medium,
     found: Mutex<Vec<Option<Found>>>,
+    /// Of the files written, those with several names in the source.
+    shared: Mutex<Vec<(u64, u64, u32)>>,
     /// Files that are still to be flushed.
     late: Mutex<Vec<usize>>,
     cloned: AtomicU64,
     /// Bytes written since the last checkpoint.
     unflushed: AtomicU64,
+    /// Bytes flushed that the journal on the device does not know of.
+    unsynced: AtomicU64,
 }
 
 impl<'a> Worker<'a> {
-    fn new(session: &'a Session<'a>, filling: &'a Filling<'a>, found: Vec<Option<Found>>) -> Self {
+    fn new(
+        session: &'a Session<'a>,
+        filling: &'a Filling<'a>,
+        links: &'a Links,
+        found: Vec<Option<Found>>,
+    ) -> Self {
         Self {
             session,
             filling,
+            links,
             medium: Medium::of(session.site.parent()),
             found: Mutex::new(found),
+            shared: Mutex::default(),
             late: Mutex::default(),
             cloned: AtomicU64::new(0),
             unflushed: AtomicU64::new(0),
+            unsynced: AtomicU64::new(0),
         }
     }
 
@@ -289,7 +358,7 @@ impl<'a> Worker<'a> {
         let filling = self.filling;
         let copier = Copier::new(self.session, &pace, filling.algorithms, filling.overlap)?;
         let entries = plan.manifest.entries();
-        let is_long = |at: &usize| size_of(&entries[*at]) >= DIRECT_BYTES;
+        let is_long = |at: &usize| entries[*at].size_bytes() >= DIRECT_BYTES;
         let (long, short): (Vec<_>, Vec<_>) = missing.iter().copied().partition(is_long);
         let lanes = Lanes::of(self.session.site.parent(), plan.policy.jobs);
         let one = |sizes: Sizes| {
@@ -313,17 +382,28 @@ impl<'a> Worker<'a> {
         scratch: &mut Scratch,
         watch: &dyn Monitor,
     ) -> Result<(), Error> {
-        let entry = &self.session.plan.manifest.entries()[at];
-        let Entry::File { path, size_bytes, sha256 } = entry else { return Ok(()) };
+        let entries = self.session.plan.manifest.entries();
+        let Entry::File { path, size_bytes, sha256 } = &entries[at] else { return Ok(()) };
         let listed = self.filling.listed.and_then(|listed| listed.get(at));
         let sha256 = self.filling.listed.is_none().then_some(*sha256);
-        let wanted = Wanted { path, size_bytes: *size_bytes, sha256, listed };
-        let (done, returned) = copier.copy(wanted, sizes, scratch, watch)?;
-        if let Some(place) = lock(&self.found).get_mut(at) {
-            *place = Some(Found::from(&done));
+        let others = self.others(at)?;
+        let names: Vec<_> = others.iter().map(|&other| entries[other].path()).collect();
+        let wanted = Wanted { path, size_bytes: *size_bytes, sha256, listed, others: &names };
+        let Copied { done, returned, source } = copier.copy(wanted, sizes, scratch, watch)?;
+        if let Some(name) = u32::try_from(at).ok().and_then(|at| links::name(&source, at)) {
+            lock(&self.shared).push(name);
+        }
+        for &at in others.iter().chain([&at]) {
+            self.filling.check(self.session.plan, at, &Found::from(&done))?;
+            if let Some(place) = lock(&self.found).get_mut(at) {
+                *place = Some(Found::from(&done));
+            }
         }
         self.cloned.fetch_add(u64::from(done.cloned), Ordering::Relaxed);
         let (journal, flushed) = (&self.session.journal, done.flushed);
+        for &name in &names {
+            journal.append(&Mark::Done(Done { path: name.clone(), ..done.clone() }))?;
+        }
         journal.append(&Mark::Done(done))?;
         if let Some(returned) = returned {
             journal.append(&Mark::ReadBack(returned))?;
@@ -333,26 +413,62 @@ impl<'a> Worker<'a> {
         if !flushed {
             lock(&self.late).push(at);
             self.checkpoint(*size_bytes)?;
-        } else if *size_bytes >= DIRECT_BYTES {
+        } else if count(&self.unsynced, *size_bytes, JOURNAL_BYTES) {
             journal.sync()?;
         }
         steps::reach("copy.file_written");
-        watch.on(Progress::File(path.as_str()));
+        for name in names.into_iter().chain([path]) {
+            watch.on(Progress::File(name.as_str()));
+        }
         Ok(())
+    }
+
+    /// The further names that a file is to have.
+    ///
+    /// # Errors
+    /// [`Error::SourceDiffers`] where the manifest says that they are not of one file.
+    fn others(&self, at: usize) -> Result<Vec<usize>, Error> {
+        if self.session.plan.policy.hard_links != HardLinks::Keep {
+            return Ok(Vec::new());
+        }
+        let entries = self.session.plan.manifest.entries();
+        let others: Vec<_> = self.links.others(at).collect();
+        for &other in &others {
+            match (&entries[at], &entries[other]) {
+                (
+                    Entry::File { size_bytes, sha256, .. },
+                    Entry::File { path, size_bytes: expected_bytes, sha256: expected },
+                ) if (size_bytes, sha256) != (expected_bytes, expected) => {
+                    let path = self.session.plan.source.join(path);
+                    let (expected_bytes, expected) = (*expected_bytes, *expected);
+                    let found = Some(*sha256);
+                    return Err(Error::SourceDiffers { path, expected_bytes, expected, found });
+                }
+                _ => {}
+            }
+        }
+        Ok(others)
     }
 
     /// Counts what was written, and flushes it once it is enough.
     fn checkpoint(&self, written: u64) -> Result<(), Error> {
-        let before = self.unflushed.fetch_add(written, Ordering::Relaxed);
-        if before + written < CHECKPOINT_BYTES || !self.medium.flushes_whole() {
+        if !self.medium.flushes_whole() || !count(&self.unflushed, written, CHECKPOINT_BYTES) {
             return Ok(());
         }
-        self.unflushed.store(0, Ordering::Relaxed);
         let site = &self.session.site;
         self.session.journal.checkpoint(|| {
             rustix::fs::syncfs(site.parent()).map_err(|errno| Error::at(site.final_path(), errno))
         })
     }
+}
+
+/// Adds to what was counted; `true`, and from the start again, once it is enough.
+fn count(counter: &AtomicU64, bytes: u64, enough: u64) -> bool {
+    let whole = counter.fetch_add(bytes, Ordering::Relaxed) + bytes >= enough;
+    if whole {
+        counter.store(0, Ordering::Relaxed);
+    }
+    whole
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -365,7 +481,7 @@ fn flush(session: &Session<'_>, kept: &[usize], late: &[usize]) -> Result<(), Er
     let site = &session.site;
     let root = site.own(Kind::Partial);
     let entries = session.plan.manifest.entries();
-    let dirs = Expected::of(&session.plan.manifest).dirs;
+    let dirs = listing::dirs(&session.plan.manifest);
     attributes::settle_dirs(session)?;
     let unsure = kept.iter().filter(|&&at| {
         let done = session.record.done.get(entries[at].path());

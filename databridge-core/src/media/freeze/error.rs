@@ -138,7 +138,10 @@ impl Fault for Error {
             Self::Checksum(error) => return error.hint(),
             Self::Walk(error) => return error.hint(),
             Self::Manifest(error) => return error.hint(),
-            Self::BadDestination { .. } | Self::Cancelled => return None,
+            Self::BadDestination { .. } => {
+                "Give the path that is to appear, with a name of its own."
+            }
+            Self::Cancelled => "Submit again when it suits.",
         };
         Some(text.into())
     }

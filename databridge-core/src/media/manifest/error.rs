@@ -218,7 +218,7 @@ impl Fault for Error {
             Self::Name { .. } => Some("Rename it, or choose another format.".into()),
             Self::State { .. } => Some("Name another file, or remove this one.".into()),
             Self::Checksum(error) => error.hint(),
-            Self::Cancelled => None,
+            Self::Cancelled => Some("Start it again: nothing was changed.".into()),
         }
     }
 }

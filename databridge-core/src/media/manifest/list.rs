@@ -218,6 +218,12 @@ impl List {
         &self.files
     }
 
+    /// What it knows of the file of this path.
+    pub fn file(&self, path: &RelPath) -> Option<&Known> {
+        let at = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
+        self.files.get(at)
+    }
+
     /// What is wrong with the list itself: manifests of a history that its chain does
     /// not vouch for.
     pub fn flaws(&self) -> &[super::Difference] {
@@ -338,6 +344,13 @@ pub fn root_of(list: &Path) -> PathBuf {
         }
         _ => parent.to_owned(),
     }
+}
+
+/// Where a list stands in the folder that it is held against: there it does not list
+/// itself. `None` where it stands elsewhere, or one of the two cannot be found.
+pub fn inside(root: &Path, list: &Path) -> Option<PathBuf> {
+    let list = list.canonicalize().ok()?;
+    list.strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
 }
 
 #[cfg(test)]

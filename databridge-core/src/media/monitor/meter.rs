@@ -1,6 +1,6 @@
 //! How far an operation is, how fast, and how long it will still take.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +37,7 @@ pub struct Meter {
 struct Now {
     phase: Option<Phase>,
     file: Option<String>,
+    parts: BTreeMap<String, (u64, u64)>,
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -64,6 +65,20 @@ pub struct Snapshot {
     pub eta_seconds: Option<u64>,
     /// The file that was done last.
     pub file: Option<String>,
+    /// Long files that are under way, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// A long file that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Relative to its root.
+    pub path: String,
+    /// Done in this phase.
+    pub bytes: u64,
+    /// Its length.
+    pub size_bytes: u64,
 }
 
 impl Meter {
@@ -80,7 +95,10 @@ impl Meter {
     pub fn on(&self, progress: Progress<'_>) {
         match progress {
             Progress::Phase(phase) => {
-                self.now().phase = Some(phase);
+                let mut now = self.now();
+                now.phase = Some(phase);
+                now.parts.clear();
+                drop(now);
                 self.ahead.store(0, Ordering::Relaxed);
             }
             Progress::Ahead(count) => {
@@ -103,7 +121,16 @@ impl Meter {
             }
             Progress::File(name) => {
                 self.files.fetch_add(1, Ordering::Relaxed);
-                self.now().file = Some(name.to_owned());
+                let mut now = self.now();
+                now.parts.remove(name);
+                now.file = Some(name.to_owned());
+            }
+            Progress::Part { path, bytes, size_bytes } => {
+                let mut now = self.now();
+                match now.parts.get_mut(path) {
+                    Some(part) => *part = (bytes, size_bytes),
+                    None => drop(now.parts.insert(path.to_owned(), (bytes, size_bytes))),
+                }
             }
         }
     }
@@ -134,7 +161,13 @@ impl Meter {
             bytes_per_second: rate,
             eta_seconds: rate.filter(|&rate| rate > 0).map(|rate| left.div_ceil(rate)),
             file: now.file.clone(),
+            parts: now.parts(),
         }
+    }
+
+    /// Bytes that took work, in all phases.
+    pub fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// Forgets the rate: nothing moved for a reason that will not last.
@@ -144,6 +177,15 @@ impl Meter {
 }
 
 impl Now {
+    fn parts(&self) -> Vec<Part> {
+        let part = |(path, (bytes, size_bytes)): (&String, &(u64, u64))| Part {
+            path: path.clone(),
+            bytes: *bytes,
+            size_bytes: *size_bytes,
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Bytes a second since the oldest sample that still counts.
     fn rate(&mut self, at: Instant, moved: u64) -> Option<u64> {
         if self.samples.back().is_none_or(|(last, _)| at.duration_since(*last) >= SPACING) {
@@ -207,6 +249,23 @@ mod tests {
         meter.on(Progress::Total { files: 2, bytes: 10_000 });
         meter.on(Progress::Kept(4000));
         assert_eq!(at(&meter, start, 7).work_bytes, 14_000);
+    }
+
+    #[test]
+    fn a_long_file_is_told_of_until_it_is_done() {
+        let (meter, start) = (Meter::over(PASSES), Instant::now());
+        meter.on(Progress::Phase(Phase::Copy));
+        for bytes in [5, 9] {
+            meter.on(Progress::Part { path: "b", bytes, size_bytes: 20 });
+            meter.on(Progress::Part { path: "a", bytes: 1, size_bytes: 30 });
+        }
+        let told = |second| at(&meter, start, second).parts;
+        let part = |path: &str, bytes, size_bytes| Part { path: path.into(), bytes, size_bytes };
+        assert_eq!(told(1), [part("a", 1, 30), part("b", 9, 20)]);
+        meter.on(Progress::File("b"));
+        assert_eq!(told(2), [part("a", 1, 30)]);
+        meter.on(Progress::Phase(Phase::ReadBack));
+        assert_eq!(told(3), []);
     }
 
     #[test]

@@ -156,7 +156,15 @@ impl Fault for Error {
             Self::Embedded { .. } => "Allow embedded authority if the owner's own word is enough.",
             Self::Manifest(error) => return error.hint(),
             Self::BadSignature { .. } => "Ask the issuer for the receipt again.",
-            _ => return None,
+            Self::PayloadType { .. } | Self::Malformed { .. } => {
+                "Name the receipt.json that DataBridge wrote, as it was written."
+            }
+            Self::OtherManifest { .. } => "Find the list that belongs to this receipt.",
+            Self::Tree { .. } => {
+                "Find out who changed the files; the receipt still speaks of others."
+            }
+            Self::Key { .. } => "Name a receipt.pub, or a key file that this user can read.",
+            Self::Io { .. } => "Check the path, and that this user may read it.",
         }))
     }
 }

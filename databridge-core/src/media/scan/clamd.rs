@@ -302,6 +302,28 @@ impl Scanner for Client {
         Ok(reply::version("clamd", &said))
     }
 
+    fn limits(&self) -> Option<String> {
+        let promised = self.clamd.max_file_size_bytes.unwrap_or(u64::MAX);
+        let largest = match self.tells_limits {
+            true => promised.min(CEILING_BYTES),
+            false => limits::largest(&self.clamd, self.config.as_ref()),
+        };
+        let mut said = vec![match self.tells_limits {
+            true => format!("read up to {largest} bytes, it tells what is beyond its limits"),
+            false => format!(
+                "read up to {largest} bytes once that is proved, it does not tell what is beyond \
+                 its limits"
+            ),
+        }];
+        if !self.tells_encrypted {
+            said.push("it does not tell what is encrypted: no archive is clean".into());
+        }
+        if !self.knows {
+            said.push("it does not know the test file: nothing is clean".into());
+        }
+        Some(said.join("; "))
+    }
+
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {
         if subject.size_bytes > CEILING_BYTES {
             return vec![Verdict::not_scanned(Reason::TooLarge)];

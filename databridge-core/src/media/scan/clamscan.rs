@@ -190,6 +190,16 @@ impl Scanner for Client {
         Ok(reply::version(NAME, &said.map_err(gone)?))
     }
 
+    fn limits(&self) -> Option<String> {
+        let largest = self.settings.max_file_size_bytes.min(CEILING_BYTES);
+        let mut said =
+            format!("read up to {largest} bytes, {} unpacked", self.settings.max_scan_size_bytes);
+        if !self.knows {
+            said.push_str("; it does not know the test file: nothing is clean");
+        }
+        Some(said)
+    }
+
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {
         if subject.size_bytes > CEILING_BYTES {
             return vec![Verdict::not_scanned(Reason::TooLarge)];

@@ -26,7 +26,7 @@ use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict
 use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// Findings of one file that are told one by one.
 const FINDINGS: usize = 100;
@@ -98,7 +98,8 @@ impl Content {
     fn inside(&self, subject: &Subject<'_>, found: &mut Found) {
         let name = subject.path.as_str();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
-        archive::walk(bytes, name, limits, subject.timeout, &mut |seen| match seen {
+        let (timeout, monitor) = (subject.timeout, subject.monitor);
+        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| match seen {
             Seen::Entry(entry) => self.entry(&entry, found),
             Seen::Note(note) => found.notes.push(note),
             Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
@@ -197,6 +198,13 @@ impl Scanner for Content {
             signature_date: None,
             antivirus: false,
         })
+    }
+
+    fn limits(&self) -> Option<String> {
+        let Limits { depth, entries, unpacked_bytes, ratio } = self.policy.archives;
+        Some(format!(
+            "archives opened {depth} deep, {entries} entries, {unpacked_bytes} bytes, {ratio} to 1"
+        ))
     }
 
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {

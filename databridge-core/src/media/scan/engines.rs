@@ -58,12 +58,13 @@ impl Engines {
     /// [`Error::EngineGone`].
     pub fn standing(&self) -> Result<Vec<Standing>, Error> {
         let bench = self.bench()?;
-        let standing = |engine: &EngineInfo| Standing {
+        let standing = bench.engines.iter().zip(&self.scanners).map(|(engine, scanner)| Standing {
+            limits: scanner.limits(),
             signature_age_seconds: engine.signature_date.map(|at| bench.now.since(at).as_secs()),
             is_fresh: !engine.antivirus || !bench.is_stale(engine),
             engine: engine.clone(),
-        };
-        Ok(bench.engines.iter().map(standing).collect())
+        });
+        Ok(standing.collect())
     }
 
     pub(super) fn bench(&self) -> Result<Bench, Error> {

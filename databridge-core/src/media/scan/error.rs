@@ -42,6 +42,16 @@ pub enum Error {
         /// What the compiler said.
         message: String,
     },
+    /// A policy file is not understood.
+    #[error("policy {}, line {line}: {message}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
     /// A folder or file could not be used.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -95,7 +105,10 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Setting { .. } | Self::NotBuilt { .. } | Self::Rules { .. } => ErrorKind::Invalid,
+            Self::Setting { .. }
+            | Self::NotBuilt { .. }
+            | Self::Rules { .. }
+            | Self::Policy { .. } => ErrorKind::Invalid,
             Self::EngineGone { .. } => ErrorKind::Unavailable,
             Self::Storage(source) => source.kind(),
             Self::Io { .. } | Self::Threads { .. } => ErrorKind::Io,
@@ -111,6 +124,7 @@ impl Fault for Error {
             Self::NotBuilt { .. } => "scan.not_built",
             Self::EngineGone { .. } => "scan.engine_gone",
             Self::Rules { .. } => "scan.rules",
+            Self::Policy { .. } => "scan.policy",
             Self::Storage(source) => source.code(),
             Self::Io { .. } => "scan.io",
             Self::Threads { .. } => "scan.threads",
@@ -128,8 +142,17 @@ impl Fault for Error {
             }
             Self::NotBuilt { .. } => "Choose another engine, or a build that has this one.",
             Self::Rules { .. } => "Correct the rule, or take it out of the studio's rules folder.",
+            Self::Policy { .. } => {
+                "Correct that line; docs/scanning.md says what a policy may hold."
+            }
             Self::QuarantineConflict { .. } => "Look at what stands there and move it away.",
-            _ => return None,
+            Self::Setting { .. } => "docs/scanning.md lists the settings and their values.",
+            Self::Io { .. } => "Check the path, and that this user may use it.",
+            Self::Threads { .. } => "Ask for fewer jobs, or raise the limit of threads.",
+            Self::NothingToQuarantine { .. } => {
+                "Find out who removed the file; then scan again, or send it back."
+            }
+            Self::Cancelled => "Scan again: it goes on at the file where it stood.",
         }))
     }
 }

@@ -156,11 +156,15 @@ impl Report {
 
 /// One engine as a monitoring system sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Standing {
     /// Who it is and what it knows.
     pub engine: EngineInfo,
     /// How old its signatures are; `None` where it does not say.
     pub signature_age_seconds: Option<u64>,
+    /// How far it reads, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// Whether the policy believes it when it finds nothing.
     pub is_fresh: bool,
 }

@@ -95,7 +95,8 @@ impl Rules {
     fn inside(&self, subject: &Subject<'_>) -> Vec<Said> {
         let mut said = Vec::new();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
-        archive::walk(bytes, subject.path.as_str(), limits, subject.timeout, &mut |seen| {
+        let (name, timeout, monitor) = (subject.path.as_str(), subject.timeout, subject.monitor);
+        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| {
             let Seen::Entry(entry) = seen else { return };
             let found = self.entry(&entry, subject);
             said.extend(found.into_iter().map(|one| {
@@ -161,6 +162,10 @@ impl Scanner for Rules {
             signature_date: None,
             antivirus: false,
         })
+    }
+
+    fn limits(&self) -> Option<String> {
+        Some(format!("read up to {} bytes", self.read_bytes))
     }
 
     fn scan(&self, subject: &Subject<'_>) -> Vec<Verdict> {

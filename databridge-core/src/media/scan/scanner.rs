@@ -76,6 +76,11 @@ pub trait Scanner: Send + Sync {
     /// It does not answer.
     fn info(&self) -> Result<EngineInfo, Error>;
 
+    /// How far it reads, for people; `None` where that needs no saying.
+    fn limits(&self) -> Option<String> {
+        None
+    }
+
     /// Everything it has to say about a file, at least one verdict. It fails
     /// closed: trouble is a [`Verdict::Error`] or [`Verdict::NotScanned`], and
     /// an engine that is no antivirus never says [`Verdict::Clean`].

@@ -1,6 +1,7 @@
 //! What a caller may choose.
 
 mod antivirus;
+mod choice;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::antivirus::{Clamd, ClamdAddress, Clamscan};
+pub use self::choice::Choice;
 use super::{Accept, ContentPolicy, Error};
 
 /// Which engines look, where they are, and what their word is worth.
@@ -123,8 +125,9 @@ impl fmt::Display for Engine {
 pub struct Policy {
     /// A file that only rules looked at, whole, may be called clean.
     pub rules_suffice: bool,
-    /// Oldest signatures whose silence counts; `None` accepts any age, also an
-    /// unknown one.
+    /// Oldest signatures whose silence counts; `None`, in a configuration `"any"`,
+    /// accepts any age, also an unknown one.
+    #[serde(deserialize_with = "age")]
     pub signature_max_age_seconds: Option<u64>,
     /// Programs and scripts may pass.
     pub allow_executables: bool,
@@ -146,5 +149,23 @@ impl Default for Policy {
             accept: Vec::new(),
             waived: Vec::new(),
         }
+    }
+}
+
+/// A number, or what stands for none: TOML has no null.
+fn age<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Age {
+        Seconds(u64),
+        Word(String),
+    }
+    match Option::<Age>::deserialize(from)? {
+        None => Ok(None),
+        Some(Age::Seconds(seconds)) => Ok(Some(seconds)),
+        Some(Age::Word(word)) if word == "any" => Ok(None),
+        Some(Age::Word(word)) => Err(serde::de::Error::custom(format!(
+            "a number of seconds or \"any\" is wanted, not {word:?}"
+        ))),
     }
 }

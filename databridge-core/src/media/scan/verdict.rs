@@ -130,6 +130,7 @@ impl fmt::Display for Reason {
 
 /// Which engine looked, and how much it knew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineInfo {
     /// `clamd`, `clamscan`, `rules`, `content`.
     pub name: String,

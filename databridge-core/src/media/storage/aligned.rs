@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use memmap2::{Advice, MmapMut};
+
 /// What `O_DIRECT` asks of addresses, offsets and lengths on every common device.
 pub(crate) const ALIGN_BYTES: usize = 4096;
 
@@ -15,33 +17,65 @@ pub(crate) const fn aligned_down(bytes: u64) -> u64 {
     bytes - bytes % ALIGN_BYTES as u64
 }
 
+/// From this length on a buffer stands in huge pages, if the kernel has some to give:
+/// a request of one stretch of memory goes to the device two to three times as fast
+/// as one that gathers a thousand pages.
+const HUGE_BYTES: usize = 2 << 20;
+
 /// An aligned buffer of a fixed length.
 #[derive(Debug)]
 pub(crate) struct Aligned {
-    memory: Vec<u8>,
+    memory: Memory,
     skip: usize,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(Vec<u8>),
+    Huge(MmapMut),
 }
 
 impl Aligned {
     /// Of so many bytes, all zero.
     pub fn new(len: usize) -> Self {
-        let memory = vec![0; len + ALIGN_BYTES];
-        let skip = memory.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
-        Self { memory, skip, len }
+        Self::huge(len).unwrap_or_else(|| {
+            let memory = vec![0; len + ALIGN_BYTES];
+            let skip = memory.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
+            Self { memory: Memory::Heap(memory), skip, len }
+        })
+    }
+
+    /// What stands around it is address space only, and no memory.
+    fn huge(len: usize) -> Option<Self> {
+        if !len.is_multiple_of(HUGE_BYTES) || len == 0 {
+            return None;
+        }
+        let memory = MmapMut::map_anon(len + HUGE_BYTES).ok()?;
+        memory.advise(Advice::HugePage).ok()?;
+        let skip = memory.as_ptr().align_offset(HUGE_BYTES).min(HUGE_BYTES);
+        Some(Self { memory: Memory::Huge(memory), skip, len })
     }
 }
 
 impl Deref for Aligned {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.memory[self.skip..self.skip + self.len]
+        let range = self.skip..self.skip + self.len;
+        match &self.memory {
+            Memory::Heap(memory) => &memory[range],
+            Memory::Huge(memory) => &memory[range],
+        }
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.skip..self.skip + self.len]
+        let range = self.skip..self.skip + self.len;
+        match &mut self.memory {
+            Memory::Heap(memory) => &mut memory[range],
+            Memory::Huge(memory) => &mut memory[range],
+        }
     }
 }
 
@@ -51,10 +85,14 @@ mod tests {
 
     #[test]
     fn it_is_aligned_wherever_it_is_moved() {
-        let all: Vec<Aligned> = [0, 1, 4095, 4096, 4097, 1 << 22].map(Aligned::new).into();
-        for (buffer, len) in all.iter().zip([0, 1, 4095, 4096, 4097, 1 << 22]) {
+        let lens = [0, 1, 4095, 4096, 4097, HUGE_BYTES, HUGE_BYTES + 1, 1 << 22];
+        let mut all: Vec<Aligned> = lens.map(Aligned::new).into();
+        for (buffer, len) in all.iter_mut().zip(lens) {
             assert_eq!(buffer.as_ptr().align_offset(ALIGN_BYTES), 0);
             assert_eq!(buffer.len(), len);
+            assert!(buffer.iter().all(|&byte| byte == 0));
+            buffer.fill(7);
+            assert!(buffer.iter().all(|&byte| byte == 7));
         }
     }
 

@@ -61,7 +61,17 @@ struct Seen<'a> {
 /// Every pair of `paths` (files and empty folders) that cannot stand side by
 /// side on all the systems a delivery may meet. Folders clash too: of `Shot/a`
 /// and `shot/b` the pair `Shot`, `shot` is reported, and reported once.
-pub fn collisions<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<Collision> {
+///
+/// Of sorted paths without a clash, which is the rule, only the names of the folders
+/// that lead to the one at hand are held in memory.
+pub fn collisions<'a, I>(paths: I) -> Vec<Collision>
+where
+    I: IntoIterator<Item = &'a RelPath, IntoIter: Clone>,
+{
+    let paths = paths.into_iter();
+    if is_plain(paths.clone()) {
+        return Vec::new();
+    }
     let mut seen: HashMap<String, Seen<'a>> = HashMap::new();
     let mut found = Vec::new();
     for path in paths {
@@ -98,6 +108,50 @@ pub fn collisions<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<Colli
             Some(Collision { first, second: RelPath::parse(second).ok()?, clash })
         })
         .collect()
+}
+
+/// Whether the paths are sorted and no two names in any folder fold to the same hash:
+/// then none can clash. What it calls not plain may be so by chance and is looked at
+/// closely.
+fn is_plain<'a>(paths: impl Iterator<Item = &'a RelPath>) -> bool {
+    let mut last = "";
+    // The folders that lead to `last`: where the name in it ends, and the hashes of
+    // all names in it so far.
+    let mut open: Vec<(usize, Vec<u64>)> = vec![(0, Vec::new())];
+    let mut key = String::new();
+    for path in paths {
+        let text = path.as_str();
+        if text <= last {
+            return false;
+        }
+        // As far as whole components agree; a leaf of that name would be a clash.
+        let shared = |&(end, _): &(usize, Vec<u64>)| {
+            end == 0 || text.as_bytes().get(end) == Some(&b'/') && text[..end] == last[..end]
+        };
+        let depth = open.iter().take_while(|level| shared(level)).count();
+        if open.drain(depth..).any(|(_, names)| !is_distinct(names)) {
+            return false;
+        }
+        let mut start = open.last().map_or(0, |(end, _)| end + usize::from(*end > 0));
+        for component in text[start..].split('/') {
+            key.clear();
+            fold(component, &mut key);
+            let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
+            open.last_mut().into_iter().for_each(|(_, names)| names.push(hash));
+            let end = start + component.len();
+            if end < text.len() {
+                open.push((end, Vec::new()));
+            }
+            start = end + 1;
+        }
+        last = text;
+    }
+    open.into_iter().all(|(_, names)| is_distinct(names))
+}
+
+fn is_distinct(mut hashes: Vec<u64>) -> bool {
+    hashes.sort_unstable();
+    hashes.is_sorted_by(|a, b| a < b)
 }
 
 fn clash(seen: &Seen<'_>, spelling: &str, is_leaf: bool) -> Option<Clash> {
@@ -140,6 +194,8 @@ fn fold(component: &str, key: &mut String) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use proptest::prelude::*;
+
     use super::*;
 
     fn clashes(names: &[&str]) -> Vec<(String, String, Clash)> {
@@ -178,6 +234,39 @@ mod tests {
         assert_eq!(clashes(&["a/b", "a"]), one("a", "a", Clash::FileAndFolder));
         assert_eq!(clashes(&["a", "A/b"]), one("a", "A", Clash::Case));
         assert_eq!(clashes(&["a", "a"]), one("a", "a", Clash::Duplicate));
+    }
+
+    /// As by its definition: every prefix of every path, folded, against every other.
+    fn by_definition(paths: &[RelPath]) -> bool {
+        let mut seen = std::collections::BTreeMap::new();
+        paths.iter().any(|path| {
+            let (mut key, mut end) = (String::new(), 0);
+            path.components().any(|component| {
+                end += component.len() + usize::from(end > 0);
+                key.push('/');
+                fold(component, &mut key);
+                let now = (path.as_str()[..end].to_owned(), end == path.as_str().len());
+                let before = seen.insert(key.clone(), now.clone());
+                before.is_some_and(|before| before != now || before.1)
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn sorted_or_not_the_same_paths_clash(
+            mut texts in proptest::collection::vec("[abA-]{1,2}(/[abAé]{1,2}){0,2}", 0..7)
+        ) {
+            let paths = |texts: &[String]| -> Vec<RelPath> {
+                texts.iter().map(|text| RelPath::parse(text).unwrap()).collect()
+            };
+            let expected = by_definition(&paths(&texts));
+            prop_assert_eq!(!collisions(&paths(&texts)).is_empty(), expected);
+            texts.sort();
+            let sorted = paths(&texts);
+            prop_assert_eq!(!collisions(&sorted).is_empty(), expected);
+            prop_assert_eq!(!is_plain(sorted.iter()), expected);
+        }
     }
 
     #[test]

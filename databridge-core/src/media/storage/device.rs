@@ -32,6 +32,11 @@ impl DeviceFile {
         new
     }
 
+    /// What it stands on.
+    pub fn medium(&self) -> Medium {
+        self.medium
+    }
+
     /// What is known of it now.
     pub fn stat(&self) -> Result<Stat, Errno> {
         Ok(rustix::fs::fstat(&self.file)?.into())

@@ -173,7 +173,11 @@ impl Fault for Error {
             }
             Self::ReadOnly { .. } => "Mount the file system for writing.",
             Self::Stale { .. } => "Mount it again, then try again.",
-            _ => return None,
+            Self::NotFound { .. } => "Check the path: case counts, and a mount may be missing.",
+            Self::Exists { .. } => "Choose another name, or move away what stands there.",
+            Self::NotAFolder { .. } => "Name a folder.",
+            Self::NotAFile { .. } => "Name a file.",
+            Self::Io { .. } => "Look at that path and its disk (ls, dmesg), then try again.",
         };
         Some(text.into())
     }

@@ -1,7 +1,7 @@
 //! Where something is or is to be: a folder that is mounted here, or a prefix in
 //! an object store.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -111,6 +111,17 @@ impl Location {
                 Flaw::Other(reason) => refuse(text, reason),
             }),
             _ => refuse(&format!("{scheme}://…"), "only paths, file:// and s3:// are known here"),
+        }
+    }
+
+    /// As [`parse`](Self::parse), of what was typed: what is not UTF-8 is a path.
+    ///
+    /// # Errors
+    /// [`Error::Location`].
+    pub fn of(typed: &OsStr) -> Result<Self, Error> {
+        match typed.to_str() {
+            Some(text) => Self::parse(text),
+            None => Ok(Self::Path(PathBuf::from(typed))),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -18,9 +19,11 @@ pub const RESERVED_PREFIX: &str = ".databridge-";
 /// components, control characters (Unicode `Cc`, NUL among them), backslashes
 /// (a separator to every SMB and Windows client, so that one name here would be
 /// another path there), and names that begin with [`RESERVED_PREFIX`].
+///
+/// A clone shares the text: lists, marks and reports of one tree keep each path once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RelPath(String);
+pub struct RelPath(Arc<str>);
 
 impl RelPath {
     /// The longest component: `NAME_MAX` of ext4, XFS, btrfs and NFS.
@@ -41,14 +44,14 @@ impl RelPath {
         if text.split('/').any(is_reserved) {
             return Err(Flaw::Reserved);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// A name of DataBridge's own: [`RESERVED_PREFIX`] and `rest`, one component.
     pub fn reserved(rest: &str) -> Result<Self, Error> {
         let text = format!("{RESERVED_PREFIX}{rest}");
         let flaw = match checked(text.as_bytes()) {
-            Ok(_) if !rest.contains('/') => return Ok(Self(text)),
+            Ok(_) if !rest.contains('/') => return Ok(Self(text.into())),
             Ok(_) => Flaw::Separator,
             Err(flaw) => flaw,
         };
@@ -63,7 +66,7 @@ impl RelPath {
     /// For joining to a root. Reading what it names is [`super::Folder`]'s part,
     /// which follows no links.
     pub fn to_path(&self) -> &Path {
-        Path::new(&self.0)
+        Path::new(&*self.0)
     }
 
     /// The names between the slashes.
@@ -78,7 +81,7 @@ impl RelPath {
 
     /// The folder it is in; `None` at the root.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
     }
 
     /// `other` below this one. Errors: [`Error::Path`].

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use databridge_core::Error as AnyError;
 use databridge_core::media::checksum::{self, Algorithm, Cache, FileDigest, Options};
 use databridge_core::media::cloud;
@@ -17,7 +18,7 @@ use crate::cli::{Global, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Checksum {
     /// Files, or folders for every file in them; also in an object store (s3://…).
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "PATH", value_parser = place())]
     paths: Vec<Location>,
     /// sha256, sha512, sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
     #[arg(long = "algo", default_value = "sha256", value_delimiter = ',')]
@@ -31,11 +32,19 @@ pub struct Checksum {
     cache: Option<PathBuf>,
 }
 
+/// A path, of any bytes, or an address in an object store.
+pub fn place() -> impl TypedValueParser<Value = Location> {
+    OsStringValueParser::new().try_map(|typed| Location::of(&typed))
+}
+
 /// An algorithm by its name.
 pub fn algorithm(name: &str) -> Result<Algorithm, AnyError> {
     name.parse().map_err(|_| {
         let known: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
-        usage(format!("{name:?} is no algorithm; there are {}", known.join(", ")), "choose of them")
+        usage(
+            format!("{name:?} is no algorithm; there are {}", known.join(", ")),
+            "choose one of them",
+        )
     })
 }
 

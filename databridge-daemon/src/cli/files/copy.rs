@@ -1,9 +1,12 @@
 //! `databridge copy`
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use databridge_core::Error;
-use databridge_core::media::copy::{Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces};
+use databridge_core::media::copy::{
+    HardLinks, Owner, Policy, Reader, Xattrs, parse_mode, parse_namespaces,
+};
 use databridge_core::media::manifest::{List, Manifest};
 use databridge_core::media::monitor::Monitor;
 use databridge_core::media::monitor::Phase;
@@ -11,7 +14,7 @@ use databridge_core::media::storage::Location;
 use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
-use super::checksum::algorithm;
+use super::checksum::{algorithm, place};
 use super::units::rate;
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
@@ -22,8 +25,9 @@ use crate::cli::{Global, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Copy {
     /// A file or a folder; s3://bucket/prefix; with --method rsync also host:path.
-    src: String,
+    src: OsString,
     /// The final path itself, or s3://bucket/prefix; it must not exist yet.
+    #[arg(value_parser = place())]
     dst: Location,
     /// What the files are brought by. Reading back and publishing are ours either way.
     #[arg(long, value_enum, default_value_t = By::Native)]
@@ -50,6 +54,10 @@ pub struct Copy {
     /// Folders keep their modification time too.
     #[arg(long)]
     keep_dir_mtime: bool,
+    /// Names of one file inside the source: copy makes each a file of its own, keep links
+    /// them again, refuse fails before anything is written.
+    #[arg(long, value_name = "POLICY", default_value = "copy", value_parser = HardLinks::parse)]
+    hard_links: HardLinks,
     /// Extended attributes come along: of the namespaces user (the default) and trusted.
     #[arg(long, value_name = "NAMESPACES", num_args = 0..=1, default_missing_value = "user",
           require_equals = true)]
@@ -70,8 +78,9 @@ pub struct Copy {
     /// Share the limit with every copy on this host that names the same file.
     #[arg(long, value_name = "FILE", requires = "limit")]
     limit_file: Option<PathBuf>,
-    /// A list that says what the source is (SHA256SUMS, ASC MHL, JSON, with SHA-256 of
-    /// every file): a source that is something else is refused.
+    /// A list that says what the source is (SHA256SUMS, MD5SUMS, ASC MHL, MHL 1.1, JSON):
+    /// a file that is something else is refused. To a mounted folder any digests do, made
+    /// in the same read; to an object store it takes SHA-256 of every file.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     /// At most so much a second: 200M, 1.5G, bytes without a letter.
@@ -81,6 +90,10 @@ pub struct Copy {
     /// sha1, md5, c4, xxh64, xxh3, xxh128, blake3; several by comma.
     #[arg(long = "algo", value_delimiter = ',')]
     algorithms: Vec<String>,
+    /// With --json: how far it is, as a line of JSON on standard error each second, long
+    /// files that are under way by name.
+    #[arg(long)]
+    progress: bool,
     /// Files handled at a time; else what the destination's device does best.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -104,6 +117,7 @@ impl Copy {
             keep_mode: self.keep_mode,
             keep_mtime: !self.no_keep_mtime,
             keep_dir_mtime: self.keep_dir_mtime,
+            hard_links: self.hard_links,
             xattrs: Xattrs {
                 namespaces: namespaces.unwrap_or_default(),
                 acls: self.acls,
@@ -117,18 +131,21 @@ impl Copy {
     }
 
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
-        let manifest = self.manifest.as_deref().map(|list| self.known(list)).transpose()?;
+        let (known, manifest) = self.known()?;
         let algorithms = self.algorithms.iter().map(|name| algorithm(name));
         let options = copy::Options {
             policy: self.policy()?,
             resume: self.resume || !self.no_resume,
+            known,
             manifest,
             algorithms: algorithms.collect::<Result<_, _>>()?,
         };
         let shared = self.limit_file.as_deref().map(|path| {
             Throttle::shared(path, self.limit).map_err(|e| io("share the limit by", path, e))
         });
-        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack]).sharing(shared.transpose()?);
+        let terminal = Terminal::over(&[Phase::Copy, Phase::ReadBack])
+            .sharing(shared.transpose()?)
+            .telling(self.progress && show.json);
         let (report, against) = self.copy(global, &options, &terminal)?;
         drop(terminal);
         match against {
@@ -146,6 +163,19 @@ impl Copy {
         if against == Some("two_reads") {
             show.line("no manifest object there: checked against a second read of the source only");
         }
+        match &report.transferred {
+            done if done.linked_files > 0 => {
+                show.line(format!(
+                    "  {} names are hard links, as in the source",
+                    done.linked_files
+                ));
+            }
+            done if done.shared_files > 0 => {
+                let count = done.shared_files;
+                show.line(format!("  {count} hard links of the source are files of their own"));
+            }
+            _ => {}
+        }
         let lost = &report.transferred.lost_attributes;
         for name in &lost.named {
             show.line(format!("  attribute not taken: {name}"));
@@ -156,11 +186,17 @@ impl Copy {
         Ok(0)
     }
 
-    /// The manifest that a list makes, with the lengths that it does not know and the
-    /// empty folders as the source has them: a list knows of no others.
-    fn known(&self, list: &Path) -> Result<Manifest, Error> {
-        match (Location::parse(&self.src)?, self.method) {
-            (Location::Path(source), By::Native) => Ok(List::read(list)?.to_manifest(&source)?),
+    /// What the source must be: a list, or to an object store the manifest that it makes
+    /// with the lengths that it does not know and the empty folders as the source has them.
+    fn known(&self) -> Result<(Option<List>, Option<Manifest>), Error> {
+        let Some(list) = self.manifest.as_deref() else { return Ok((None, None)) };
+        match (Location::of(&self.src)?, &self.dst, self.method) {
+            (Location::Path(_), Location::Path(_), By::Native) => {
+                Ok((Some(List::read(list)?), None))
+            }
+            (Location::Path(source), Location::Object(_), By::Native) => {
+                Ok((None, Some(List::read(list)?.to_manifest(&source)?)))
+            }
             _ => Err(usage(
                 "--manifest goes with a source that is mounted here",
                 "leave it away, and verify the copy by it afterwards",
@@ -178,7 +214,7 @@ impl Copy {
         if self.method == By::Rsync {
             return Ok((self.by_rsync(global, options, monitor)?, None));
         }
-        Ok(match (Location::parse(&self.src)?, &self.dst) {
+        Ok(match (Location::of(&self.src)?, &self.dst) {
             (Location::Path(src), Location::Path(dst)) => {
                 (copy::tree(&src, dst, options, monitor)?, None)
             }
@@ -208,7 +244,10 @@ impl Copy {
             return Err(usage("rsync writes to no object store", "leave --method away"));
         };
         let settings = load(global)?.copy.rsync;
-        let source = rsync::Source::parse(&self.src)?;
+        let source = self.src.to_str().ok_or_else(|| {
+            usage("rsync's source is not UTF-8", "rename it, or leave --method away")
+        })?;
+        let source = rsync::Source::parse(source)?;
         let manifest = rsync::describe(&source, &settings, self.jobs, monitor)?;
         Ok(rsync::tree(&source, manifest, dst, options, &settings, monitor)?)
     }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
-use databridge_core::media::manifest::{self, Manifest as Tree};
+use databridge_core::media::manifest::{self, Entry, Manifest as Tree};
+use databridge_core::media::sequence::{self, Options, Padding, Sequence};
 use databridge_core::media::walk;
 use serde_json::{Value, json};
 
+use super::sequences;
 use crate::cli::Outcome;
 use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
@@ -30,6 +32,9 @@ pub enum Manifest {
     Show {
         /// The folder.
         dir: PathBuf,
+        /// Frames folded into sequences.
+        #[arg(long)]
+        sequences: bool,
     },
 }
 
@@ -48,16 +53,25 @@ pub enum Format {
 impl Manifest {
     pub fn run(self, show: &Show) -> Outcome {
         match self {
-            Self::Show { dir } => {
+            Self::Show { dir, sequences } => {
                 let manifest = read(&dir)?;
-                show.document(&document(&manifest));
+                let folded = if sequences { folded(&manifest)? } else { Vec::new() };
+                let mut shown = document(&manifest);
+                if sequences {
+                    let all = folded.iter().map(|one| sequences::document(one, Padding::Hash1));
+                    shown["sequences"] = all.collect();
+                }
+                show.document(&shown);
                 show.line(format!("digest  {}", manifest.digest()));
                 show.line(format!(
                     "files   {}, {}",
                     manifest.file_count(),
                     size(manifest.total_bytes())
                 ));
-                for entry in manifest.entries() {
+                for one in &folded {
+                    sequences::lines(one, Padding::Hash1, show);
+                }
+                for entry in manifest.entries().iter().filter(|_| !sequences) {
                     show.line(format!("  {:>10}  {}", size(entry.size_bytes()), entry.path()));
                 }
                 Ok(0)
@@ -91,6 +105,13 @@ fn read(dir: &Path) -> Result<Tree, databridge_core::Error> {
     // Said first, so that everything that cannot be admitted is named at once.
     walk::tree(dir)?;
     Ok(Tree::of_tree(dir, None, &Terminal::new())?)
+}
+
+/// For people: what is verified are the entries.
+fn folded(manifest: &Tree) -> Result<Vec<Sequence>, sequence::Error> {
+    let files = manifest.entries().iter().filter(|one| matches!(one, Entry::File { .. }));
+    let names = files.map(|one| (one.path().as_str().as_bytes(), Some(one.size_bytes())));
+    sequence::of_names(names, Options { singles: true, ..Options::default() })
 }
 
 fn document(manifest: &Tree) -> Value {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use databridge_core::media::checksum::Sha256;
-use databridge_core::media::manifest::{List, Options, Report, State};
+use databridge_core::media::manifest::{self, List, Options, Report, State};
 use databridge_core::media::receipt::{self, Envelope, PublicKey};
 use databridge_core::media::storage::Location;
 use serde_json::{Value, json};
@@ -77,9 +77,8 @@ impl Verify {
             return super::object::verify(&at, list, self.jobs, &load(global)?.s3, show);
         }
         let deadline = self.at_most.or(self.until).map(|time| Instant::now() + time);
-        if !self.dir.is_dir() {
-            return Err(io("read", &self.dir, std::io::ErrorKind::NotFound.into()));
-        }
+        // A folder's own words where it is none.
+        std::fs::read_dir(&self.dir).map_err(|e| io("read", &self.dir, e))?;
         let source = self.list()?;
         let list = List::read(&source)?;
         if let Some(file) = &self.receipt {
@@ -87,7 +86,7 @@ impl Verify {
         }
         let state = self.state.as_deref();
         let state = state.map(|path| State::open(path, &self.dir, self.max_age)).transpose()?;
-        let own = self.own(&source)?;
+        let own = manifest::inside(&self.dir, &source);
         let options = Options {
             jobs: self.jobs,
             from_device: self.from_device || !self.cached,
@@ -147,12 +146,6 @@ impl Verify {
         let found = Sha256::of(&read(list)?);
         receipt::verify_list(&receipt, found)?;
         Ok(())
-    }
-
-    /// A list that stands in the folder itself does not list itself.
-    fn own(&self, list: &Path) -> Result<Option<PathBuf>, databridge_core::Error> {
-        let real = |path: &Path| path.canonicalize().map_err(|e| io("read", path, e));
-        Ok(real(list)?.strip_prefix(real(&self.dir)?).ok().map(Path::to_owned))
     }
 
     fn tell(&self, show: &Show, source: &Path, report: &Report) {

@@ -161,6 +161,9 @@ impl Flow {
         };
         let answer = on.call(call)?;
         match &answer {
+            Value::Array(all) if all.is_empty() => {
+                show.aside("there are none; `databridge flow install` brings a first one");
+            }
             Value::Array(all) => all.iter().for_each(|one| line(show, one)),
             one => line(show, one),
         }

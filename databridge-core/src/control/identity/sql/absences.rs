@@ -11,6 +11,7 @@ use crate::params;
 
 /// A time in which somebody else decides.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AbsenceView {
     /// Names it, to end it.
     pub id: Uuid,

@@ -122,6 +122,7 @@ pub const PAGES: &[(&str, [PageAccess; 5])] = &[
 
 /// What the caller may do here: for programs that show pages and buttons.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Access {
     /// Their roles of this domain.
     pub roles: Vec<&'static str>,

@@ -57,8 +57,9 @@ impl Room {
         let copier = Copier::new(&session, &pace, &[], overlap).unwrap();
         let size_bytes = self.source().metadata().unwrap().len();
         let path = RelPath::parse("file").unwrap();
-        let wanted = Wanted { path: &path, size_bytes, sha256: None, listed: None };
-        let (done, returned) = copier.copy(wanted, sizes, &mut Scratch::default(), monitor)?;
+        let wanted = Wanted { path: &path, size_bytes, sha256: None, listed: None, others: &[] };
+        let Copied { done, returned, .. } =
+            copier.copy(wanted, sizes, &mut Scratch::default(), monitor)?;
         let written = session.site.path(&session.site.own(names::Kind::Partial).join("file"));
         Ok((done, returned, written))
     }

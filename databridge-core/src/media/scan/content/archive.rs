@@ -3,6 +3,10 @@
 #[cfg(feature = "archives")]
 mod budget;
 #[cfg(feature = "archives")]
+mod lzma;
+#[cfg(feature = "archives")]
+mod sevenz;
+#[cfg(feature = "archives")]
 mod stream;
 #[cfg(feature = "archives")]
 mod tar;
@@ -62,7 +66,9 @@ enum Format {
     Gzip,
     Bzip2,
     Zstd,
-    /// By none of our means.
+    Xz,
+    SevenZip,
+    /// By none of our means: what it is, and why.
     Closed(&'static str),
 }
 
@@ -77,13 +83,18 @@ impl Format {
             () if starts(b"\x1f\x8b") => Self::Gzip,
             () if starts(b"BZh") && head.get(4..10) == Some(b"1AY&SY") => Self::Bzip2,
             () if starts(b"\x28\xb5\x2f\xfd") => Self::Zstd,
-            () if starts(b"\xfd7zXZ\0") => Self::Closed("xz"),
-            () if starts(b"7z\xbc\xaf\x27\x1c") => Self::Closed("7z"),
-            () if starts(b"Rar!\x1a\x07") => Self::Closed("RAR"),
-            () if starts(b"MSCF") => Self::Closed("cabinet"),
-            () if starts(b"!<arch>\n") => Self::Closed("ar"),
+            () if starts(b"\xfd7zXZ\0") => Self::Xz,
+            () if starts(b"7z\xbc\xaf\x27\x1c") => Self::SevenZip,
+            () if starts(b"Rar!\x1a\x07") => {
+                Self::Closed("RAR, which is not opened: nobody may write a free decoder of it")
+            }
+            () if starts(b"MSCF") => Self::Closed("a cabinet, which is not opened"),
+            () if starts(b"!<arch>\n") => Self::Closed("an ar archive, which is not opened"),
             () if head.get(0x8001..).is_some_and(|rest| rest.starts_with(b"CD001")) => {
-                Self::Closed("ISO 9660")
+                Self::Closed(
+                    "a disk image (ISO 9660), which is not opened: what is in it depends on \
+                     which of its file systems one reads",
+                )
             }
             () => return None,
         })
@@ -102,6 +113,7 @@ pub(in super::super) fn walk(
     _name: &str,
     _limits: super::Limits,
     _timeout: std::time::Duration,
+    _monitor: &dyn crate::media::monitor::Monitor,
     seen: &mut dyn FnMut(Seen<'_>),
 ) {
     let why = "this build opens no archives".to_owned();

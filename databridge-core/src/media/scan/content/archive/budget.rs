@@ -5,9 +5,13 @@ use std::io;
 use std::time::Instant;
 
 use super::super::policy::Limits;
+use crate::media::monitor::Monitor;
 
 /// Nothing below this counts as a bomb, whatever it was packed into.
 const BOMB_BYTES: u64 = 1 << 20;
+
+/// What unpacking one stream may hold: what `xz -9` and 7-Zip's ultra want.
+pub(super) const MEMORY_KIB: u32 = 66 << 10;
 
 /// Why a walk ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,28 +20,31 @@ pub(super) enum Stop {
     Bytes,
     Entries,
     Directory,
+    Memory,
     Time,
+    Cancelled,
     Unreadable,
 }
 
 /// What is left, for one file with everything in it.
-#[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Budget<'m> {
     bytes: Cell<u64>,
     entries: Cell<u64>,
     ratio: u64,
     deadline: Option<Instant>,
+    monitor: &'m dyn Monitor,
     stop: Cell<Option<Stop>>,
     trouble: RefCell<String>,
 }
 
-impl Budget {
-    pub fn new(limits: Limits, deadline: Option<Instant>) -> Self {
+impl<'m> Budget<'m> {
+    pub fn new(limits: Limits, deadline: Option<Instant>, monitor: &'m dyn Monitor) -> Self {
         Self {
             bytes: Cell::new(limits.unpacked_bytes),
             entries: Cell::new(limits.entries),
             ratio: limits.ratio,
             deadline,
+            monitor,
             stop: Cell::new(None),
             trouble: RefCell::new(String::new()),
         }
@@ -49,7 +56,7 @@ impl Budget {
     }
 }
 
-impl Budget {
+impl Budget<'_> {
     pub fn stopped(&self) -> Option<Stop> {
         self.stop.get()
     }
@@ -68,10 +75,28 @@ impl Budget {
     pub fn entry(&self) -> Result<(), Stop> {
         let left = self.entries.get().checked_sub(1).ok_or(Stop::Entries)?;
         self.entries.set(left);
+        self.ask()
+    }
+
+    /// How many entries more there may be.
+    pub fn entries(&self) -> u64 {
+        self.entries.get()
+    }
+
+    /// Whether to go on.
+    fn ask(&self) -> Result<(), Stop> {
+        if self.monitor.cancelled() {
+            return Err(Stop::Cancelled);
+        }
         match self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             true => Err(Stop::Time),
             false => Ok(()),
         }
+    }
+
+    /// The same in the middle of a read: much may go in of which nothing comes out.
+    pub fn check(&self) -> io::Result<()> {
+        self.ask().map_err(|stop| self.stop(stop))
     }
 }
 
@@ -80,12 +105,12 @@ pub(super) struct Meter<'m, R> {
     inner: R,
     packed: &'m Cell<u64>,
     unpacked: u64,
-    budget: &'m Budget,
+    budget: &'m Budget<'m>,
 }
 
 impl<'m, R: io::Read> Meter<'m, R> {
     /// `packed` says how many bytes went in so far, or will at most.
-    pub const fn new(inner: R, packed: &'m Cell<u64>, budget: &'m Budget) -> Self {
+    pub const fn new(inner: R, packed: &'m Cell<u64>, budget: &'m Budget<'m>) -> Self {
         Self { inner, packed, unpacked: 0, budget }
     }
 }
@@ -112,7 +137,10 @@ pub(super) fn hold(reader: &mut dyn io::Read, held_bytes: u64) -> (Vec<u8>, u64,
 
 impl<R: io::Read> io::Read for Meter<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
+        let n = self.inner.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => self.budget.stop(Stop::Memory),
+            _ => error,
+        })?;
         self.unpacked += n as u64;
         let Some(left) = self.budget.bytes.get().checked_sub(n as u64) else {
             return Err(self.budget.stop(Stop::Bytes));
@@ -122,9 +150,7 @@ impl<R: io::Read> io::Read for Meter<'_, R> {
         if unpacked > BOMB_BYTES && unpacked / packed > self.budget.ratio {
             return Err(self.budget.stop(Stop::Bomb { unpacked, packed }));
         }
-        if self.budget.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(self.budget.stop(Stop::Time));
-        }
+        self.budget.check()?;
         Ok(n)
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use super::super::bytes::Bytes;
 use super::Format;
-use super::budget::{Budget, Meter, Stop};
+use super::budget::{Budget, MEMORY_KIB, Meter, Stop};
+use super::lzma::Stepped;
 use super::walk::{Place, Walk};
 
 /// A file read from its beginning, which counts how far.
@@ -13,17 +14,18 @@ pub(super) struct Source<'s> {
     bytes: Bytes<'s>,
     at: u64,
     read: &'s Cell<u64>,
-    budget: &'s Budget,
+    budget: &'s Budget<'s>,
 }
 
 impl<'s> Source<'s> {
-    pub const fn new(bytes: Bytes<'s>, read: &'s Cell<u64>, budget: &'s Budget) -> Self {
+    pub const fn new(bytes: Bytes<'s>, read: &'s Cell<u64>, budget: &'s Budget<'s>) -> Self {
         Self { bytes, at: 0, read, budget }
     }
 }
 
 impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.budget.check()?;
         let bytes = self.bytes.up_to(self.at, buffer.len()).inspect_err(|e| self.budget.fail(e))?;
         buffer[..bytes.len()].copy_from_slice(&bytes);
         self.at += bytes.len() as u64;
@@ -58,6 +60,10 @@ impl Walk<'_> {
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
             Format::Zstd => Box::new(Frames::new(source)),
+            Format::Xz => {
+                let steps = lzma_rust2::XzStream::new_mem_limit(true, MEMORY_KIB);
+                Box::new(Stepped::new(steps, source))
+            }
             // Nothing is packed in it.
             _ => return self.tar(Meter::new(source, &Cell::new(u64::MAX), budget), place),
         };

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! Archives made here, good ones and such as nobody should unpack.
 
+mod cancel;
 mod mutations;
+mod packed;
+mod quine;
 
 use std::io::{Cursor, Write};
 
@@ -91,12 +94,17 @@ fn what_is_inside_is_looked_at() {
             zip_of(&[("a.exr", &samples::exr(4)[..150])]),
             &["content.exr_truncated"],
         ),
-        ("a.7z", b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), &["content.archive_unopened"]),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), &["content.archive_damaged"]),
+        ("a.rar", b"Rar!\x1a\x07\x01\0".to_vec(), &["content.archive_unopened"]),
+        ("a.iso", [&[0; 0x8001][..], b"CD001\x01\0"].concat(), &["content.archive_unopened"]),
     ] {
         assert_eq!(found(name, &bytes), expected, "{name}");
     }
     let said = look(&Settings::default(), "o.zip", &zip_of(&[("i.tgz", &gzip_of(&tar))]));
     assert_eq!(said[0].why.as_deref(), Some("i.tgz!/tool: it is an ELF program"));
+    let said = look(&Settings::default(), "a.rar", b"Rar!\x1a\x07\x01\0");
+    let why = "a.rar is RAR, which is not opened: nobody may write a free decoder of it";
+    assert_eq!(said[0].why.as_deref(), Some(why));
 }
 
 #[test]
@@ -170,7 +178,6 @@ fn beyond_a_limit_nothing_is_said_to_be_looked_at() {
     assert_eq!(within(Limits { depth: 3, ..limits }, &nested), ["content.archive_nested"]);
 }
 
-/// A zip in a zip in a zip and so on: what a quine does, without an end.
 #[test]
 fn an_archive_without_an_end_is_left() {
     let nested = (0..50).fold(b"x".to_vec(), |inner, i| {

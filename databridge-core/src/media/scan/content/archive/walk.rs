@@ -8,6 +8,7 @@ use super::super::bytes::Bytes;
 use super::super::policy::Limits;
 use super::budget::{self, Budget, Stop};
 use super::{Entry, Format, Seen};
+use crate::media::monitor::Monitor;
 use crate::media::scan::Reason;
 
 /// How much of an entry is held; an archive in an archive is opened only if it is
@@ -15,16 +16,17 @@ use crate::media::scan::Reason;
 const HELD_BYTES: u64 = 16 << 20;
 
 /// Walks through an archive called `name` and all archives in it. It ends at the
-/// first limit, which it names.
+/// first limit, which it names, and soon after `monitor` says so.
 pub(in crate::media::scan) fn walk(
     bytes: Bytes<'_>,
     name: &str,
     limits: Limits,
     timeout: Duration,
+    monitor: &dyn Monitor,
     seen: &mut dyn FnMut(Seen<'_>),
 ) {
     let Some(format) = Format::of(bytes.head()) else { return };
-    let budget = Budget::new(limits, Instant::now().checked_add(timeout));
+    let budget = Budget::new(limits, Instant::now().checked_add(timeout), monitor);
     let mut walk = Walk { budget: &budget, limits, seen };
     let stop = walk.open(bytes, format, name, "", 0).err();
     match stop {
@@ -44,12 +46,17 @@ pub(in crate::media::scan) fn walk(
         Some(Stop::Time) => {
             seen(Seen::NotScanned(Reason::TimedOut, "opening it took too long".into()));
         }
+        Some(Stop::Memory) => walk.skipped(format!(
+            "unpacking it takes more than {} MiB of memory",
+            budget::MEMORY_KIB >> 10
+        )),
+        Some(Stop::Cancelled) => seen(Seen::Failed("the scan was cancelled".into())),
         Some(Stop::Unreadable) => seen(Seen::Failed(budget.trouble())),
     }
 }
 
 pub(super) struct Walk<'w> {
-    pub(super) budget: &'w Budget,
+    pub(super) budget: &'w Budget<'w>,
     limits: Limits,
     pub(super) seen: &'w mut dyn FnMut(Seen<'_>),
 }
@@ -80,11 +87,12 @@ impl Walk<'_> {
         }
         match format {
             Format::Zip => self.zip(bytes, place),
-            Format::Tar | Format::Gzip | Format::Bzip2 | Format::Zstd => {
+            Format::Tar | Format::Gzip | Format::Bzip2 | Format::Zstd | Format::Xz => {
                 self.stream(bytes, format, name, place)
             }
+            Format::SevenZip => self.sevenz(bytes, place),
             Format::Closed(kind) => {
-                let why = format!("{}{name} is {kind}, which is not opened", place.at());
+                let why = format!("{}{name} is {kind}", place.at());
                 self.note("content.archive_unopened", why);
                 Ok(())
             }

@@ -103,7 +103,7 @@ impl Walk<'_> {
 struct Bounded<'b, R> {
     inner: R,
     left: &'b Cell<u64>,
-    budget: &'b Budget,
+    budget: &'b Budget<'b>,
 }
 
 impl<R: Read> Read for Bounded<'_, R> {

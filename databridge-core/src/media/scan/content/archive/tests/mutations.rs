@@ -5,12 +5,13 @@ use proptest::prelude::*;
 
 use super::super::super::tests::{found, look, samples};
 use super::super::super::{Limits, Policy};
+use super::packed::{sevenz_of, xz_of};
 use super::{gzip_of, tar_of, zip_of};
 use crate::media::scan::Settings;
 
 const NAMES: &[&str] = &[
     "a.exr", "a.dpx", "a.tif", "a.png", "a.jpg", "a.mov", "a.mxf", "a.wav", "a.zip", "a.tar",
-    "a.gz", "a.bz2", "a.zst", "a.usd", "a.pdf", "a", "a.exe", "a.txt",
+    "a.gz", "a.bz2", "a.zst", "a.xz", "a.7z", "a.usd", "a.pdf", "a", "a.exe", "a.txt",
 ];
 
 /// One sample of every kind that is looked into.
@@ -29,6 +30,8 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
         tar_of(files),
         gzip_of(&tar_of(files)),
         zip_of(&[("in.zip", &zip_of(files))]),
+        xz_of(&tar_of(files)),
+        sevenz_of(files),
     ])
 }
 
@@ -64,7 +67,7 @@ proptest! {
     #[test]
     fn a_program_is_found_wherever_it_is_packed(
         before in vec(("[a-z]{1,20}\\.txt", "[a-z ]{1,400}"), 0..6),
-        packers in vec(0..3_usize, 1..4),
+        packers in vec(0..5_usize, 1..4),
     ) {
         let mut content = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
         let mut name = "tool".to_owned();
@@ -79,7 +82,9 @@ proptest! {
             (content, name) = match packer {
                 0 => (zip_of(&entries), "in.zip".to_owned()),
                 1 => (tar_of(&entries), "in.tar".to_owned()),
-                _ => (gzip_of(&tar_of(&entries)), "in.tgz".to_owned()),
+                2 => (gzip_of(&tar_of(&entries)), "in.tgz".to_owned()),
+                3 => (xz_of(&tar_of(&entries)), "in.txz".to_owned()),
+                _ => (sevenz_of(&entries), "in.7z".to_owned()),
             };
         }
         prop_assert_eq!(found(&name, &content), ["content.executable"]);

@@ -2,6 +2,9 @@
 //! studio's storage does, and with the power gone before any one change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calls;
+mod stale;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -237,62 +240,6 @@ fn tells(error: &Error, errno: Errno) -> bool {
         Errno::ACCESS => matches!(error, Error::Permission { .. }),
         _ => false,
     }
-}
-
-#[test]
-fn each_failing_call_is_told_shows_nothing_and_can_be_repeated() {
-    const ERRORS: [Errno; 4] = [Errno::NOSPC, Errno::IO, Errno::STALE, Errno::ACCESS];
-    let shot = Shot::small();
-    let ops = [
-        Op::Create,
-        Op::Open,
-        Op::Write,
-        Op::Read,
-        Op::Fsync,
-        Op::FsyncDir,
-        Op::Rename,
-        Op::Mkdir,
-        Op::Setattr,
-        Op::Unlink,
-        Op::Readdir,
-        Op::Fallocate,
-    ];
-    let clean = FaultFs::mount();
-    shot.deliver(&clean, 1).unwrap();
-    let calls = clean.calls();
-    let (mut told, mut borne) = (0, 0);
-    for op in ops {
-        for nth in 1..=clean.count(op) {
-            let errno = ERRORS[(nth % 4) as usize];
-            let context = format!("{op:?} number {nth} fails with {errno:?}");
-            let fs = FaultFs::mount();
-            fs.fail(op, "", errno, nth);
-            match shot.deliver(&fs, 1) {
-                Ok(_) => {
-                    assert_eq!(digest_tree(&destination(&fs)), shot.listing, "{context}");
-                    // Preallocation is a help only. A direct read or write comes in
-                    // several calls: if a later one fails the kernel says that it was
-                    // short, and the rest is asked for again.
-                    let mut of_op = calls.iter().filter(|call| call.op == op);
-                    let path = &of_op.nth(nth as usize - 1).unwrap().path;
-                    let borne_here = op == Op::Fallocate
-                        || matches!(op, Op::Read | Op::Write) && path.ends_with("comp.1001.exr");
-                    assert!(borne_here, "{context} ({path}): ignored");
-                    borne += 1;
-                }
-                Err(error) => {
-                    assert!(tells(&error, errno), "{context}: {error:?}");
-                    told += 1;
-                }
-            }
-            assert!(fs.struck() > 0, "{context}: did not happen");
-            shot.assert_absent_or_whole(&fs, &context);
-            fs.clear_faults();
-            shot.deliver_at_last(&fs, 2, &context);
-        }
-    }
-    println!("{told} faults told, {borne} borne");
-    assert!(told > borne, "{told} told, {borne} borne");
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! Whether this process can work: for load balancers and whoever restarts things.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{App, Health};
+use crate::base::error::Error;
+use crate::control::ledger;
+
+/// How long one look may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// An event that has waited longer for its position is nobody's any more.
+const UNSEALED: Duration = Duration::from_secs(60);
+
+/// One thing that must be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Check {
+    /// `database`, `ledger`, `disk`, `workers`.
+    pub name: String,
+    /// Whether it is.
+    pub ok: bool,
+    /// What was found. No address, no path: anybody may ask.
+    pub detail: String,
+}
+
+/// Whether the daemon can work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Readiness {
+    /// All checks.
+    pub ready: bool,
+    /// Each.
+    pub checks: Vec<Check>,
+}
+
+/// Counts what runs beside the answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crew(Arc<AtomicUsize>);
+
+/// One that runs; it counts until it is dropped, by a panic too.
+pub(super) struct Hand(Crew);
+
+impl Crew {
+    pub fn sign_on(&self) -> Hand {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Hand(self.clone())
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Free and all bytes of the file system that has `path`.
+pub(super) fn space(path: &Path) -> std::io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok((
+        found.f_bavail.saturating_mul(found.f_frsize),
+        found.f_blocks.saturating_mul(found.f_frsize),
+    ))
+}
+
+impl App {
+    /// That the process lives.
+    pub fn health(&self) -> Health {
+        Health { status: "ok".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+
+    /// Looks at everything that work takes.
+    pub async fn readiness(&self) -> Readiness {
+        let checks = vec![
+            self.check("database", self.look_at_database()).await,
+            self.check("ledger", self.look_at_ledger()).await,
+            self.check("disk", self.look_at_disk()).await,
+            self.look_at_crew(),
+        ];
+        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+    }
+
+    async fn check(&self, name: &str, look: impl Future<Output = Result<String, String>>) -> Check {
+        let found = tokio::time::timeout(PATIENCE, look).await;
+        let (ok, detail) = match found {
+            Ok(Ok(detail)) => (true, detail),
+            Ok(Err(detail)) => (false, detail),
+            Err(_) => (false, "it does not answer".into()),
+        };
+        Check { name: name.into(), ok, detail }
+    }
+
+    async fn look_at_database(&self) -> Result<String, String> {
+        let mut tx = self.store.db().read().await.map_err(|e| e.to_string())?;
+        tx.now().await.map_err(|e| e.to_string())?;
+        Ok("it answers".into())
+    }
+
+    async fn look_at_ledger(&self) -> Result<String, String> {
+        let (size, waiting) = self.unsealed().await.map_err(|e| e.to_string())?;
+        match waiting {
+            Some(age) if age > UNSEALED => {
+                Err(format!("an event has waited {} s for its position", age.as_secs()))
+            }
+            _ => Ok(format!("{size} events")),
+        }
+    }
+
+    /// Events that are sealed, and how long the oldest has waited that is not.
+    pub(super) async fn unsealed(&self) -> Result<(u64, Option<Duration>), Error> {
+        let mut tx = self.store.db().read().await?;
+        let now = tx.now().await?;
+        let waiting = ledger::oldest_pending(&mut tx).await?;
+        Ok((ledger::size(&mut tx).await?, waiting.map(|at| now.since(at))))
+    }
+
+    async fn look_at_disk(&self) -> Result<String, String> {
+        let (config, least) = (self.config.clone(), self.config.min_free_bytes);
+        let look = move || {
+            let places = config.places();
+            let mut roots = vec![("data", config.data.clone()), ("staging", places.staging)];
+            roots.extend(places.production.as_path().map(|path| ("production", path.to_owned())));
+            for (name, path) in roots {
+                let (free, _) = space(&path)
+                    .map_err(|e| format!("{name} cannot be looked at: {}", e.kind()))?;
+                if free < least {
+                    return Err(format!("{name} has {free} bytes left, less than {least}"));
+                }
+            }
+            // What is told free may be a quota's or a read-only mount's.
+            let probe = config.data.join(".ready");
+            std::fs::write(&probe, [0; 4096])
+                .and_then(|()| std::fs::remove_file(&probe))
+                .map_err(|e| format!("data cannot be written: {}", e.kind()))?;
+            Ok("there is room".to_owned())
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|e| e.to_string())?
+    }
+
+    fn look_at_crew(&self) -> Check {
+        let (found, due) = (self.crew.count(), self.config.workers + super::background::KEEPERS);
+        let detail = format!("{found} of {due} run");
+        Check { name: "workers".into(), ok: found >= due, detail }
+    }
+}
