@@ -268,6 +268,8 @@ fn only_the_c_interface_is_unsafe() {
     let word = concat!("un", "safe");
     for (path, text) in sources(&folders.concat()) {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        // Outside strings, which may speak of it.
+        let code = code.flat_map(|line| line.split('"').step_by(2));
         let mut words =
             code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
         assert!(!words.any(|found| found == word), "{} is {word}", path.display());

@@ -80,6 +80,14 @@ enum databridge_status
      A defect of DataBridge.
      */
     DATABRIDGE_STATUS_INTERNAL = 13,
+    /*
+     The subject was changed since the version that the caller names.
+     */
+    DATABRIDGE_STATUS_OUTDATED = 14,
+    /*
+     The caller must name the version that they looked at.
+     */
+    DATABRIDGE_STATUS_UNCONDITIONAL = 15,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

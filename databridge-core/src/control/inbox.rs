@@ -65,6 +65,9 @@ impl Fault for BadField {
     fn code(&self) -> &str {
         "inbox.bad_field"
     }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("give another value, as the message says".into())
+    }
 }
 
 /// People, and why each is to know.

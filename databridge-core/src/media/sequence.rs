@@ -178,7 +178,7 @@ impl Fault for Error {
                 Some("hash1 is one # a digit, hash4 one # for four digits, else @".into())
             }
             Self::Step(_) => Some("1 is every frame, 2 every second".into()),
-            Self::Cancelled => None,
+            Self::Cancelled => Some("start it again: nothing was changed".into()),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("transfer_create", of::<t::TransferView>),
     ("transfer_list", of::<Vec<t::TransferView>>),
     ("transfer_show", of::<t::Detail>),
+    ("transfer_explain", of::<t::Explanation>),
     ("transfer_files", of::<Vec<t::FileView>>),
     ("transfer_remove_file", of::<t::TransferView>),
     ("transfer_submit", of::<t::TransferView>),

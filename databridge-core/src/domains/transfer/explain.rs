@@ -33,6 +33,7 @@ symbols! {
 
 /// What can be done next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Step {
     /// What, as the table of steps calls it; `resume` for one that was paused.
     pub action: &'static str,
@@ -44,6 +45,7 @@ pub struct Step {
 
 /// Where a transfer stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// `TRF-00042`.
     pub code: String,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
@@ -92,6 +92,8 @@ pub struct Store {
     s3: Arc<AmazonS3>,
     at: ObjectLocation,
     conditions: Conditions,
+    /// How long a write is tried.
+    patience: Duration,
     runtime: Handle,
 }
 
@@ -144,7 +146,8 @@ impl Store {
         let s3 = builder.build().map_err(|_| Fault::Settings {
             reason: "endpoint, region or credentials are incomplete".into(),
         })?;
-        Ok(Self { s3: Arc::new(s3), at: at.clone(), conditions, runtime: runtime()? })
+        let patience = Duration::from_secs(seconds);
+        Ok(Self { s3: Arc::new(s3), at: at.clone(), conditions, patience, runtime: runtime()? })
     }
 
     /// A key of this bucket as people see it.
@@ -290,7 +293,9 @@ impl Store {
         use object_store::Error as Answer;
         let options =
             PutOptions { mode: when.mode(), attributes: metadata(tags), ..PutOptions::default() };
-        match self.s3.put_opts(&self.key(key)?, PutPayload::from(bytes), options).await {
+        let (path, payload) = (self.key(key)?, PutPayload::from(bytes));
+        let put = || self.s3.put_opts(&path, payload.clone(), options.clone());
+        match self.persist(put).await {
             Ok(done) => done.e_tag.map(Some).ok_or_else(|| {
                 Fault::Unsupported { url: self.url(key), answer: "ETag".into() }.into()
             }),
@@ -298,6 +303,26 @@ impl Store {
             // If-Match on what is gone.
             Err(error @ Answer::NotFound { .. }) => self.absent(key, &error).map(|()| None),
             Err(error) => Err(self.fail(key, &error)),
+        }
+    }
+
+    /// Writes again what a lost connection broke off. The library leaves that alone,
+    /// since it may be done already: who asks here bears with that.
+    async fn persist<T, W: Future<Output = object_store::Result<T>>>(
+        &self,
+        write: impl Fn() -> W,
+    ) -> object_store::Result<T> {
+        let start = Instant::now();
+        loop {
+            let done = write().await;
+            let lost = |error: &object_store::Error| {
+                matches!(error, object_store::Error::Generic { .. })
+                    && matches!(sort(String::new(), &chain(error)), Fault::Unavailable { .. })
+            };
+            if !done.as_ref().is_err_and(lost) || start.elapsed() >= self.patience {
+                return done;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -332,7 +357,9 @@ impl Store {
         use object_store::Error as Answer;
         let id = upload.to_owned();
         let _condition = self.conditions.add(Request::Complete(id.clone()), when);
-        match self.s3.complete_multipart(&self.key(key)?, &id, parts).await {
+        let path = self.key(key)?;
+        let complete = || self.s3.complete_multipart(&path, &id, parts.clone());
+        match self.persist(complete).await {
             Ok(done) => Ok(Some(done.e_tag.unwrap_or_default())),
             Err(Answer::AlreadyExists { .. } | Answer::Precondition { .. }) => Ok(None),
             Err(error) => {
