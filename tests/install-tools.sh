@@ -21,6 +21,8 @@ if [ "${1:-test}" = test ]; then
   need sqlite3 sqlite3
   need setpriv util-linux
   need rsync rsync
+  need slapd slapd
+  need ldapmodify ldap-utils
   need sshd openssh-server
   need ssh openssh-client
   need mkfs.ext4 e2fsprogs

@@ -17,6 +17,7 @@ mod live;
 mod measures;
 #[cfg(feature = "schema")]
 pub mod openapi;
+pub mod roles;
 pub mod routes;
 
 use std::path::Path;
@@ -38,7 +39,7 @@ use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::ctx::Ctx;
 use crate::control::db::{Db, Migration};
-use crate::control::identity::{self, Session, Tokens};
+use crate::control::identity::{self, Attempt, Directory, Entrance, Session, Tokens};
 use crate::control::jobs::{self, Worker};
 use crate::control::ledger;
 use crate::control::limits::Limits;
@@ -54,7 +55,7 @@ pub struct App {
     transfers: transfer::Service,
     lineage: lineage::Service,
     limits: Limits,
-    tokens: Tokens,
+    entrance: Entrance,
     keys: Arc<Keys>,
     signer: ledger::Signer,
     config: Arc<Config>,
@@ -64,6 +65,8 @@ pub struct App {
     tally: jobs::Tally,
     asked: Arc<measures::Asked>,
     org: OrgId,
+    /// Another with each start.
+    instance: Uuid,
 }
 
 impl std::fmt::Debug for App {
@@ -98,14 +101,21 @@ impl App {
             config.policy()?,
             keys.receipts()?,
             signer.clone(),
-            config::host_name(),
+            config.host(),
+        );
+        let entrance = Entrance::new(
+            store.clone(),
+            Tokens::new(keys.token_secret()),
+            org,
+            config.signin.clone(),
+            Directory::open(&config.directory)?,
         );
         let app = Self {
+            entrance,
             lineage: lineage::Service::new(store.clone()),
             limits: Limits::new(store.clone(), config.limits.clone()),
             store,
             transfers,
-            tokens: Tokens::new(keys.token_secret()),
             keys: Arc::new(keys),
             signer,
             traffic: config.traffic()?,
@@ -115,6 +125,7 @@ impl App {
             asked: Arc::default(),
             config: Arc::new(config),
             org,
+            instance: Uuid::new_v4(),
         };
         Ok(Opened { app, one_time_password })
     }
@@ -152,14 +163,32 @@ impl App {
     /// Signs somebody in by password; `new_password` changes it on the way.
     ///
     /// # Errors
-    /// [`identity::Error::WrongCredentials`], [`identity::Error::MustChangePassword`].
+    /// As [`App::sign_in`].
     pub async fn login(
         &self,
         username: &str,
         password: String,
         new_password: Option<String>,
     ) -> Result<Session, Error> {
-        identity::login(&self.store, &self.tokens, self.org, username, password, new_password).await
+        let username = username.to_owned();
+        self.sign_in(Attempt { username, password, new_password, address: None }).await
+    }
+
+    /// Signs somebody in, in the directory or here.
+    ///
+    /// # Errors
+    /// [`identity::Error::WrongCredentials`], [`identity::Error::MustChangePassword`],
+    /// [`identity::Error::Directory`].
+    pub async fn sign_in(&self, attempt: Attempt) -> Result<Session, Error> {
+        self.entrance.sign_in(attempt).await
+    }
+
+    /// The next pair of tokens for a refresh token, which is used up by it.
+    ///
+    /// # Errors
+    /// [`identity::Error::BadToken`].
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Session, Error> {
+        self.entrance.refresh(refresh_token).await
     }
 
     /// Who the bearer of a token or an API key is.
@@ -167,7 +196,7 @@ impl App {
     /// # Errors
     /// [`identity::Error::BadToken`].
     pub async fn authenticate(&self, bearer: &str) -> Result<Ctx, Error> {
-        identity::authenticate(&self.store, &self.tokens, bearer).await
+        self.entrance.authenticate(bearer).await
     }
 
     /// The OS user as the actor of this store, for whoever opens its files.
@@ -178,12 +207,22 @@ impl App {
         identity::os_user(&self.store, self.org, &config::os_user_name(), on_behalf_of).await
     }
 
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`crate::control::db::Error`].
+    pub async fn is_ready(&self) -> Result<(), Error> {
+        self.store.db().read().await?.now().await?;
+        Ok(())
+    }
+
     /// A worker for every domain's jobs.
     pub fn worker(&self) -> Worker {
-        let owner = format!("{}:{}:{}", config::host_name(), std::process::id(), Uuid::new_v4());
+        let owner = format!("{}:{}:{}", self.config.host(), self.instance, Uuid::new_v4().simple());
         let settings = jobs::Settings {
             lease: self.config.lease(),
             traffic: self.traffic.clone(),
+            can: self.config.can.clone(),
             tally: self.tally.clone(),
             ..jobs::Settings::default()
         };
@@ -192,11 +231,7 @@ impl App {
 
     /// Every role that some domain knows.
     pub fn roles() -> Vec<&'static str> {
-        let transfer = transfer::state::MATRIX.iter().map(|(role, _)| *role);
-        let lineage = lineage::state::MATRIX.iter().map(|(role, _)| *role);
-        // `admin` is the store's, and every domain's.
-        let new = lineage.filter(|role| transfer.clone().all(|known| known != *role));
-        transfer.clone().chain(new).collect()
+        roles::all()
     }
 
     /// Reads the whole ledger and holds it against the checkpoints kept beside the

@@ -14,6 +14,11 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
 
+mod session;
+
+pub use session::Keeper;
+use session::Renewed;
+
 use crate::app::Call;
 use crate::app::call::Code;
 use crate::app::routes::{self, Method, PREFIX};
@@ -131,12 +136,21 @@ struct Problem {
     required_roles: Vec<String>,
 }
 
-/// A daemon, and who we are to it. Cheap to clone.
+/// A daemon, and who we are to it. Cheap to clone; clones share one session.
 #[derive(Clone)]
 pub struct Remote {
     agent: Agent,
     url: String,
-    token: Option<String>,
+    who: Who,
+}
+
+#[derive(Clone)]
+enum Who {
+    Nobody,
+    /// A token or an API key that we cannot renew.
+    Token(String),
+    /// A session that renews itself.
+    Session(Arc<Renewed>),
 }
 
 impl std::fmt::Debug for Remote {
@@ -161,17 +175,52 @@ impl Remote {
             .http_status_as_error(false)
             .build()
             .into();
-        Self { agent, url: url.trim_end_matches('/').to_owned(), token }
+        let who = token.map_or(Who::Nobody, Who::Token);
+        Self { agent, url: url.trim_end_matches('/').to_owned(), who }
     }
 
     /// The same daemon as somebody else.
     #[must_use]
     pub fn with_token(&self, token: String) -> Self {
-        Self { token: Some(token), ..self.clone() }
+        Self { who: Who::Token(token), ..self.clone() }
     }
 
-    fn bearer(&self) -> String {
-        self.token.as_ref().map(|token| format!("Bearer {token}")).unwrap_or_default()
+    /// The same daemon in a session, which is renewed before it ends; `keeper` shares it
+    /// with other processes.
+    #[must_use]
+    pub fn with_session(&self, session: Session, keeper: Option<Box<dyn Keeper>>) -> Self {
+        Self { who: Who::Session(Arc::new(Renewed::new(session, keeper))), ..self.clone() }
+    }
+
+    /// What `Authorization` says; a session that is about to end is renewed first.
+    fn bearer(&self) -> Result<String, Error> {
+        Ok(match &self.who {
+            Who::Nobody => String::new(),
+            Who::Token(token) => format!("Bearer {token}"),
+            Who::Session(session) => format!("Bearer {}", session.token(self)?),
+        })
+    }
+
+    /// Whether a refusal was of a token that could be renewed, and now is.
+    fn renewed(&self, refused: &Error, bearer: &str) -> Result<bool, Error> {
+        match (&self.who, refused) {
+            (Who::Session(session), Error::Problem { code, .. })
+                if code == "identity.bad_token" =>
+            {
+                session.renew(self, bearer.trim_start_matches("Bearer "))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Asks for the next pair of tokens. It is asked once: an answer that is lost on its
+    /// way costs a new sign-in.
+    fn refresh(&self, refresh_token: &str) -> Result<Session, Error> {
+        let url = format!("{}{PREFIX}/auth/refresh", self.url);
+        let body = json!({ "refresh_token": refresh_token });
+        let answer = self.answer(self.agent.post(&url).send_json(body))?;
+        serde_json::from_value(answer)
+            .map_err(|_| Error::Strange { url: self.url.clone(), status: 200 })
     }
 
     fn answer(&self, response: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Error> {
@@ -226,8 +275,8 @@ impl Remote {
         let request = routes::request(call).ok_or(Error::NoRoute)?;
         let url = format!("{}{}", self.url, request.path);
         let key = key.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        let bearer = self.bearer();
-        let mut attempt = 0;
+        let mut bearer = self.bearer()?;
+        let (mut attempt, mut renewed) = (0, false);
         loop {
             let response = match request.method {
                 Method::Get => self.agent.get(&url).header("authorization", &bearer).call(),
@@ -256,6 +305,9 @@ impl Remote {
                 Err(error) if passing(&error) && attempt < RETRIES => {
                     attempt += 1;
                     std::thread::sleep(Duration::from_millis(200 << attempt));
+                }
+                Err(error) if !renewed && self.renewed(&error, &bearer)? => {
+                    (renewed, bearer) = (true, self.bearer()?);
                 }
                 answer => return answer,
             }
@@ -295,7 +347,7 @@ impl Remote {
         let response = self
             .agent
             .put(&url)
-            .header("authorization", &self.bearer())
+            .header("authorization", &self.bearer()?)
             .header("content-type", "application/octet-stream")
             .send(ureq::SendBody::from_reader(&mut content));
         self.answer(response)
@@ -398,7 +450,7 @@ impl Remote {
     pub fn upload_empty_dir(&self, code: &str, path: &RelPath) -> Result<Value, Error> {
         let url =
             format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
-        self.answer(self.agent.put(&url).header("authorization", &self.bearer()).send_empty())
+        self.answer(self.agent.put(&url).header("authorization", &self.bearer()?).send_empty())
     }
 }
 

@@ -11,6 +11,7 @@ mod people;
 mod progress;
 mod receipt;
 mod scan;
+mod sign;
 mod traffic;
 mod transfer;
 mod view;
@@ -106,12 +107,22 @@ enum Command {
     /// How much of a host's bandwidth its copies may use.
     #[command(subcommand)]
     Bandwidth(traffic::Bandwidth),
+    /// The daemons that share a store.
+    #[command(subcommand)]
+    Host(traffic::Host),
     /// People and their roles.
     #[command(subcommand)]
     User(people::User),
-    /// Signing in, and API keys.
+    /// Signs in at a daemon; later commands renew the session by themselves.
+    Login(sign::Login),
+    /// Ends every session of yours at a daemon.
+    Logout,
+    /// API keys.
     #[command(subcommand)]
-    Token(people::Token),
+    Token(sign::Token),
+    /// Who decides while somebody is away.
+    #[command(subcommand)]
+    Away(people::Away),
     /// Approval chains.
     #[command(subcommand)]
     Chain(people::Chain),
@@ -202,8 +213,12 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Transfer(command) => command.run(&open()?, show),
         Command::Explain { code } => transfer::explain(&open()?, show, code),
         Command::Bandwidth(command) => command.run(&open()?, show),
+        Command::Host(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),
+        Command::Login(command) => command.run(&global, show),
+        Command::Logout => sign::logout(&global, show),
         Command::Token(command) => command.run(&global, show),
+        Command::Away(command) => command.run(&open()?, show),
         Command::Chain(command) => command.run(&open()?, show),
         Command::Lot(command) => command.run(&open()?, show),
         Command::Trace(command) => command.run(&open()?, show),

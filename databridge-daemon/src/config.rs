@@ -43,7 +43,8 @@ pub fn load(
     data: Option<PathBuf>,
     listen: Option<String>,
 ) -> Result<Config, Error> {
-    const NOT_SETTINGS: &[&str] = &["config", "token", "server", "as", "step", "step_log", "log"];
+    const NOT_SETTINGS: &[&str] =
+        &["config", "token", "server", "as", "step", "step_log", "log", "log_format"];
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
         figment = figment.merge(Toml::file_exact(file));

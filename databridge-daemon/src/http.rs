@@ -26,9 +26,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router, middleware};
 use databridge_core::app::App;
+use databridge_core::app::config::Role;
 use databridge_core::app::routes::{self, Method, PREFIX, ROUTES, Route};
 use databridge_core::control::ctx::{Ctx, Expected};
-use databridge_core::control::identity;
+use databridge_core::control::identity::{self, Attempt};
 use databridge_core::control::limits::Class;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -49,17 +50,11 @@ struct Served {
 /// Serves `app`; the second, where metrics have an address of their own, serves these.
 pub fn routers(app: App) -> (Router, Option<Router>) {
     let served = Served { app: app.clone(), metrics: metrics::Metrics::new() };
-    let mut router = Router::new()
-        .route("/api/health", get(health))
-        .route("/api/ready", get(ready))
-        .route(&format!("{PREFIX}/auth/login"), post(login))
-        .route(&format!("{PREFIX}/activity/export"), get(export::activity))
-        .route(&format!("{PREFIX}/events"), get(events::mine))
-        .route(&format!("{PREFIX}/transfers/{{code}}/events"), get(events::of_transfer))
-        .route(&format!("{PREFIX}/transfers/{{code}}/files/{{*path}}"), put(uploads::put))
-        .merge(docs::routes());
-    for route in ROUTES {
-        router = router.route(&format!("{PREFIX}{}", route.path), handler(*route));
+    let mut router =
+        Router::new().route("/api/health", get(health)).route("/api/ready", get(ready));
+    // A host that only works tells how it is, and nothing else.
+    if app.config().role != Role::Work {
+        router = router.merge(interface());
     }
     let config = app.config().http.clone();
     if config.metrics_listen.is_none() {
@@ -75,6 +70,22 @@ pub fn routers(app: App) -> (Router, Option<Router>) {
         .layer(middleware::from_fn_with_state(served.clone(), guard::guard))
         .with_state(served.clone());
     (router, config.metrics_listen.is_some().then(|| metrics::apart(served)))
+}
+
+/// What people and programs ask of it.
+fn interface() -> Router<Served> {
+    let mut router = Router::new()
+        .route(&format!("{PREFIX}/auth/login"), post(login))
+        .route(&format!("{PREFIX}/auth/refresh"), post(refresh))
+        .route(&format!("{PREFIX}/activity/export"), get(export::activity))
+        .route(&format!("{PREFIX}/events"), get(events::mine))
+        .route(&format!("{PREFIX}/transfers/{{code}}/events"), get(events::of_transfer))
+        .route(&format!("{PREFIX}/transfers/{{code}}/files/{{*path}}"), put(uploads::put))
+        .merge(docs::routes());
+    for route in ROUTES {
+        router = router.route(&format!("{PREFIX}{}", route.path), handler(*route));
+    }
+    router
 }
 
 /// What stands in a path; what cannot be read of it is a problem like any other.
@@ -221,8 +232,33 @@ async fn login(
         let fields = Value::Object(body::json(&app.config().http, &headers, body).await?);
         databridge_core::app::fields::check(&fields).map_err(databridge_core::Error::from)?;
         let login: Login = serde_json::from_value(fields).map_err(|e| Problem::input(&e))?;
-        let session = app.login(&login.username, login.password, login.new_password).await?;
+        let Login { username, password, new_password } = login;
+        let address = Some(peer.ip().to_string());
+        let session = app.sign_in(Attempt { username, password, new_password, address }).await?;
         Ok(Json(session))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    refresh_token: String,
+}
+
+async fn refresh(
+    State(served): State<Served>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // By the address, as for a sign-in, but beside it: clients renew by themselves.
+    let (app, asked) = (served.app, Asked { class: Class::Write, part: "refresh", peer });
+    limits::count(&app, asked, async || {
+        let fields = Value::Object(body::json(&app.config().http, &headers, body).await?);
+        databridge_core::app::fields::check(&fields).map_err(databridge_core::Error::from)?;
+        let asked: Refresh = serde_json::from_value(fields).map_err(|e| Problem::input(&e))?;
+        Ok(Json(app.refresh(&asked.refresh_token).await?))
     })
     .await
 }

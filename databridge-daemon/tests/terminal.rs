@@ -84,7 +84,7 @@ fn misuse_is_json_too_where_json_is_wanted() {
     for (args, says, hint) in [
         (&["--json"][..], "a command is missing", "Usage: databridge"),
         (&["checksum", "--json"], "<PATH>...", "Usage: databridge checksum"),
-        (&["bogus", "--json"], "unrecognized subcommand 'bogus'", "Usage"),
+        (&["qqq", "--json"], "unrecognized subcommand 'qqq'", "Usage"),
         (&["transfer", "sumbit", "TRF-1", "--json"], "'sumbit'", "'submit'"),
         (&["copy", "--json", "a", "b", "--limit", "fast"], "200M or 1.5G", "--help"),
         (&["completions", "tcsh", "--json"], "[possible values: bash", "'zsh'"),

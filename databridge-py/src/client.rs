@@ -45,7 +45,8 @@ impl Daemon {
         Self { remote: Remote::new(url, token) }
     }
 
-    /// Signs in: the daemon as that person, and the session without its token.
+    /// Signs in: the daemon as that person, in a session that renews itself, and that
+    /// session without its tokens.
     fn login(
         &self,
         py: Python<'_>,
@@ -58,8 +59,9 @@ impl Daemon {
             let mut fields = value(&session);
             if let Some(fields) = fields.as_object_mut() {
                 fields.remove("access_token");
+                fields.remove("refresh_token");
             }
-            Ok(SignedIn(remote.with_token(session.access_token), fields))
+            Ok(SignedIn(remote.with_session(session, None), fields))
         })
     }
 

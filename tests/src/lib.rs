@@ -18,6 +18,7 @@ pub mod mounts;
 pub mod postgres;
 pub mod process;
 pub mod s3;
+pub mod slapd;
 pub mod sshd;
 pub mod studio;
 pub mod tree;

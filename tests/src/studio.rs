@@ -145,7 +145,7 @@ pub enum Trouble {
 /// One request; what it takes to send it once more.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `GET`, `POST` or `PUT`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// Below `/api/v1`, percent-encoded.
     pub path: String,
@@ -173,6 +173,7 @@ pub fn send(url: &str, request: &Request) -> Result<Value, Trouble> {
     let bearer = format!("Bearer {}", request.token);
     let response = match request.method {
         "GET" => agent.get(&url).header("authorization", &bearer).call(),
+        "DELETE" => agent.delete(&url).header("authorization", &bearer).call(),
         "PUT" => agent
             .put(&url)
             .header("authorization", &bearer)

@@ -86,6 +86,34 @@ fn the_page_of_the_transfer_is_fresh() {
 }
 
 #[test]
+fn the_page_of_the_roles_is_fresh() {
+    use std::fmt::Write;
+
+    use databridge_core::app::roles::{all, table};
+
+    let mut page = String::from(
+        "# Roles\n\nMade from the table in `databridge-core/src/app/roles.rs`; a test keeps it fresh, and\n\
+         another walks every role, action and state against a table typed from the source. The\n\
+         first seven are the source's; a role may be granted everywhere or in one project, for a\n\
+         time or for good, and a denial wins over any grant. Approving takes the role of the stage\n\
+         that decides: one's own, or that of somebody who is away and named a deputy. Nobody\n\
+         approves their own transfer, nor two stages of one, in whoever's place.\n\n| Area | Right |",
+    );
+    for role in all() {
+        write!(page, " {role} |").unwrap();
+    }
+    write!(page, "\n|---|---|{}\n", "---|".repeat(all().len())).unwrap();
+    for right in table() {
+        write!(page, "| {} | {} |", right.area, right.permission).unwrap();
+        for role in all() {
+            page.push_str(if right.roles.contains(&role) { " yes |" } else { "  |" });
+        }
+        page.push('\n');
+    }
+    fresh("docs/roles.md", &page);
+}
+
+#[test]
 fn the_page_of_the_lineage_is_fresh() {
     use std::fmt::Write;
 
@@ -145,6 +173,7 @@ fn the_page_of_the_rest_interface_is_fresh() {
          documents (RFC 9457) with `code`, `kind` and `hint`; see [errors](errors.md).\n\n\
          | Method | Path | Call |\n|---|---|---|\n\
          | POST | /auth/login | `username`, `password`, `new_password` |\n\
+         | POST | /auth/refresh | `refresh_token`; it is used up, and a second use ends the session |\n\
          | PUT | /transfers/{{code}}/files/{{*path}} | the body becomes the file; `?kind=empty_dir` a folder |\n"
     );
     for route in ROUTES {

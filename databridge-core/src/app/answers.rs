@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::control::ctx::{Authority, Grant};
+use crate::control::ctx::{Authority, Grant, Scope};
 
 /// Who the caller is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub struct Me {
     pub authority: Authority,
     /// Their roles.
     pub grants: Vec<Grant>,
+    /// What their API key is limited to, if it is one that is.
+    pub scopes: Option<Vec<Scope>>,
+    /// Who is away and has named them as deputy.
+    pub stands_in_for: Vec<String>,
 }
 
 /// What it takes to check, without us, that an event is in the ledger.

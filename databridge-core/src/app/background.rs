@@ -7,7 +7,9 @@ use tracing::{info, warn};
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
+use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
+use crate::control::jobs::hosts::{self, Host};
 use crate::control::{inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
@@ -17,12 +19,35 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// Keepers beside the workers.
 pub(super) const KEEPERS: usize = 4;
 
+/// Tells the other hosts of this one until it is asked to end, and then that it was.
+async fn tell_of(store: &Store, host: &Host, stop: &Cancel) {
+    let mut told: Option<Instant> = None;
+    loop {
+        let draining = stop.is_cancelled();
+        if draining || told.is_none_or(|at| at.elapsed() > hosts::BEAT) {
+            told = Some(Instant::now());
+            if let Err(error) = host.beat(store, draining).await {
+                warn!(error = error.chain(), "the others could not be told of this host");
+            }
+        }
+        if draining {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
 impl App {
     /// Works jobs and looks after the ledger until `stop` is raised; jobs in hand
     /// are put back.
     pub async fn run(&self, stop: &Cancel) {
         let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..self.config.workers {
+        let host = self.host();
+        tasks.spawn({
+            let (store, host, stop) = (self.store.clone(), host.clone(), stop.clone());
+            async move { tell_of(&store, &host, &stop).await }
+        });
+        for _ in 0..self.config.workers() {
             let (worker, stop, hand) = (self.worker(), stop.clone(), self.crew.sign_on());
             tasks.spawn(async move {
                 worker.run(&stop).await;
@@ -56,6 +81,19 @@ impl App {
             drop(hand);
         });
         while tasks.join_next().await.is_some() {}
+        if let Err(error) = host.leave(&self.store).await {
+            warn!(error = error.chain(), "the others could not be told that this host ends");
+        }
+    }
+
+    fn host(&self) -> Host {
+        Host {
+            instance: self.instance,
+            name: self.config.host(),
+            role: self.config.role.to_string(),
+            can: self.config.can.clone(),
+            workers: i64::try_from(self.config.workers()).unwrap_or(i64::MAX),
+        }
     }
 
     async fn keep_uploads(&self, stop: &Cancel) {
@@ -63,6 +101,9 @@ impl App {
         while !stop.is_cancelled() {
             if swept.is_none_or(|at| at.elapsed() > SWEEP) {
                 swept = Some(Instant::now());
+                if let Err(error) = self.entrance.forget().await {
+                    warn!(error = error.chain(), "sessions that are over could not be removed");
+                }
                 let transfers = self.transfers.clone();
                 match tokio::task::spawn_blocking(move || transfers.sweep_uploads()).await {
                     Ok(Ok(0)) => {}

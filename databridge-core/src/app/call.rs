@@ -7,7 +7,7 @@ pub use lineage::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::control::identity::{NewUser, RoleChange, UserChange};
+use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange, UserChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
 use crate::domains::transfer::{Create, NewChain, Priority};
@@ -317,21 +317,26 @@ pub enum Call {
         /// At least 12 characters.
         new_password: String,
     },
+    /// Lets somebody try again whom too many failures shut out.
+    UserUnlock {
+        /// Who.
+        username: String,
+    },
+    /// Says that somebody who reviews is away, and who stands in.
+    AbsenceSet(NewAbsence),
+    /// Who is or will be away.
+    AbsenceList {},
+    /// Ends an absence.
+    AbsenceEnd {
+        /// Which.
+        id: uuid::Uuid,
+    },
     /// Who the caller is.
     Me {},
     /// Ends the caller's sessions.
     Logout {},
     /// Makes an API key.
-    KeyCreate {
-        /// What to call it.
-        name: String,
-        /// For somebody else.
-        #[serde(default)]
-        username: Option<String>,
-        /// Until when it holds.
-        #[serde(default)]
-        expires_at: Option<Timestamp>,
-    },
+    KeyCreate(KeyRequest),
     /// API keys.
     KeyList {
         /// Of somebody else.
@@ -400,6 +405,8 @@ pub enum Call {
         #[serde(default, deserialize_with = "number")]
         limit: Option<i64>,
     },
+    /// The daemons that share the store.
+    HostList {},
     /// Reads the whole ledger and proves it.
     LedgerVerify {
         /// Checkpoints kept elsewhere, as signed notes.
@@ -472,15 +479,22 @@ impl Call {
                 | Self::UserList {}
                 | Self::UserShow { .. }
                 | Self::Me {}
+                | Self::AbsenceList {}
                 | Self::KeyList { .. }
                 | Self::Activity { .. }
                 | Self::JobList { .. }
                 | Self::NotificationList { .. }
                 | Self::BandwidthList {}
+                | Self::HostList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }
                 | Self::LedgerCheckpoint {}
                 | Self::ReceiptKey {}
         )
+    }
+
+    /// Whether it carries a password, of which a plain digest could be guessed.
+    pub(super) fn has_secret(&self) -> bool {
+        matches!(self, Self::UserCreate(_) | Self::UserPassword { .. })
     }
 }

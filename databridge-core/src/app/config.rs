@@ -14,12 +14,15 @@ pub use http::HttpConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
-use crate::control::jobs::Traffic;
+use crate::control::identity::{directory, signin};
+use crate::control::jobs::{Capability, Traffic};
 use crate::control::limits;
 use crate::domains::transfer::{Places, Policy};
 use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
 use crate::media::{cloud, delivery, scan};
+use crate::symbols;
+use crate::workflow::Symbol;
 
 const CLAMD: &str = "/run/clamav/clamd.ctl";
 
@@ -39,12 +42,25 @@ pub struct Config {
     pub production: Option<Location>,
     /// Where the daemon listens.
     pub listen: String,
+    /// What this daemon is for.
+    pub role: Role,
+    /// What this host is called, on receipts and in leases; else its own name.
+    pub host: Option<String>,
+    /// What its workers can do: `staging`, `production` (those mounts), `scan`.
+    pub can: Vec<Capability>,
     /// Jobs done at a time by this process; 0 serves without working.
     pub workers: usize,
+    /// Seconds within which the daemon ends when it is asked to, 1 to 600; jobs that do
+    /// not let go in time are left to their leases.
+    pub drain_seconds: u64,
     /// Seconds that a job stays with a worker that says nothing, 1 to 3600.
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// How people sign in.
+    pub signin: signin::Settings,
+    /// The directory that knows them, if there is one.
+    pub directory: directory::Settings,
     /// Bytes that must be free on data, staging and production for the daemon to be ready.
     pub min_free_bytes: u64,
     /// How much anybody may ask of the daemon.
@@ -67,9 +83,15 @@ impl Default for Config {
             staging: None,
             production: None,
             listen: "127.0.0.1:8000".into(),
+            role: Role::All,
+            host: None,
+            can: Capability::ALL.to_vec(),
             workers: 2,
+            drain_seconds: 20,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            signin: signin::Settings::default(),
+            directory: directory::Settings::default(),
             min_free_bytes: 64 << 20,
             limits: limits::Settings::default(),
             http: HttpConfig::default(),
@@ -81,6 +103,18 @@ impl Default for Config {
             copy: CopyConfig::default(),
             s3: cloud::Settings::default(),
         }
+    }
+}
+
+symbols! {
+    /// What a daemon is for, where several share a store.
+    pub enum Role {
+        /// Answers people and programs.
+        Serve = "serve",
+        /// Does jobs; answers only whether it is well.
+        Work = "work",
+        /// Both.
+        All = "all",
     }
 }
 
@@ -148,9 +182,21 @@ impl Config {
         }
         self.copy.policy()?;
         self.copy.windows()?;
+        if let Err((setting, reason)) = self.signin.check() {
+            return Err(Error::Setting { setting, reason: reason.into() });
+        }
+        if let Err((setting, reason)) = self.directory.check(&super::App::roles()) {
+            return Err(Error::Setting { setting, reason });
+        }
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
+        }
+        if !(1..=600).contains(&self.drain_seconds) {
+            return setting("drain_seconds", "1 to 600");
+        }
+        if self.host.as_ref().is_some_and(|h| h.is_empty() || h.len() > 64 || h.contains(':')) {
+            return setting("host", "1 to 64 characters, none of them a colon");
         }
         if let Some(production) = places.production.as_path()
             && (places.staging.starts_with(production) || production.starts_with(&places.staging))
@@ -208,6 +254,16 @@ impl Config {
         self.data.join("checkpoints")
     }
 
+    /// What this host is called.
+    pub fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(host_name)
+    }
+
+    /// How many jobs this process does at a time.
+    pub fn workers(&self) -> usize {
+        if self.role == Role::Serve { 0 } else { self.workers }
+    }
+
     /// How long a job stays with a worker that says nothing.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds)
@@ -236,7 +292,7 @@ impl Config {
         });
         Ok(Traffic {
             throttle,
-            host: host_name(),
+            host: self.host(),
             limit_bytes_per_second: limit,
             windows: self.copy.windows()?,
         })

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::answers::{Me, Newest, Proof, ReceiptKey};
 use super::call::Decision;
-use super::{App, Call, fields};
+use super::{App, Call, fields, routes};
 use crate::base::error::Error;
 use crate::control::ctx::{Ctx, Idempotency};
 use crate::control::identity::{self, MATRIX, Permission};
@@ -36,12 +36,21 @@ impl App {
     /// # Errors
     /// What the service says.
     pub async fn call(&self, ctx: &Ctx, call: Call, key: Option<&str>) -> Result<Value, Error> {
+        if ctx.actor.scopes.is_some()
+            && let Some(route) = routes::of(&call)
+        {
+            ctx.within_scope(route.part(), call.writes())?;
+        }
         let mut ctx = ctx.clone();
         let asked = json(&call)?;
         fields::check(&asked)?;
         if let Some(key) = key.filter(|_| call.writes()) {
             fields::check_key(key)?;
-            let request = Sha256::of(asked.to_string().as_bytes()).0.to_vec();
+            let text = asked.to_string();
+            let request = match call.has_secret() {
+                true => self.keys.digest(text.as_bytes()),
+                false => Sha256::of(text.as_bytes()).0.to_vec(),
+            };
             ctx.idempotency = Some(Idempotency { key: key.to_owned(), request });
             if let Some(answer) = self.store.replay(&ctx).await? {
                 return Ok(answer);
@@ -146,16 +155,27 @@ impl App {
             Call::UserPassword { username, new_password } => {
                 json(identity::set_password(store, ctx, &username, new_password).await?)
             }
+            Call::UserUnlock { username } => json(identity::unlock(store, ctx, &username).await?),
+            Call::AbsenceSet(new) => json(identity::set_absence(store, ctx, new).await?),
+            Call::AbsenceList {} => json(identity::absences(store, ctx).await?),
+            Call::AbsenceEnd { id } => json(identity::end_absence(store, ctx, id).await?),
             Call::Me {} => json(Me {
                 username: ctx.actor.username.clone(),
                 on_behalf_of: ctx.actor.on_behalf_of.clone(),
                 authority: ctx.actor.authority,
                 grants: ctx.actor.grants.clone(),
+                scopes: ctx.actor.scopes.clone(),
+                stands_in_for: ctx
+                    .actor
+                    .stands_in_for
+                    .iter()
+                    .map(|away| away.username.clone())
+                    .collect(),
             }),
             Call::Logout {} => json(identity::logout(store, ctx).await?),
-            Call::KeyCreate { name, username, expires_at } => json(
-                identity::create_key(store, ctx, &name, username.as_deref(), expires_at).await?,
-            ),
+            Call::KeyCreate(wish) => {
+                json(identity::create_key(store, ctx, &routes::parts(), wish).await?)
+            }
             Call::KeyList { username } => {
                 json(identity::list_keys(store, ctx, username.as_deref()).await?)
             }
@@ -178,6 +198,7 @@ impl App {
                 let limit = limit.unwrap_or(50).clamp(1, 200);
                 json(jobs::list(&mut tx, ctx.org, state, None, limit).await?)
             }
+            Call::HostList {} => json(jobs::hosts::hosts(store, ctx).await?),
             Call::BandwidthList {} => json(jobs::bandwidth(store, ctx).await?),
             Call::BandwidthSet(wish) => json(jobs::set_bandwidth(store, ctx, wish).await?),
             Call::LedgerVerify { checkpoints } => {

@@ -59,6 +59,7 @@ impl App {
     /// # Errors
     /// Not permitted.
     pub async fn export(&self, ctx: Ctx, wanted: Wanted) -> Result<Export, Error> {
+        ctx.within_scope("activity", false)?;
         let Wanted { format, subject, kind, actor, since, until } = wanted;
         let texts = serde_json::json!({ "subject": subject, "kind": kind, "actor": actor });
         super::fields::check(&texts)?;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::base::error::Error as AnyError;
@@ -80,6 +81,12 @@ impl Keys {
     /// Signs access tokens.
     pub(super) fn token_secret(&self) -> &[u8] {
         &self.token_secret
+    }
+
+    /// A digest that only this network can make: what was hashed cannot be guessed by it.
+    pub(super) fn digest(&self, data: &[u8]) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.token_secret);
+        hmac::sign(&key, data).as_ref().to_vec()
     }
 
     /// Signs receipts.

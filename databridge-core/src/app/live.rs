@@ -172,6 +172,7 @@ impl App {
         code: Option<&str>,
         after: Option<i64>,
     ) -> Result<Listener, Error> {
+        ctx.within_scope(if code.is_some() { "transfers" } else { "activity" }, false)?;
         fields::check(&serde_json::json!({ "code": code }))?;
         let transfer = match code {
             None => None,

@@ -81,6 +81,9 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/approvals/{code}/approve", "approve"),
     route(Post, "/approvals/{code}/reject", "reject"),
     route(Post, "/approvals/{code}/override", "override_approval"),
+    route(Post, "/approvals/absences", "absence_set"),
+    route(Get, "/approvals/absences", "absence_list"),
+    route(Delete, "/approvals/absences/{id}", "absence_end"),
     route(Get, "/approvals/chains", "chain_list"),
     route(Post, "/approvals/chains", "chain_define"),
     route(Get, "/scanning/engines", "scan_engines"),
@@ -94,6 +97,7 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfer-ops/{code}/resume", "transfer_resume"),
     route(Get, "/transfer-ops/bandwidth", "bandwidth_list"),
     route(Post, "/transfer-ops/bandwidth", "bandwidth_set"),
+    route(Get, "/transfer-ops/hosts", "host_list"),
     route(Get, "/transfer-ops/jobs", "job_list"),
     route(Get, "/transfer-ops/receipt-key", "receipt_key"),
     route(Post, "/lots", "lot_register"),
@@ -145,12 +149,36 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/users/{username}/roles", "user_role"),
     route(Post, "/users/{username}/active", "user_active"),
     route(Post, "/users/{username}/password", "user_password"),
+    route(Post, "/users/{username}/unlock", "user_unlock"),
     route(Get, "/auth/me", "me"),
     route(Post, "/auth/logout", "logout"),
     route(Get, "/auth/keys", "key_list"),
     route(Post, "/auth/keys", "key_create"),
     route(Delete, "/auth/keys/{name}", "key_revoke"),
 ];
+
+impl Route {
+    /// The part of the interface: its path's first word, by which requests are counted
+    /// and API keys limited.
+    pub fn part(&self) -> &'static str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+}
+
+/// The parts of the interface, each once.
+pub fn parts() -> Vec<&'static str> {
+    let mut parts: Vec<_> = ROUTES.iter().map(Route::part).collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts
+}
+
+/// Where a call is served.
+pub fn of(call: &super::Call) -> Option<&'static Route> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(call) else { return None };
+    let op = fields.get("op")?;
+    ROUTES.iter().find(|route| op == route.op)
+}
 
 /// A call as an HTTP request: method, path with query, body.
 #[derive(Debug, Clone, PartialEq)]

@@ -44,6 +44,90 @@ pub struct Actor {
     pub authority: Authority,
     /// The roles in force.
     pub grants: Vec<Grant>,
+    /// What an API key is limited to; `None`: everything that its user may.
+    pub scopes: Option<Vec<Scope>>,
+    /// Those who are away and named this actor as their deputy.
+    pub stands_in_for: Vec<Absent>,
+}
+
+/// Somebody who is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Who.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+    /// Their roles, which their deputy uses to review, and for nothing else.
+    pub grants: Vec<Grant>,
+}
+
+/// A part of the interface that an API key reaches, by its paths' first word:
+/// `transfers`, or `transfers:read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
+pub struct Scope {
+    /// The part; `*` is all of them.
+    pub part: String,
+    /// Only what changes nothing.
+    pub read_only: bool,
+}
+
+impl Scope {
+    /// Whether it lets through what `other` would.
+    pub fn covers(&self, other: &Self) -> bool {
+        (self.part == "*" || self.part == other.part) && (!self.read_only || other.read_only)
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (part, read_only) = match text.split_once(':') {
+            None => (text.as_str(), false),
+            Some((part, "read")) => (part, true),
+            Some(_) => return Err(format!("the scope {text:?} is neither PART nor PART:read")),
+        };
+        Ok(Self { part: part.to_owned(), read_only })
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> Self {
+        scope.to_string()
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.part, if self.read_only { ":read" } else { "" })
+    }
+}
+
+/// The API key does not reach this part.
+#[derive(Debug, thiserror::Error)]
+#[error("this API key is limited to {}, and this takes {needed}", shown(.has))]
+pub struct OutOfScope {
+    has: Vec<Scope>,
+    needed: Scope,
+}
+
+fn shown(scopes: &[Scope]) -> String {
+    let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+    if scopes.is_empty() { "nothing".into() } else { scopes.join(", ") }
+}
+
+impl Fault for OutOfScope {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Forbidden
+    }
+    fn code(&self) -> &str {
+        "identity.out_of_scope"
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some(format!("make a key with the scope {}", self.needed).into())
+    }
 }
 
 /// The first argument of everything that acts or looks.
@@ -116,6 +200,22 @@ pub enum Reach {
 /// Which roles a permission takes: a domain's matrix, one row a role.
 pub type Matrix<P> = &'static [(&'static str, &'static [P])];
 
+/// Whether these grants give `role` in `project`; `Some(false)` where they deny it.
+fn holds(grants: &[Grant], role: &str, project: Option<&str>) -> Option<bool> {
+    let covers = |grant: &&Grant| {
+        grant.role == role
+            && (grant.project.is_none() || project.is_none() || grant.project.as_deref() == project)
+    };
+    let denied = grants.iter().filter(covers).any(|g| {
+        // A denial in one project does not reach a question about any.
+        g.deny && (g.project.is_none() || project.is_some())
+    });
+    if denied {
+        return Some(false);
+    }
+    grants.iter().filter(covers).any(|g| !g.deny).then_some(true)
+}
+
 impl Ctx {
     /// Jobs act as nobody in particular.
     pub fn system(org: OrgId) -> Self {
@@ -125,23 +225,39 @@ impl Ctx {
             on_behalf_of: None,
             authority: Authority::System,
             grants: Vec::new(),
+            scopes: None,
+            stands_in_for: Vec::new(),
         };
         Self { org, actor, idempotency: None, expected: None }
     }
 
     /// Whether the actor has `role` in `project` (`None`: anywhere at all).
     pub fn has_role(&self, role: &str, project: Option<&str>) -> bool {
-        let covers = |grant: &&Grant| {
-            grant.role == role
-                && (grant.project.is_none()
-                    || project.is_none()
-                    || grant.project.as_deref() == project)
-        };
-        let denied = self.actor.grants.iter().filter(covers).any(|g| {
-            // A denial in one project does not reach a question about any.
-            g.deny && (g.project.is_none() || project.is_some())
-        });
-        !denied && self.actor.grants.iter().filter(covers).any(|g| !g.deny)
+        holds(&self.actor.grants, role, project) == Some(true)
+    }
+
+    /// Who that is away has `role` in `project`, so that the actor may decide in their
+    /// place; nobody where the role is denied to the actor.
+    pub fn in_place_of(&self, role: &str, project: &str) -> Vec<&Absent> {
+        if holds(&self.actor.grants, role, Some(project)) == Some(false) {
+            return Vec::new();
+        }
+        let has = |away: &&Absent| holds(&away.grants, role, Some(project)) == Some(true);
+        self.actor.stands_in_for.iter().filter(has).collect()
+    }
+
+    /// Whether the actor's API key, if it is one, reaches this part of the interface.
+    ///
+    /// # Errors
+    /// [`OutOfScope`].
+    pub fn within_scope(&self, part: &str, writes: bool) -> Result<(), OutOfScope> {
+        let needed = Scope { part: part.to_owned(), read_only: !writes };
+        match &self.actor.scopes {
+            Some(has) if !has.iter().any(|scope| scope.covers(&needed)) => {
+                Err(OutOfScope { has: has.clone(), needed })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The roles the actor has in `project`.
@@ -238,5 +354,53 @@ mod tests {
         assert!(!ctx.has_role("lead", Some("alpha")));
         assert!(ctx.has_role("lead", Some("beta")));
         assert!(ctx.has_role("lead", None));
+    }
+
+    #[test]
+    fn a_deputy_decides_where_the_absent_may_and_nothing_is_denied_to_them() {
+        let lead = |project: Option<&str>| Grant {
+            role: "lead".into(),
+            project: project.map(str::to_owned),
+            deny: false,
+        };
+        let mut ctx = ctx(&[("lead", Some("beta"), true)]);
+        let away = |name: &str, grant| Absent {
+            user_id: UserId::new(),
+            username: name.into(),
+            grants: vec![grant],
+        };
+        ctx.actor.stands_in_for = vec![away("ann", lead(None)), away("bob", lead(Some("alpha")))];
+        let names = |project| -> Vec<String> {
+            ctx.in_place_of("lead", project).iter().map(|a| a.username.clone()).collect()
+        };
+        assert_eq!(names("alpha"), ["ann", "bob"]);
+        assert_eq!(names("gamma"), ["ann"]);
+        assert!(names("beta").is_empty(), "denied to the deputy");
+        assert!(!ctx.has_role("lead", Some("alpha")), "a deputy has no role of it");
+    }
+
+    #[test]
+    fn scopes_reach_what_they_name_and_no_more() {
+        let scope = |text: &str| Scope::try_from(text.to_owned()).ok();
+        assert_eq!(scope("transfers:write"), None);
+        let mut ctx = ctx(&[]);
+        assert!(ctx.within_scope("users", true).is_ok(), "no key, no limits");
+        ctx.actor.scopes =
+            Some([scope("transfers"), scope("lots:read")].into_iter().flatten().collect());
+        for (part, writes, may) in [
+            ("transfers", true, true),
+            ("transfers", false, true),
+            ("lots", false, true),
+            ("lots", true, false),
+            ("users", false, false),
+        ] {
+            assert_eq!(ctx.within_scope(part, writes).is_ok(), may, "{part} {writes}");
+        }
+        ctx.actor.scopes = Some(scope("*:read").into_iter().collect());
+        assert!(
+            ctx.within_scope("users", false).is_ok() && ctx.within_scope("users", true).is_err()
+        );
+        ctx.actor.scopes = Some(Vec::new());
+        assert!(ctx.within_scope("users", false).is_err());
     }
 }

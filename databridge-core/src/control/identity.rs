@@ -1,18 +1,26 @@
 //! Organisations, people, what they may do, and how they prove who they are.
 
+mod absences;
 mod bootstrap;
+pub mod directory;
 mod keys;
 mod password;
 mod people;
 mod sessions;
+pub mod signin;
 mod sql;
+mod tokens;
 mod users;
 
+pub use absences::{NewAbsence, absences, end_absence, set_absence};
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
-pub use keys::{NewKey, create_key, list_keys, revoke_key};
+pub use directory::Directory;
+pub use keys::{KeyRequest, NewKey, create_key, list_keys, revoke_key};
 pub use people::{UserChange, UserDetail, change_user, show_user, who_has};
-pub use sessions::{Session, Tokens, authenticate, login, logout, set_password};
-pub use sql::{KeyView, UserView, org_by_code, user_by_name};
+pub use sessions::{Session, logout, set_password};
+pub use signin::{Attempt, Entrance, unlock};
+pub use sql::{AbsenceView, KeyView, UserView, org_by_code, user_by_name};
+pub use tokens::Tokens;
 pub use users::{NewUser, RoleChange, create_user, list_users, set_active, set_role};
 
 use crate::base::error::{ErrorKind, Fault};
@@ -91,6 +99,15 @@ pub enum Error {
     /// There is no such API key.
     #[error("there is no API key {0:?}")]
     NoKey(String),
+    /// There is no such absence, or none of the caller's.
+    #[error("there is no absence {0}")]
+    NoAbsence(uuid::Uuid),
+    /// Whoever is shut out gets no keys.
+    #[error("the user {0:?} is deactivated")]
+    Inactive(String),
+    /// No server of the directory answers, or it cannot be asked.
+    #[error("the directory does not answer")]
+    Directory(String),
     /// The name is taken.
     #[error("the user name {0:?} is taken")]
     UserExists(String),
@@ -113,8 +130,9 @@ impl Fault for Error {
             | Self::BadToken(_)
             | Self::NoToken => ErrorKind::Unauthenticated,
             Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
-            Self::NoUser(_) | Self::NoKey(_) => ErrorKind::NotFound,
-            Self::UserExists(_) | Self::LastAdmin => ErrorKind::Conflict,
+            Self::NoUser(_) | Self::NoKey(_) | Self::NoAbsence(_) => ErrorKind::NotFound,
+            Self::UserExists(_) | Self::LastAdmin | Self::Inactive(_) => ErrorKind::Conflict,
+            Self::Directory(_) => ErrorKind::Unavailable,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Db(error) => error.kind(),
         }
@@ -129,6 +147,9 @@ impl Fault for Error {
             Self::BadField { .. } => "identity.bad_field",
             Self::NoUser(_) => "identity.no_user",
             Self::NoKey(_) => "identity.no_key",
+            Self::NoAbsence(_) => "identity.no_absence",
+            Self::Inactive(_) => "identity.inactive",
+            Self::Directory(_) => "identity.directory",
             Self::UserExists(_) => "identity.user_exists",
             Self::LastAdmin => "identity.last_admin",
             Self::Crypto(_) => "identity.crypto",
@@ -137,13 +158,22 @@ impl Fault for Error {
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         Some(match self {
-            Self::WrongCredentials => "check both; an admin can set a new password".into(),
+            Self::WrongCredentials => {
+                "check both; an admin can set a new password, or unlock the account".into()
+            }
             Self::MustChangePassword => "sign in again and give a new password with it".into(),
             Self::BadToken(_) | Self::NoToken => {
-                "sign in (`databridge token login`) or use an API key".into()
+                "sign in (`databridge login`) or use an API key".into()
             }
             Self::LastAdmin => "make somebody else an admin first, with a password".into(),
             Self::NoUser(_) => "`databridge user list` shows who there is".into(),
+            Self::NoAbsence(_) => "`databridge away list` shows what there is".into(),
+            Self::Inactive(_) => {
+                "activate them first: old keys stay dead, new ones can be made".into()
+            }
+            Self::Directory(_) => {
+                "try again; the daemon's log says what each server answered".into()
+            }
             Self::WeakPassword { .. } => "choose a longer one, a sentence for instance".into(),
             Self::BadField { field, .. } => format!("give another {field}").into(),
             Self::NoKey(_) => "`databridge token list` shows which there are".into(),

@@ -2,12 +2,14 @@
 //! by a lease with a fencing epoch, tried again with backoff, and put before a
 //! person when it cannot be done.
 
+pub mod hosts;
 mod lease;
 mod sql;
 mod tally;
 mod traffic;
 mod worker;
 
+pub use hosts::Capability;
 pub use lease::{Hold, Lease, Watch};
 pub use sql::{JobView, list, standing};
 pub use tally::{Tallied, Tally};

@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use databridge_core::app::config::Role;
 use databridge_core::app::{App, Config};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::db::Target;
+use databridge_core::workflow::Symbol;
 use databridge_core::{Error, ErrorKind, Fault};
 use databridge_daemon::{config, http};
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// How long requests in hand may take to end.
@@ -36,6 +39,13 @@ struct Args {
     /// Address and port; port 0 takes a free one and says which.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// What it is for, where several share a store: it answers (serve), does jobs (work),
+    /// or both.
+    #[arg(long, value_name = "ROLE", value_parser = ["serve", "work", "all"])]
+    role: Option<String>,
+    /// How the log on standard error is written.
+    #[arg(long, env = "DATABRIDGE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,17 +83,20 @@ impl Fault for Failure {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
-    let filter =
-        EnvFilter::try_from_env("DATABRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    match run(args).await {
+    log(args.log_format);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return ExitCode::from(ErrorKind::Io.exit_code());
+        }
+    };
+    let ended = runtime.block_on(run(args));
+    // A job that did not let go in time is left to its lease: what it still does is fenced.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", error.chain());
@@ -92,6 +105,52 @@ async fn main() -> ExitCode {
             }
             ExitCode::from(error.kind().exit_code())
         }
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for programs.
+    Json,
+}
+
+fn log(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_env("DATABRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Tells systemd, where it asked to be told.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd could not be told");
+    }
+}
+
+/// Tells systemd's watchdog that we are well for as long as the database answers.
+async fn keep_watchdog(app: App) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        match app.is_ready().await {
+            Ok(()) => notify(&[NotifyState::Watchdog]),
+            // A database that is away comes back without us being started anew; only a
+            // daemon that hangs says nothing at all.
+            Err(error) => {
+                notify(&[NotifyState::Watchdog, NotifyState::Status("the database is away")]);
+                warn!(error = error.chain(), "not ready");
+            }
+        }
+        tokio::time::sleep(limit / 3).await;
     }
 }
 
@@ -108,7 +167,10 @@ fn lock(config: &Config) -> Result<Option<File>, Error> {
 }
 
 async fn run(args: Args) -> Result<(), Error> {
-    let config = config::load(args.config.as_deref(), args.data, args.listen)?;
+    let mut config = config::load(args.config.as_deref(), args.data, args.listen)?;
+    if let Some(role) = args.role.as_deref().and_then(Role::parse) {
+        config.role = role;
+    }
     config.make_folders()?;
     let _lock = lock(&config)?;
     let opened = App::open(config).await?;
@@ -121,12 +183,15 @@ async fn run(args: Args) -> Result<(), Error> {
     let listener = listen(&address).await?;
     let local = address_of(&listener)?;
     println!("listening on http://{local}");
+    let drain = Duration::from_secs(app.config().drain_seconds);
     let stop = Cancel::new();
     let background = tokio::spawn({
         let (app, stop) = (app.clone(), stop.clone());
         async move { app.run(&stop).await }
     });
     let shutdown = wait_for_end()?;
+    notify(&[NotifyState::Ready]);
+    tokio::spawn(keep_watchdog(app.clone()));
     let asked = Arc::new(Notify::new());
     let (router, metrics) = http::routers(app.clone());
     if let (Some(router), Some(address)) = (metrics, &app.config().http.metrics_listen) {
@@ -142,7 +207,8 @@ async fn run(args: Args) -> Result<(), Error> {
         let (asked, stop) = (asked.clone(), stop.clone());
         async move {
             shutdown.await;
-            info!("stopping: jobs in hand are put back");
+            info!(within_seconds = drain.as_secs(), "stopping: jobs in hand are put back");
+            notify(&[NotifyState::Stopping]);
             stop.cancel();
             asked.notify_one();
         }
@@ -151,16 +217,20 @@ async fn run(args: Args) -> Result<(), Error> {
     // the daemon up.
     let patience = async {
         asked.notified().await;
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(PATIENCE.min(drain)).await;
     };
     tokio::select! {
         () = served => {}
         () = patience => {}
     }
-    background.await.map_err(|e| Failure::System {
-        what: "end the workers",
-        source: std::io::Error::other(e),
-    })?;
+    // Some of the time is gone already.
+    match tokio::time::timeout(drain.saturating_sub(PATIENCE.min(drain) / 2), background).await {
+        Ok(ended) => ended.map_err(|e| Failure::System {
+            what: "end the workers",
+            source: std::io::Error::other(e),
+        })?,
+        Err(_) => warn!("jobs in hand did not let go in time: their leases will run out"),
+    }
     app.close().await;
     Ok(())
 }

@@ -13,7 +13,9 @@ use databridge_core::app::call::Code;
 use databridge_core::app::{App, Call};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::ctx::Ctx;
-use databridge_core::remote::Remote;
+use databridge_core::control::identity::Session;
+use databridge_core::remote::{self, Keeper, Remote};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -50,9 +52,17 @@ impl Backend {
                     "write it as http://host:8080 or https://host",
                 ));
             }
-            let stored = || Tokens::load().ok().and_then(|t| t.get(server));
-            let token = global.token.clone().or_else(stored);
-            return Ok(Self::Remote(Remote::new(server, token)));
+            let remote = Remote::new(server, global.token.clone());
+            if global.token.is_some() {
+                return Ok(Self::Remote(remote));
+            }
+            return Ok(Self::Remote(match Tokens::load().ok().and_then(|t| t.get(server)) {
+                None => remote,
+                Some(Stored::Token(token)) => remote.with_token(token),
+                Some(Stored::Session(session)) => {
+                    remote.with_session(*session, Some(Box::new(Shared(server.clone()))))
+                }
+            }));
         }
         if global.data.is_none() && global.config.is_none() {
             return Err(usage("no store is named", "say --server URL or --data DIR"));
@@ -167,9 +177,19 @@ impl Embedded {
     }
 }
 
-/// Tokens of daemons, by address, in a file that only its user can read.
+/// What is kept of a daemon.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Stored {
+    /// A session that renews itself.
+    Session(Box<Session>),
+    /// A token as it was stored before there were sessions.
+    Token(String),
+}
+
+/// Sessions at daemons, by address, in a file that only its user can read.
 #[derive(Default)]
-pub struct Tokens(pub BTreeMap<String, String>);
+pub struct Tokens(BTreeMap<String, Stored>);
 
 impl Tokens {
     fn path() -> Result<PathBuf, Error> {
@@ -180,9 +200,23 @@ impl Tokens {
             .ok_or_else(|| usage("there is no home folder to keep a token in", "use --token"))
     }
 
-    /// The token for a daemon, however its address ends.
-    pub fn get(&self, server: &str) -> Option<String> {
-        self.0.get(server.trim_end_matches('/')).cloned()
+    fn key(server: &str) -> &str {
+        server.trim_end_matches('/')
+    }
+
+    /// What is kept of a daemon, however its address ends.
+    pub fn get(&self, server: &str) -> Option<Stored> {
+        self.0.get(Self::key(server)).cloned()
+    }
+
+    /// Keeps a session.
+    pub fn put(&mut self, server: &str, session: Session) {
+        self.0.insert(Self::key(server).to_owned(), Stored::Session(Box::new(session)));
+    }
+
+    /// Keeps nothing of a daemon.
+    pub fn forget(&mut self, server: &str) {
+        self.0.remove(Self::key(server));
     }
 
     /// Those that are stored.
@@ -195,12 +229,31 @@ impl Tokens {
         }
     }
 
-    /// Stores them.
-    pub fn save(&self) -> Result<(), Error> {
+    /// Changes what is stored while no other process does.
+    pub fn change(edit: impl FnOnce(&mut Self)) -> Result<(), Error> {
+        let _lock = Self::lock()?;
+        let mut tokens = Self::load()?;
+        edit(&mut tokens);
+        tokens.save()
+    }
+
+    /// Held as long as the file stays open.
+    fn lock() -> Result<File, Error> {
         let path = Self::path()?;
-        let fail = |e| io("write", &path, e);
+        let fail = |e| io("lock", &path, e);
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        let lock = path.with_extension("lock");
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(lock);
+        let file = file.map_err(fail)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|e| fail(e.into()))?;
+        Ok(file)
+    }
+
+    fn save(&self) -> Result<(), Error> {
+        let path = Self::path()?;
+        let fail = |e| io("write", &path, e);
         let draft = path.with_extension("draft");
         let _ = std::fs::remove_file(&draft);
         let mut file =
@@ -208,5 +261,31 @@ impl Tokens {
         let json = serde_json::to_vec_pretty(&self.0).unwrap_or_default();
         file.write_all(&json).and_then(|()| file.sync_all()).map_err(fail)?;
         std::fs::rename(&draft, &path).map_err(fail)
+    }
+}
+
+/// The stored session of one daemon, as all commands of a user share it.
+struct Shared(String);
+
+impl Keeper for Shared {
+    fn exchange(
+        &self,
+        renew: &mut dyn FnMut(Option<Session>) -> Result<Session, remote::Error>,
+    ) -> Result<Session, remote::Error> {
+        let lock = Tokens::lock();
+        let stored = Tokens::load().ok().and_then(|tokens| match tokens.get(&self.0) {
+            Some(Stored::Session(session)) => Some(*session),
+            _ => None,
+        });
+        let session = renew(stored)?;
+        if lock.is_ok()
+            && let Ok(mut tokens) = Tokens::load()
+        {
+            tokens.put(&self.0, session.clone());
+            if let Err(error) = tokens.save() {
+                eprintln!("warning: the session could not be stored: {}", error.chain());
+            }
+        }
+        Ok(session)
     }
 }

@@ -1,4 +1,4 @@
-//! `databridge user …`, `databridge token …`, `databridge chain …`
+//! `databridge user …`, `databridge away …`, `databridge chain …`
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -7,15 +7,14 @@ use clap::Subcommand;
 use databridge_core::Error;
 use databridge_core::app::Call;
 use databridge_core::base::clock::Timestamp;
-use databridge_core::control::identity::{NewUser, RoleChange};
+use databridge_core::control::identity::{NewAbsence, NewUser, RoleChange};
 use databridge_core::domains::transfer::{NewChain, Stage};
-use databridge_core::remote::Remote;
 use serde_json::Value;
 
-use super::backend::{Backend, Tokens};
+use super::Outcome;
+use super::backend::Backend;
 use super::error::{io, usage};
 use super::view::{Show, text};
-use super::{Global, Outcome};
 
 /// Where a password comes from: never from an argument, which others can see.
 #[derive(Debug, clap::Args)]
@@ -26,7 +25,17 @@ pub struct Secret {
 }
 
 impl Secret {
-    fn read(&self, prompt: &str) -> Result<String, Error> {
+    /// In a file, or on standard input.
+    pub(super) fn in_file(path: PathBuf) -> Self {
+        Self { password_file: Some(path) }
+    }
+
+    /// Whether somebody is there to be asked.
+    pub(super) fn asks(&self) -> bool {
+        self.password_file.is_none()
+    }
+
+    pub(super) fn read(&self, prompt: &str) -> Result<String, Error> {
         let Some(path) = &self.password_file else {
             return rpassword::prompt_password(prompt).map_err(|_| {
                 usage(
@@ -65,6 +74,12 @@ pub enum User {
         /// Without a password: signs in by API key only.
         #[arg(long, conflicts_with = "password_file")]
         no_password: bool,
+        /// An account for programs: it signs in by API key only, for ever.
+        #[arg(long, conflicts_with = "password_file")]
+        service: bool,
+        /// Read a bcrypt or argon2 hash taken over from elsewhere, instead of a password.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "service"])]
+        password_hash_file: Option<PathBuf>,
         #[command(flatten)]
         password: Secret,
     },
@@ -101,21 +116,26 @@ pub enum User {
         /// Whom.
         username: String,
     },
-    /// Shuts somebody out at once.
+    /// Shuts somebody out at once; their keys are dead for good.
     Deactivate {
+        /// Whom.
+        username: String,
+    },
+    /// Lets somebody try again whom too many failures locked out.
+    Unlock {
         /// Whom.
         username: String,
     },
 }
 
 /// What has no answer but that it is done.
-fn done(show: &Show, what: impl AsRef<str>) -> Outcome {
+pub(super) fn done(show: &Show, what: impl AsRef<str>) -> Outcome {
     show.document(&serde_json::json!({ "ok": true }));
     show.line(what);
     Ok(0)
 }
 
-fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
+pub(super) fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
     text.map(|t| {
         t.parse()
             .map_err(|_| usage(format!("{t:?} is no time"), "write it as 2026-12-31T18:00:00Z"))
@@ -126,8 +146,19 @@ fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error> {
 impl User {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         let answer = match self {
-            Self::Create { username, roles, name, email, no_password, password } => {
-                let password = match no_password {
+            Self::Create {
+                username,
+                roles,
+                name,
+                email,
+                no_password,
+                service,
+                password_hash_file,
+                password,
+            } => {
+                let password_hash =
+                    password_hash_file.map(|file| Secret::in_file(file).read("")).transpose()?;
+                let password = match no_password || service || password_hash.is_some() {
                     true => None,
                     false => Some(password.read(&format!("password for {username}: "))?),
                 };
@@ -137,6 +168,8 @@ impl User {
                     email,
                     roles,
                     password,
+                    password_hash,
+                    service,
                 }))?
             }
             Self::List => {
@@ -155,6 +188,11 @@ impl User {
                 let name = username.clone();
                 on.call(Call::UserPassword { username, new_password })?;
                 return done(show, format!("{name} has a new password, and no session any more"));
+            }
+            Self::Unlock { username } => {
+                let name = username.clone();
+                on.call(Call::UserUnlock { username })?;
+                return done(show, format!("{name} may try again"));
             }
             Self::Activate { username } => on.call(Call::UserActive { username, active: true })?,
             Self::Deactivate { username } => {
@@ -183,118 +221,61 @@ fn person(show: &Show, user: &Value) {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Token {
-    /// Signs in at a daemon and stores the token.
-    Login {
-        /// Who.
-        username: String,
-        #[command(flatten)]
-        password: Secret,
-        /// Choose a new password, read from this file or standard input (`-`).
-        #[arg(long, value_name = "FILE")]
-        new_password_file: Option<PathBuf>,
-    },
-    /// Ends every session of yours at a daemon and forgets the token.
-    Logout,
-    /// Makes an API key and prints it, once.
-    Create {
-        /// What to call it.
-        name: String,
-        /// For somebody else (who manages users).
+pub enum Away {
+    /// Somebody else decides on approvals for a time.
+    Set {
+        /// Who decides meanwhile.
+        deputy: String,
+        /// Until when (RFC 3339), at most a year.
+        #[arg(long)]
+        until: String,
+        /// From when (RFC 3339); from now on where it is not said.
+        #[arg(long)]
+        from: Option<String>,
+        /// Who is away, if not yourself (who manages users).
         #[arg(long)]
         user: Option<String>,
-        /// Until when it holds (RFC 3339).
+        /// Why.
         #[arg(long)]
-        until: Option<String>,
+        reason: Option<String>,
     },
-    /// API keys, without their secrets.
-    List {
-        /// Of somebody else (who manages users).
-        #[arg(long)]
-        user: Option<String>,
-    },
-    /// Ends an API key.
-    Revoke {
-        /// Which.
-        name: String,
-        /// Of somebody else (who manages users).
-        #[arg(long)]
-        user: Option<String>,
+    /// Who is or will be away.
+    List,
+    /// Ends an absence.
+    End {
+        /// Which, by its id.
+        id: uuid::Uuid,
     },
 }
 
-impl Token {
-    pub fn run(self, global: &Global, show: &Show) -> Outcome {
-        match self {
-            Self::Login { username, password, new_password_file } => {
-                login(global, show, &username, &password, new_password_file)
+impl Away {
+    pub fn run(self, on: &Backend, show: &Show) -> Outcome {
+        let answer = match self {
+            Self::Set { deputy, until, from, user, reason } => {
+                let Some(until) = timestamp(Some(until))? else { return Ok(2) };
+                let from = timestamp(from)?;
+                let new = NewAbsence { username: user, deputy, from, until, reason };
+                Value::Array(vec![on.call(Call::AbsenceSet(new))?])
             }
-            Self::Logout => {
-                Backend::open(global)?.call(Call::Logout {})?;
-                let mut tokens = Tokens::load()?;
-                tokens.0.remove(global.server.as_deref().unwrap_or_default().trim_end_matches('/'));
-                tokens.save()?;
-                done(show, "signed out everywhere")
+            Self::List => on.call(Call::AbsenceList {})?,
+            Self::End { id } => {
+                on.call(Call::AbsenceEnd { id })?;
+                return done(show, "back: nobody stands in any more");
             }
-            Self::Create { name, user, until } => {
-                let expires_at = timestamp(until)?;
-                let call = Call::KeyCreate { name, username: user, expires_at };
-                let key = Backend::open(global)?.call(call)?;
-                show.line(text(&key["secret"]));
-                show.document(&key);
-                Ok(0)
-            }
-            Self::List { user } => {
-                let keys = Backend::open(global)?.call(Call::KeyList { username: user })?;
-                for key in keys.as_array().into_iter().flatten() {
-                    let ended = if key["revoked_at"].is_null() { "" } else { "  (ended)" };
-                    show.line(format!("{}{ended}", text(&key["name"])));
-                }
-                show.document(&keys);
-                Ok(0)
-            }
-            Self::Revoke { name, user } => {
-                let ended = format!("{name} is no key any more");
-                Backend::open(global)?.call(Call::KeyRevoke { name, username: user })?;
-                done(show, ended)
-            }
+        };
+        for absence in answer.as_array().into_iter().flatten() {
+            show.line(format!(
+                "{}  {:<16} {} to {}  deputy {}",
+                text(&absence["id"]),
+                text(&absence["username"]),
+                text(&absence["begins_at"]),
+                text(&absence["ends_at"]),
+                text(&absence["deputy"]),
+            ));
         }
+        show.document(&answer);
+        Ok(0)
     }
-}
-
-fn login(
-    global: &Global,
-    show: &Show,
-    username: &str,
-    password: &Secret,
-    new_password_file: Option<PathBuf>,
-) -> Outcome {
-    let Some(server) = &global.server else {
-        return Err(usage("signing in is for daemons", "say --server URL"));
-    };
-    let remote = Remote::new(server, None);
-    let secret = password.read("password: ")?;
-    let from_file = new_password_file.map(|file| Secret { password_file: Some(file) });
-    let new = from_file.map(|p| p.read("")).transpose()?;
-    let session = match remote.login(username, &secret, new.as_deref()) {
-        Err(error)
-            if databridge_core::Fault::code(&error) == "identity.must_change_password"
-                && password.password_file.is_none() =>
-        {
-            let new = rpassword::prompt_password("this password must be changed; new password: ")
-                .map_err(|e| io("ask on", "the terminal", e))?;
-            remote.login(username, &secret, Some(&new))?
-        }
-        other => other?,
-    };
-    let mut tokens = Tokens::load()?;
-    tokens.0.insert(server.trim_end_matches('/').to_owned(), session.access_token.clone());
-    tokens.save()?;
-    show.line(format!("signed in as {} until {}", session.username, session.expires_at));
-    show.document(&serde_json::json!({
-        "username": session.username, "roles": session.roles, "expires_at": session.expires_at,
-    }));
-    Ok(0)
 }
 
 #[derive(Debug, Subcommand)]

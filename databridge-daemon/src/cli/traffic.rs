@@ -1,4 +1,4 @@
-//! `databridge bandwidth …`
+//! `databridge bandwidth …`, `databridge host …`
 
 use clap::Subcommand;
 use databridge_core::app::Call;
@@ -72,4 +72,35 @@ impl Bandwidth {
 
 fn shown(rate: &Value) -> String {
     rate.as_u64().map_or_else(|| "no limit".into(), |rate| format!("{}/s", size(rate)))
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Host {
+    /// The daemons that share the store, and whether they were heard of lately.
+    List,
+}
+
+impl Host {
+    pub fn run(self, on: &Backend, show: &Show) -> Outcome {
+        let hosts = on.call(Call::HostList {})?;
+        show.document(&hosts);
+        for host in hosts.as_array().into_iter().flatten() {
+            let state = match (host["alive"] == true, host["draining"] == true) {
+                (false, _) => "silent",
+                (true, true) => "draining",
+                (true, false) => "alive",
+            };
+            let can: Vec<&str> = host["can"].as_array().into_iter().flatten().map(text).collect();
+            show.line(format!(
+                "{:<20} {:<5} {state:<8} {} of {} jobs  {}  seen {}",
+                text(&host["name"]),
+                text(&host["role"]),
+                host["jobs"],
+                host["workers"],
+                can.join(","),
+                time(&host["seen_at"]),
+            ));
+        }
+        Ok(0)
+    }
 }

@@ -26,8 +26,7 @@ pub(super) struct Asked {
 impl Asked {
     pub fn of(route: &Route, peer: SocketAddr) -> Self {
         let class = if route.method == Method::Get { Class::Read } else { Class::Write };
-        let part = route.path.split('/').nth(1).unwrap_or_default();
-        Self { class, part, peer }
+        Self { class, part: route.part(), peer }
     }
 }
 

@@ -39,7 +39,10 @@ class Client(Session):
     def login(
         cls, url: str, username: str, password: str, new_password: str | None = None
     ) -> Client:
-        """Signs in by password; `new_password` changes it on the way."""
+        """Signs in by password; `new_password` changes it on the way.
+
+        The session renews itself for as long as the client is used once a week.
+        """
         client = cls(url)
         task = client._daemon.login(
             arguments.text("username", username),

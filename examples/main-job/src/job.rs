@@ -37,6 +37,8 @@ pub async fn people(config: Config) -> Result<HashMap<&'static str, String>, Err
             email: None,
             roles: vec![(*role).to_owned()],
             password: Some(password.clone()),
+            password_hash: None,
+            service: false,
         };
         match app.call(&ctx, Call::UserCreate(new), None).await {
             Err(error) if error.code() == "identity.user_exists" => {

@@ -3,8 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::app::answers::{Me, Newest, Proof, Receipt, ReceiptKey};
-use crate::control::identity::{KeyView, NewKey, UserDetail, UserView};
+use crate::control::identity::{AbsenceView, KeyView, NewKey, UserDetail, UserView};
 use crate::control::inbox::Inbox;
+use crate::control::jobs::hosts::HostView;
 use crate::control::jobs::{Bandwidth, JobView};
 use crate::control::ledger::{self, Page};
 use crate::domains::lineage as l;
@@ -33,6 +34,9 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("approve", of::<t::TransferView>),
     ("reject", of::<t::TransferView>),
     ("override_approval", of::<t::TransferView>),
+    ("absence_set", of::<AbsenceView>),
+    ("absence_list", of::<Vec<AbsenceView>>),
+    ("absence_end", of::<()>),
     ("chain_list", of::<Vec<t::Chain>>),
     ("chain_define", of::<t::Chain>),
     ("scan_engines", of::<Vec<Standing>>),
@@ -46,6 +50,7 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("transfer_resume", of::<t::TransferView>),
     ("bandwidth_list", of::<Vec<Bandwidth>>),
     ("bandwidth_set", of::<Vec<Bandwidth>>),
+    ("host_list", of::<Vec<HostView>>),
     ("job_list", of::<Vec<JobView>>),
     ("receipt_key", of::<ReceiptKey>),
     ("lot_register", of::<l::LotView>),
@@ -96,6 +101,7 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("user_change", of::<UserDetail>),
     ("user_role", of::<UserView>),
     ("user_active", of::<UserView>),
+    ("user_unlock", of::<()>),
     ("user_password", of::<()>),
     ("me", of::<Me>),
     ("logout", of::<()>),

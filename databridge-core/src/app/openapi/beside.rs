@@ -154,7 +154,8 @@ pub(super) fn operations(generator: &mut SchemaGenerator) -> Vec<(String, &'stat
         "schema": { "type": "string", "pattern": "^[0-9]{1,18}$" },
     });
     vec![
-        (format!("{PREFIX}/auth/login"), "post", login(session)),
+        (format!("{PREFIX}/auth/login"), "post", login(session.clone())),
+        (format!("{PREFIX}/auth/refresh"), "post", refresh(session)),
         (format!("{PREFIX}/transfers/{{code}}/files/{{path}}"), "put", upload(transfer)),
         (
             format!("{PREFIX}/transfers/{{code}}/events"),
@@ -254,6 +255,19 @@ fn login(session: Value) -> Value {
             },
         } } } },
         "responses": with(done(session), "200", &["400", "401", "403", "408", "409", "413", "415", "422", "429", "431", "500", "503"]),
+    })
+}
+
+fn refresh(session: Value) -> Value {
+    json!({
+        "operationId": "refresh", "tags": ["auth"], "security": [],
+        "summary": "The next pair of tokens. A refresh token serves once: a second use ends its session.",
+        "parameters": [],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": {
+            "type": "object", "additionalProperties": false, "required": ["refresh_token"],
+            "properties": { "refresh_token": { "type": "string", "maxLength": 1024 } },
+        } } } },
+        "responses": with(done(session), "200", &["400", "401", "408", "409", "413", "415", "422", "429", "431", "500", "503"]),
     })
 }
 

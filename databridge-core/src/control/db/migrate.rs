@@ -24,6 +24,8 @@ pub(super) const KERNEL: &[Migration] = &[
     Migration { version: 1001, name: "kernel", sql: include_str!("migrations/1001_kernel.sql") },
     Migration { version: 1030, name: "limits", sql: include_str!("migrations/1030_limits.sql") },
     Migration { version: 1031, name: "traffic", sql: include_str!("migrations/1031_traffic.sql") },
+    Migration { version: 1040, name: "signin", sql: include_str!("migrations/1040_signin.sql") },
+    Migration { version: 1041, name: "hosts", sql: include_str!("migrations/1041_hosts.sql") },
     Migration { version: 1050, name: "inbox", sql: include_str!("migrations/1050_inbox.sql") },
 ];
 

@@ -116,6 +116,8 @@ pub async fn os_user(
         on_behalf_of: on_behalf_of.map(str::to_owned),
         authority: Authority::Embedded,
         grants,
+        scopes: None,
+        stands_in_for: Vec::new(),
     };
     Ok(ctx)
 }

@@ -1,11 +1,18 @@
 //! The statements of identity.
 
+mod absences;
+mod sessions;
+
+pub use absences::AbsenceView;
+pub(super) use absences::*;
+pub(super) use sessions::*;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{OrgId, UserId};
-use crate::control::ctx::Grant;
+use crate::control::ctx::{Grant, Scope};
 use crate::control::db::{Error, Row, Tx};
 use crate::params;
 
@@ -21,7 +28,8 @@ pub struct UserView {
     pub display_name: String,
     /// Where mail goes.
     pub email: Option<String>,
-    /// `person`, or `os` for the actor of an embedded store.
+    /// `person`, `directory` (signs in there), `service` (by API key only), or `os` for
+    /// the actor of an embedded store.
     pub kind: String,
     /// Whether they may sign in.
     pub active: bool,
@@ -35,12 +43,16 @@ pub struct UserView {
 pub struct KeyView {
     /// What it is called.
     pub name: String,
+    /// What it is limited to.
+    pub scopes: Option<Vec<Scope>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Until when it holds.
     pub expires_at: Option<Timestamp>,
     /// When it was ended.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 pub(super) struct UserRow<'a> {
@@ -54,15 +66,10 @@ pub(super) struct UserRow<'a> {
 
 pub(super) struct Credentials {
     pub id: UserId,
+    pub kind: String,
     pub password_hash: Option<String>,
     pub must_change_password: bool,
     pub active: bool,
-}
-
-pub(super) struct Bearer {
-    pub id: UserId,
-    pub org: OrgId,
-    pub username: String,
 }
 
 /// An organisation's id.
@@ -169,7 +176,7 @@ pub(super) async fn delete_grant(
 ) -> Result<(), Error> {
     tx.exec(
         "DELETE FROM role_grants WHERE user_id = $1 AND role = $2
-         AND COALESCE(project, '') = COALESCE($3, '') AND effect = $4",
+         AND COALESCE(project, '') = COALESCE($3, '') AND effect = $4 AND source = 'local'",
         params![user, role, project, if deny { "deny" } else { "allow" }],
     )
     .await?;
@@ -181,7 +188,7 @@ pub(super) async fn grants(tx: &mut Tx, user: UserId) -> Result<Vec<Grant>, Erro
     let now = tx.now().await?;
     tx.all(
         "SELECT role, project, effect FROM role_grants
-         WHERE user_id = $1 AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, project",
+         WHERE user_id = $1 AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, COALESCE(project, '')",
         params![user, now],
     )
     .await?
@@ -249,7 +256,7 @@ pub(super) async fn credentials(
     username: &str,
 ) -> Result<Option<Credentials>, Error> {
     tx.opt(
-        "SELECT id, password_hash, must_change_password, active FROM users
+        "SELECT id, kind, password_hash, must_change_password, active FROM users
          WHERE org_id = $1 AND username = $2",
         params![org, username],
     )
@@ -257,6 +264,7 @@ pub(super) async fn credentials(
     .map(|row| {
         Ok(Credentials {
             id: row.get("id")?,
+            kind: row.get("kind")?,
             password_hash: row.opt("password_hash")?,
             must_change_password: row.get("must_change_password")?,
             active: row.get("active")?,
@@ -275,6 +283,65 @@ pub(super) async fn set_password(tx: &mut Tx, user: UserId, hash: &str) -> Resul
     Ok(())
 }
 
+/// The same password, hashed as it should be by now.
+pub(super) async fn rehash(tx: &mut Tx, user: UserId, hash: &str) -> Result<(), Error> {
+    tx.exec("UPDATE users SET password_hash = $1 WHERE id = $2", params![hash, user]).await?;
+    Ok(())
+}
+
+/// What the directory says of somebody; 0 rows: nothing new.
+pub(super) async fn describe(
+    tx: &mut Tx,
+    user: UserId,
+    display_name: &str,
+    email: Option<&str>,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE users SET display_name = $1, email = $2, version = version + 1
+         WHERE id = $3 AND (display_name <> $1 OR COALESCE(email, '') <> COALESCE($2, ''))",
+        params![display_name, email, user],
+    )
+    .await
+}
+
+/// The roles that a directory gave, as `role` and `project`.
+pub(super) async fn directory_roles(
+    tx: &mut Tx,
+    user: UserId,
+) -> Result<Vec<(String, Option<String>)>, Error> {
+    tx.all(
+        "SELECT role, project FROM role_grants WHERE user_id = $1 AND source = 'directory'
+         ORDER BY role, COALESCE(project, '')",
+        params![user],
+    )
+    .await?
+    .iter()
+    .map(|row| Ok((row.get("role")?, row.opt("project")?)))
+    .collect()
+}
+
+/// Puts the roles that a directory gives in the place of those that it gave.
+pub(super) async fn set_directory_roles(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+    roles: &[(String, Option<String>)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.exec("DELETE FROM role_grants WHERE user_id = $1 AND source = 'directory'", params![user])
+        .await?;
+    for (role, project) in roles {
+        tx.exec(
+            "INSERT INTO role_grants (id, org_id, user_id, role, project, effect, granted_by,
+                                      granted_at, source)
+             VALUES ($1, $2, $3, $4, $5, 'allow', $6, $7, 'directory')",
+            params![Uuid::now_v7(), org, user, role, project.as_deref(), user, now],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn set_active(tx: &mut Tx, user: UserId, active: bool) -> Result<(), Error> {
     tx.exec(
         "UPDATE users SET active = $1, version = version + 1 WHERE id = $2",
@@ -282,116 +349,4 @@ pub(super) async fn set_active(tx: &mut Tx, user: UserId, active: bool) -> Resul
     )
     .await?;
     Ok(())
-}
-
-pub(super) async fn insert_session(
-    tx: &mut Tx,
-    id: Uuid,
-    user: UserId,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<(), Error> {
-    tx.exec(
-        "INSERT INTO sessions (id, user_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)",
-        params![id, user, now, until],
-    )
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn end_sessions(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<(), Error> {
-    tx.exec(
-        "UPDATE sessions SET revoked_at = $1 WHERE user_id = $2 AND revoked_at IS NULL",
-        params![now, user],
-    )
-    .await?;
-    Ok(())
-}
-
-fn bearer(row: Option<Row>) -> Result<Option<Bearer>, Error> {
-    row.map(|row| {
-        Ok(Bearer { id: row.get("id")?, org: row.get("org_id")?, username: row.get("username")? })
-    })
-    .transpose()
-}
-
-pub(super) async fn user_by_session(
-    tx: &mut Tx,
-    session: Uuid,
-    now: Timestamp,
-) -> Result<Option<Bearer>, Error> {
-    let row = tx
-        .opt(
-            "SELECT u.id, u.org_id, u.username FROM sessions s JOIN users u ON u.id = s.user_id
-             WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND u.active = $3",
-            params![session, now, true],
-        )
-        .await?;
-    bearer(row)
-}
-
-pub(super) async fn user_by_key(
-    tx: &mut Tx,
-    hash: &[u8],
-    now: Timestamp,
-) -> Result<Option<Bearer>, Error> {
-    let row = tx
-        .opt(
-            "SELECT u.id, u.org_id, u.username FROM api_keys k JOIN users u ON u.id = k.user_id
-             WHERE k.secret_hash = $1 AND k.revoked_at IS NULL
-               AND (k.expires_at IS NULL OR k.expires_at > $2) AND u.active = $3",
-            params![hash, now, true],
-        )
-        .await?;
-    bearer(row)
-}
-
-pub(super) async fn insert_key(
-    tx: &mut Tx,
-    user: UserId,
-    name: &str,
-    hash: &[u8],
-    expires_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    tx.exec(
-        "INSERT INTO api_keys (id, user_id, name, secret_hash, expires_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        params![Uuid::now_v7(), user, name, hash, expires_at, now],
-    )
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn keys(tx: &mut Tx, user: UserId) -> Result<Vec<KeyView>, Error> {
-    tx.all(
-        "SELECT name, created_at, expires_at, revoked_at FROM api_keys
-         WHERE user_id = $1 ORDER BY created_at",
-        params![user],
-    )
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(KeyView {
-            name: row.get("name")?,
-            created_at: row.get("created_at")?,
-            expires_at: row.opt("expires_at")?,
-            revoked_at: row.opt("revoked_at")?,
-        })
-    })
-    .collect()
-}
-
-pub(super) async fn revoke_key(
-    tx: &mut Tx,
-    user: UserId,
-    name: &str,
-    now: Timestamp,
-) -> Result<u64, Error> {
-    tx.exec(
-        "UPDATE api_keys SET revoked_at = $1
-         WHERE user_id = $2 AND name = $3 AND revoked_at IS NULL",
-        params![now, user, name],
-    )
-    .await
 }

@@ -30,6 +30,36 @@ pub struct NewUser {
     /// At least 12 characters; without one the user signs in by API key only.
     #[serde(default)]
     pub password: Option<String>,
+    /// A bcrypt or argon2 hash taken over from elsewhere, instead of a password.
+    #[serde(default)]
+    pub password_hash: Option<String>,
+    /// An account for programs: it has no password and never will.
+    #[serde(default)]
+    pub service: bool,
+}
+
+impl NewUser {
+    /// What is kept of the password.
+    async fn hash(&self) -> Result<Option<String>, AnyError> {
+        let both = |reason: &str| Error::BadField {
+            field: "password",
+            value: "…".into(),
+            reason: reason.to_owned(),
+        };
+        match (&self.password, &self.password_hash) {
+            (None, None) => Ok(None),
+            _ if self.service => Err(both("a service account has none: make it an API key").into()),
+            (Some(_), Some(_)) => Err(both("either it or its hash").into()),
+            (Some(password), None) => {
+                password::check_strength(password)?;
+                Ok(Some(password::hash(password.clone()).await?))
+            }
+            (None, Some(hash)) => {
+                password::check_foreign(hash)?;
+                Ok(Some(hash.clone()))
+            }
+        }
+    }
 }
 
 /// A role given or taken.
@@ -59,7 +89,7 @@ fn yes() -> bool {
     true
 }
 
-fn check_username(name: &str) -> Result<(), Error> {
+pub(super) fn check_username(name: &str) -> Result<(), Error> {
     let fine =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     let reason = match name.chars().next() {
@@ -101,20 +131,14 @@ pub async fn create_user(
     for role in &new.roles {
         check_role(role, known_roles)?;
     }
-    let hash = match new.password {
-        None => None,
-        Some(password) => {
-            password::check_strength(&password)?;
-            Some(password::hash(password).await?)
-        }
-    };
+    let hash = new.hash().await?;
     let mut unit = store.begin(ctx).await?;
     let (org, now) = (unit.org(), unit.now());
     let row = sql::UserRow {
         username: &new.username,
         display_name: new.display_name.as_deref().unwrap_or(&new.username),
         email: new.email.as_deref(),
-        kind: "person",
+        kind: if new.service { "service" } else { "person" },
         password_hash: hash.as_deref(),
         must_change_password: false,
     };
@@ -129,7 +153,7 @@ pub async fn create_user(
     let user = sql::user_by_name(unit.tx(), org, &new.username)
         .await?
         .ok_or_else(|| Error::NoUser(new.username.clone()))?;
-    unit.record(&subject(&user), "user.created", json!({ "roles": new.roles }));
+    unit.record(&subject(&user), "user.created", json!({ "roles": new.roles, "kind": row.kind }));
     unit.commit(user).await
 }
 
@@ -207,13 +231,15 @@ pub async fn set_active(
     let no_user = || Error::NoUser(username.to_owned());
     let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
     sql::set_active(unit.tx(), user.id, active).await?;
+    let mut keys = 0;
     if !active {
         keep_an_admin(&mut unit).await?;
-        // So that whoever is let in again has to sign in again.
+        // So that whoever is let in again has to sign in again, and to make new keys.
         sql::end_sessions(unit.tx(), user.id, now).await?;
+        keys = sql::revoke_keys(unit.tx(), user.id, now).await?;
     }
     let kind = if active { "user.activated" } else { "user.deactivated" };
-    unit.record(&subject(&user), kind, json!({}));
+    unit.record(&subject(&user), kind, json!({ "keys_revoked": keys }));
     let user = sql::user_by_name(unit.tx(), org, username).await?.ok_or_else(no_user)?;
     unit.commit(user).await
 }

@@ -1,5 +1,9 @@
 //! The statements of the job table.
 
+mod hosts;
+
+pub(super) use hosts::*;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -9,12 +9,13 @@ use tracing::{info, warn};
 
 use super::lease::Hold;
 use super::traffic::Traffic;
-use super::{Lease, Tally, Watch, sql};
+use super::{Capability, Lease, Tally, Watch, sql};
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind, Fault};
 use crate::base::id::JobId;
 use crate::control::commands::Store;
 use crate::media::monitor::Phase;
+use crate::workflow::Symbol;
 
 /// What a handler returns.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -27,6 +28,11 @@ pub trait Handler: Send + Sync {
     /// The phases that a job of `kind` and what follows it go through, for the
     /// estimate of its end.
     fn passes(&self, _kind: &str) -> &'static [Phase] {
+        &[]
+    }
+
+    /// What a host must have to do a job of `kind`.
+    fn needs(&self, _kind: &str) -> &'static [Capability] {
         &[]
     }
 
@@ -58,6 +64,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Bandwidth and hours.
     pub traffic: Traffic,
+    /// What this host has: work that needs more is left to others.
+    pub can: Vec<Capability>,
     /// What is counted of it.
     pub tally: Tally,
 }
@@ -70,6 +78,7 @@ impl Default for Settings {
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
             traffic: Traffic::default(),
+            can: Capability::ALL.to_vec(),
             tally: Tally::default(),
         }
     }
@@ -186,8 +195,18 @@ impl Worker {
     /// # Errors
     /// Only of the job table itself; a job's own failure is dealt with.
     pub async fn step(&self, stop: &Cancel) -> Result<bool, Error> {
-        let kinds: Vec<&'static str> =
-            self.handlers.iter().flat_map(|h| h.kinds()).copied().collect();
+        let can = |h: &Arc<dyn Handler>, kind: &str| {
+            h.needs(kind).iter().all(|need| self.settings.can.contains(need))
+        };
+        let kinds: Vec<&'static str> = self
+            .handlers
+            .iter()
+            .flat_map(|h| h.kinds().iter().filter(|kind| can(h, kind)))
+            .copied()
+            .collect();
+        if kinds.is_empty() {
+            return Ok(false);
+        }
         let mut tx = self.store.write().await?;
         let closed: Vec<&'static str> = match self.settings.traffic.is_closed(tx.now().await?) {
             true => self.handlers.iter().flat_map(|h| h.bulk()).copied().collect(),

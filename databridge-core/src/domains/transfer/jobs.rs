@@ -21,7 +21,7 @@ use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::base::steps::reach;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
-use crate::control::jobs::{Fenced, Handler, HandlerFuture, Lease, Watch};
+use crate::control::jobs::{Capability, Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
 use crate::media::delivery::Delivery;
 use crate::media::freeze::{self, Part};
@@ -39,6 +39,17 @@ impl Handler for Service {
 
     fn bulk(&self) -> &'static [&'static str] {
         &[work::COPY, work::VERIFY]
+    }
+
+    fn needs(&self, kind: &str) -> &'static [Capability] {
+        match kind {
+            work::SCAN => &[Capability::Staging, Capability::Scan],
+            work::PREPARE | work::COPY | work::VERIFY => {
+                &[Capability::Staging, Capability::Production]
+            }
+            work::ABORT => &[Capability::Production],
+            _ => &[Capability::Staging],
+        }
     }
 
     fn passes(&self, kind: &str) -> &'static [Phase] {

@@ -105,10 +105,17 @@ impl Service {
         }
         let mut tx = self.store.db().read().await?;
         let me = self.self_id(ctx, &mut tx).await?;
+        // `visible` then looks closer: at projects, and at what is denied.
+        let away = ctx.actor.stands_in_for.iter().flat_map(|away| &away.grants);
+        let stands_in: Vec<&str> =
+            away.filter(|grant| !grant.deny).map(|grant| grant.role.as_str()).collect();
         let sight = sql::Sight {
             me,
             all: ctx.reach(MATRIX, Permission::ViewAll),
-            decides: filter.waiting_for_me.then(|| ctx.roles(None)),
+            decides: filter
+                .waiting_for_me
+                .then(|| ctx.roles(None).into_iter().chain(stands_in.iter().copied()).collect()),
+            stands_in: stands_in.clone(),
         };
         let mut views = Vec::new();
         for t in sql::list(&mut tx, ctx.org, &sight, filter, limit).await? {
@@ -138,7 +145,10 @@ impl Service {
         let filter = Filter { waiting_for_me: true, limit: Some(200), ..Filter::default() };
         let mut views = self.list(ctx, &filter).await?;
         views.retain(|view| {
-            let mine = |stage: &super::Stage| ctx.has_role(&stage.role, Some(&view.project));
+            let mine = |stage: &super::Stage| {
+                ctx.has_role(&stage.role, Some(&view.project))
+                    || !ctx.in_place_of(&stage.role, &view.project).is_empty()
+            };
             view.stage.as_ref().is_some_and(mine)
         });
         Ok(views)

@@ -7,6 +7,7 @@ use super::state::{Action, MACHINE, State};
 use super::types::{Approval, Transfer, check_text};
 use super::{Error, Override, Service, TransferView, sql};
 use crate::base::error::Error as AnyError;
+use crate::base::id::UserId;
 use crate::control::commands::{Unit, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::media::freeze;
@@ -64,6 +65,7 @@ impl Service {
         let data = json!({
             "stage": approval.stage_key, "role": approval.role, "manifest_digest": seen,
             "separate": approval.separate, "comment": comment,
+            "on_behalf_of": approval.on_behalf_of,
         });
         self.done(unit, t, "transfer.approved", data).await
     }
@@ -80,7 +82,10 @@ impl Service {
         let rejection = self.decision(&mut unit, &before, "reject", Some(why)).await?;
         sql::insert_approval(unit.tx(), t.id, ctx.actor.user_id, &rejection).await?;
         t.reason = Some(why.to_owned());
-        let data = json!({ "stage": rejection.stage_key, "role": rejection.role, "reason": why });
+        let data = json!({
+            "stage": rejection.stage_key, "role": rejection.role, "reason": why,
+            "on_behalf_of": rejection.on_behalf_of,
+        });
         self.done(unit, t, "transfer.rejected", data).await
     }
 
@@ -135,18 +140,38 @@ impl Service {
             .stage()
             .cloned()
             .unwrap_or_else(|| super::Stage { key: String::new(), role: String::new() });
-        let earlier = sql::approvals(unit.tx(), t.id).await?.into_iter().any(|(user, a)| {
-            a.revision == t.revision && a.decision == "approve" && user == ctx.actor.user_id
-        });
-        let broken = if owns(&ctx, t) {
-            Some("nobody approves their own transfer")
-        } else if earlier {
-            Some("nobody approves two stages of one transfer")
-        } else {
-            None
+        let earlier: Vec<_> = sql::approvals(unit.tx(), t.id)
+            .await?
+            .into_iter()
+            .filter(|(_, a)| a.revision == t.revision && a.decision == "approve")
+            .collect();
+        // Whoever let somebody else decide in their place has decided.
+        let broken = |user: UserId, name: &str| {
+            let decided = |(by, a): &(UserId, Approval)| {
+                *by == user || a.on_behalf_of.as_deref() == Some(name)
+            };
+            if t.owner_id == user {
+                Some("nobody approves their own transfer")
+            } else if earlier.iter().any(decided) {
+                Some("nobody approves two stages of one transfer")
+            } else {
+                None
+            }
         };
+        let mut wrong = match owns(&ctx, t) {
+            true => Some("nobody approves their own transfer"),
+            false => broken(ctx.actor.user_id, &ctx.actor.username),
+        };
+        let mut on_behalf_of = ctx.actor.on_behalf_of.clone();
+        if !ctx.has_role(&stage.role, Some(&t.project)) && wrong.is_none() {
+            let away = ctx.in_place_of(&stage.role, &t.project);
+            wrong = away.first().and_then(|first| broken(first.user_id, &first.username));
+            if let Some(other) = away.iter().find(|a| broken(a.user_id, &a.username).is_none()) {
+                (wrong, on_behalf_of) = (None, Some(other.username.clone()));
+            }
+        }
         let embedded = ctx.actor.authority == Authority::Embedded;
-        if let (Some(why), "approve", false) = (broken, decision, embedded) {
+        if let (Some(why), "approve", false) = (wrong, decision, embedded) {
             let username = ctx.actor.username.clone();
             return Err(Error::SeparationOfDuties { code: t.code.clone(), username, why }.into());
         }
@@ -157,8 +182,8 @@ impl Service {
             role: stage.role,
             decision: decision.to_owned(),
             username: ctx.actor.username.clone(),
-            on_behalf_of: ctx.actor.on_behalf_of.clone(),
-            separate: broken.is_none() && !embedded,
+            on_behalf_of,
+            separate: wrong.is_none() && !embedded,
             reason: why.map(str::to_owned),
             manifest_digest: t.manifest_digest.map(|d| d.to_string()).unwrap_or_default(),
             decided_at: unit.now(),

@@ -78,6 +78,10 @@ impl Service {
         code: &str,
         action: Action,
     ) -> Result<(Unit, Transfer), AnyError> {
+        // An upload is no call, so that its key's reach is looked at here.
+        if action == Action::Upload {
+            ctx.within_scope("transfers", true)?;
+        }
         let mut unit = self.store.begin(ctx).await?;
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
@@ -179,6 +183,7 @@ pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Tran
         ctx.actor.authority == Authority::System
             || owns(ctx, t)
             || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
+            || (t.state == State::Review && reviews(ctx, t))
     })
     .ok_or_else(|| Error::NotFound(code.to_owned()).into())
 }
@@ -190,15 +195,22 @@ pub(super) fn owns(ctx: &Ctx, t: &Transfer) -> bool {
         || ctx.actor.on_behalf_of.as_ref().is_some_and(|name| *name == t.owner)
 }
 
+/// Whether the stage at which it stands is the caller's, or that of somebody who is away
+/// and whose deputy they are.
+pub(super) fn reviews(ctx: &Ctx, t: &Transfer) -> bool {
+    t.stage().is_none_or(|stage| {
+        ctx.has_role(&stage.role, Some(&t.project))
+            || !ctx.in_place_of(&stage.role, &t.project).is_empty()
+    })
+}
+
 /// Whether the caller's roles permit `action` on this transfer.
 fn permitted(ctx: &Ctx, t: &Transfer, action: Action) -> bool {
     let project = Some(t.project.as_str());
     // The same action may ask for different things in different states.
     match asked(t, action) {
         None => ctx.actor.authority == Authority::System,
-        Some(Permission::Review) => {
-            t.stage().is_none_or(|stage| ctx.has_role(&stage.role, project))
-        }
+        Some(Permission::Review) => reviews(ctx, t),
         Some(permission @ (Permission::Create | Permission::Cancel)) => {
             let beyond_own = match permission {
                 Permission::Cancel => Permission::Transfer,

@@ -18,6 +18,9 @@ pub(crate) struct Sight<'a> {
     pub all: Reach,
     /// Only what waits for one of these roles.
     pub decides: Option<Vec<&'a str>>,
+    /// The roles of those who are away, whose deputy the caller is: what waits for one of
+    /// these is seen besides.
+    pub stands_in: Vec<&'a str>,
 }
 
 struct Query {
@@ -53,19 +56,19 @@ pub(crate) async fn list(
 ) -> Result<Vec<Transfer>, Error> {
     let text = select_transfer!("WHERE t.org_id = $1").to_owned();
     let mut query = Query { text, params: params![org] };
-    see(&mut query, sight);
+    // `stages` is the chain's, by their order.
+    let role = match tx.dialect() {
+        crate::control::db::dialect::Dialect::Sqlite => {
+            "json_extract(c.stages, '$[' || t.stage || '].role')"
+        }
+        crate::control::db::dialect::Dialect::Postgres => {
+            "c.stages -> CAST(t.stage AS INTEGER) ->> 'role'"
+        }
+    };
+    see(&mut query, sight, role);
     if let Some(roles) = &sight.decides {
         query.and("t.state = ?", State::Review.name());
-        // `stages` is the chain's, by their order.
         let roles = query.places(roles.iter().copied());
-        let role = match tx.dialect() {
-            crate::control::db::dialect::Dialect::Sqlite => {
-                "json_extract(c.stages, '$[' || t.stage || '].role')"
-            }
-            crate::control::db::dialect::Dialect::Postgres => {
-                "c.stages -> CAST(t.stage AS INTEGER) ->> 'role'"
-            }
-        };
         let clause = if roles.is_empty() { "FALSE".into() } else { format!("{role} IN ({roles})") };
         query.text.push_str(&format!(" AND {clause}"));
     }
@@ -102,7 +105,7 @@ pub(crate) async fn list(
     tx.all_built(query.text, query.params).await?.iter().map(transfer).collect()
 }
 
-fn see(query: &mut Query, sight: &Sight<'_>) {
+fn see(query: &mut Query, sight: &Sight<'_>, role: &str) {
     let (projects, not) = match &sight.all {
         Reach::AllBut(none) if none.is_empty() => return,
         Reach::AllBut(projects) => (projects, "NOT "),
@@ -116,5 +119,13 @@ fn see(query: &mut Query, sight: &Sight<'_>) {
             format!(" OR t.project {not}IN ({places})")
         }
     };
-    query.text.push_str(&format!(" AND (t.owner_id = {me}{seen})"));
+    let deputy = match sight.stands_in.is_empty() {
+        true => String::new(),
+        false => {
+            let state = query.place(State::Review.name());
+            let roles = query.places(sight.stands_in.iter().copied());
+            format!(" OR (t.state = {state} AND {role} IN ({roles}))")
+        }
+    };
+    query.text.push_str(&format!(" AND (t.owner_id = {me}{seen}{deputy})"));
 }
