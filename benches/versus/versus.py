@@ -3,6 +3,7 @@
     make bench                      all of it, several gigabytes, about an hour
     make bench ARGS="--cases small --pairs 5"
     make bench ARGS="--scale 0.05 --pairs 1"     a trial of the bench itself
+    make bench ARGS=--write                      into docs/performance.md, too
 
 Writes versus.json, versus.md and versus.svg into --out.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +20,9 @@ import data
 import report
 import run
 from peers import CHECKSUM, COPY, DATABRIDGE, Peer, checksum_peers
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->"
 
 # What we want to reach: time of DataBridge over the peer's.
 GOALS = {
@@ -49,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default="", help="only those whose name contains one of these")
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of runs")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the data, for a trial")
+    parser.add_argument("--write", action="store_true", help="the tables into docs/performance.md")
     parser.add_argument("--many", type=int, default=1_000_000, help="files of `many`")
     return parser.parse_args()
 
@@ -143,8 +149,14 @@ def main() -> int:
         text = report.markdown(pairs, facts)
         (args.out / "versus.md").write_text(text)
         print(text)
-        if not report.plot(pairs, args.out / "versus.svg"):
+        picture = args.out / "versus.svg"
+        if not report.plot(pairs, picture):
             print("no picture: matplotlib is not installed", file=sys.stderr)
+        elif args.write:
+            shutil.copyfile(picture, PAGE.with_suffix(".svg"))
+        if args.write:
+            head, _, rest = PAGE.read_text().partition(BEGIN)
+            PAGE.write_text(head + BEGIN + text + END + rest.partition(END)[2])
     for row in grown:
         print(row)
     return 0
