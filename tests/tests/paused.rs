@@ -58,9 +58,11 @@ impl Hosts {
 fn come_back(first: &mut Running) {
     first.daemon.resume();
     let ended = |line: &str| line.contains("job failed") || line.contains("job done");
-    // Those of its jobs before were told before it stopped.
-    let told = first.daemon.output().lines().filter(|line| ended(line)).count();
-    let taken = first.daemon.output().lines().filter(|line| line.contains("job taken up")).count();
+    // Those of its jobs before were told before it stopped. Counted in one look: what
+    // a second one took in would not be waited for, and no more come.
+    let output = first.daemon.output();
+    let told = output.lines().filter(|line| ended(line)).count();
+    let taken = output.lines().filter(|line| line.contains("job taken up")).count();
     if told < taken {
         first.daemon.wait_for_line(PATIENCE, ended);
     }
