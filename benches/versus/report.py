@@ -77,7 +77,8 @@ def markdown(all_pairs: list[Pairs], facts: dict[str, object]) -> str:
         "Time of DataBridge over the time of what it is compared with, medians of"
         f" {max(len(p.ours) for p in all_pairs)} alternating pairs; below 1 DataBridge is faster."
         f" {facts['cores']} cores ({facts['processor']}), {facts['file_system']},"
-        f" {'cold' if facts['cold_cache'] else 'warm'} cache before each run.",
+        f" {'cold' if facts['cold_cache'] else 'warm'} cache before each run."
+        + ("" if facts["scale"] == 1 else f" Data of {facts['scale']:g} times these sizes."),
     ]
     for what in dict.fromkeys(pairs.what for pairs in all_pairs):
         chosen = [pairs for pairs in all_pairs if pairs.what == what]

@@ -136,7 +136,7 @@ def main() -> int:
             files = sum(1 for path in source.rglob("*") if path.is_file())
             peers = usable(checksum_peers(files), args.peers)
             pairs += compare("checksum", case, CHECKSUM, peers, source, args)
-    facts = report.machine(args.work)
+    facts = report.machine(args.work) | {"scale": args.scale}
     grown = growth(args) if "many" in whats else []
     document = {
         "machine": facts,
