@@ -161,7 +161,9 @@ impl Fault for Error {
             Self::WrongCredentials => {
                 "check both; an admin can set a new password, or unlock the account".into()
             }
-            Self::MustChangePassword => "sign in again and give a new password with it".into(),
+            Self::MustChangePassword => {
+                "sign in again with the new one beside it (`new_password`)".into()
+            }
             Self::BadToken(_) | Self::NoToken => {
                 "sign in (`databridge login`) or use an API key".into()
             }
