@@ -267,7 +267,7 @@ fn recall(here: &Path, code: &str, payload: &Path) {
     let verify = |extra: &[&str]| run(here, &[&["receipt", "verify", kept], extra].concat());
     assert_eq!(verify(&key).code, 6, "an embedded store's word is not enough");
     let verified = verify(&[&key[..], &["--allow-embedded"]].concat());
-    assert!(verified.code == 0 && verified.out.contains("the wrong plate"), "{verified:?}");
+    assert!(verified.code == 0 && verified.out.contains("the wrong plate"), "{}", verified.err);
     for args in [vec!["receipt", "show", kept], at("it", &["receipt", "show", code, "--recall"])] {
         let text = ok(here, &args);
         assert!(text.contains("Because     the wrong plate"), "{text}");
