@@ -116,18 +116,19 @@ def test_paths_and_what_other_systems_call_them(tmp_path: Path) -> None:
     with Bridge(tmp_path / "data", config=config) as bridge:
         bridge.create_user("artist", roles=["artist"])
         artist = bridge.as_user("artist")
-        shot = {"shot": "sh010", "version": 3, "reel": "r1"}
+        shot: dict[str, str | int] = {"shot": "sh010", "version": 3, "reel": "r1"}
         made = artist.create("Comp", "alpha", "comp", metadata=shot)
         assert (made.path, made.metadata) == ("alpha/sh010/v003", shot)
         assert made.destination == str(production / "alpha" / "sh010" / "v003")
         assert artist.where(made.code, "windows").production == "P:\\alpha\\sh010\\v003"
         there = artist.translate("p:/alpha/sh010", "windows", "macos")
         assert there == "/Volumes/prod/alpha/sh010"
-        for metadata, code in (
+        refusals: list[tuple[dict[str, str | int] | None, str]] = [
             (None, "transfer.missing_field"),
             ({"shop": "x"}, "transfer.unknown_field"),
             ({"shot": "..", "version": 1}, "transfer.bad_field"),
-        ):
+        ]
+        for metadata, code in refusals:
             with pytest.raises(databridge.InvalidError) as refused:
                 artist.create("Comp", "alpha", "comp", metadata=metadata)
             assert refused.value.code == code
