@@ -245,6 +245,10 @@ fn the_main_job_on_a_local_store() {
 }
 
 fn recall(here: &Path, code: &str, payload: &Path) {
+    let settings = "[space]\nproduction_reserve_bytes = 4611686018427387904\n";
+    fs::write(here.join("full.toml"), settings).unwrap();
+    let doctor = run(here, &["--data", "store", "--config", "full.toml", "doctor"]);
+    assert!(doctor.code == 5 && doctor.out.contains("are kept in reserve: nothing more fits"));
     let found = ok(here, &at("it", &["where", code, "--for", "linux"]));
     assert_eq!(fs::canonicalize(found.trim()).unwrap(), fs::canonicalize(payload).unwrap());
     fails(here, &at("it", &["where", code, "--for", "windows"]), 2, "[[mounts]]");

@@ -1,6 +1,6 @@
 //! Where deliveries belong in production: templates, what they ask for, whose a path is.
 
-use databridge_core::app::{App, Config, MIGRATIONS};
+use databridge_core::app::{App, Config};
 use databridge_core::control::db::Db;
 use databridge_core::domains::transfer::{FieldKind, LayoutRule, Template};
 use databridge_core::domains::{lineage, transfer};
@@ -183,37 +183,21 @@ async fn a_path_belongs_to_one_transfer(kind: Kind) {
 
 async fn of_two_that_want_one_path_at_once_one_has_it(kind: Kind) {
     let lab = studio(kind).await;
-    let tries = (0..6).map(|_| lab.call("artist", "transfer_create", plates("sh0010", 1)));
+    let tries: Vec<_> = (0..6)
+        .map(|_| {
+            let (app, who) = (lab.app.clone(), lab.who("artist").clone());
+            let create = call("transfer_create", plates("sh0010", 1));
+            tokio::spawn(async move { app.call(&who, create, None).await })
+        })
+        .collect();
     let mut made = 0;
-    for answer in join_all(tries).await {
-        match answer {
+    for one in tries {
+        match one.await.unwrap() {
             Ok(_) => made += 1,
             Err(error) => assert_eq!(error.code(), "transfer.path_taken", "{error:?}"),
         }
     }
     assert_eq!(made, 1);
-}
-
-/// All of them at once, on this one thread.
-async fn join_all<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    use std::pin::Pin;
-    use std::task::Poll;
-    let mut waiting: Vec<(Option<Pin<Box<F>>>, Option<F::Output>)> =
-        all.map(|one| (Some(Box::pin(one)), None)).collect();
-    std::future::poll_fn(|cx| {
-        for (future, output) in &mut waiting {
-            if let Some(one) = future
-                && let Poll::Ready(done) = one.as_mut().poll(cx)
-            {
-                (*future, *output) = (None, Some(done));
-            }
-        }
-        match waiting.iter().all(|(future, _)| future.is_none()) {
-            true => Poll::Ready(waiting.iter_mut().map(|(_, o)| o.take().unwrap()).collect()),
-            false => Poll::Pending,
-        }
-    })
-    .await
 }
 
 async fn what_was_made_before_there_were_templates_stays_where_it_was(kind: Kind) {

@@ -94,7 +94,7 @@ async fn statement_holds(lab: &Lab, code: &str, file: &std::path::Path, receipt:
     assert_eq!(told, serde_json::from_str::<Value>(&written).unwrap());
     let key = lab.app.keys().receipt_key();
     let envelope = Envelope::from_json(&written).unwrap();
-    let recall = verify_recall(&envelope, &key, Options::default()).unwrap().unwrap();
+    let recall = verify_recall(&envelope, key, Options::default()).unwrap().unwrap();
     let shown = lab.show(code).await;
     assert_eq!(recall.transfer.code, code);
     assert_eq!(recall.decision.reason, "the wrong plate");

@@ -6,7 +6,8 @@ use super::super::layout::{above, key};
 use crate::control::db::{Error, Tx};
 use crate::params;
 
-/// The code of the transfer that may stand at `path`, above it or below it.
+/// The code of the transfer that may stand at `path`, above it or below it; of whatever
+/// organisation, since all share one production.
 pub(crate) async fn holder(tx: &mut Tx, path: &str) -> Result<Option<String>, Error> {
     let key = key(path);
     let mut params = params![&key, format!("{key}/"), format!("{key}0")];
