@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::review::LONGEST;
@@ -274,7 +274,21 @@ impl Service {
         uploads: &[Upload],
     ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
-        self.open_revision(&mut unit, &mut t, Action::Upload).await?;
+        let (data, ended) = self.put_in(&mut unit, &mut t, uploads).await?;
+        let view = self.done(unit, t, "transfer.files_added", data).await?;
+        self.forget_blobs(&ended);
+        Ok(view)
+    }
+
+    /// Moves what was taken in to its place and writes it down, in the open revision.
+    /// Answers what to tell of it, and which unfinished uploads it put an end to.
+    pub(super) async fn put_in(
+        &self,
+        unit: &mut Unit,
+        t: &mut Transfer,
+        uploads: &[Upload],
+    ) -> Result<(Json, Vec<Uuid>), AnyError> {
+        self.open_revision(unit, t, Action::Upload).await?;
         let mut rows = Vec::with_capacity(uploads.len());
         for upload in uploads {
             let row = match upload {
@@ -296,15 +310,17 @@ impl Service {
             let (path, other) = (clash.second.to_string(), clash.first.to_string());
             return Err(Error::Collision { path, other }.into());
         }
+        let ended = self.end_earlier(unit, t, rows.iter().map(|r| &r.path)).await?;
+        let bytes = rows.iter().map(|r| r.size_bytes).sum();
+        self.room(unit, t, None).await?.hold(bytes)?;
         // The files are moved first: if we die here, they are orphans in a folder
         // that only counts what the rows name. The other way round a row would
         // name a file that is not there.
-        self.move_in(&t, uploads)?;
+        self.move_in(t, uploads)?;
         crate::base::steps::reach("upload.moved");
         sql::insert_files(unit.tx(), t.id, t.revision, &rows).await?;
         let paths: Vec<&str> = rows.iter().take(20).map(|r| r.path.as_str()).collect();
-        let data = json!({ "files": rows.len(), "paths": paths });
-        self.done(unit, t, "transfer.files_added", data).await
+        Ok((json!({ "files": rows.len(), "paths": paths }), ended))
     }
 
     fn move_in(&self, t: &Transfer, uploads: &[Upload]) -> Result<(), AnyError> {
@@ -354,6 +370,7 @@ impl Service {
     /// [`Error::NotFound`], not permitted, illegal state (also without files).
     pub async fn submit(&self, ctx: &Ctx, code: &str) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Submit).await?;
+        self.none_unfinished(&mut unit, &t).await?;
         self.open_revision(&mut unit, &mut t, Action::Submit).await?;
         t.failure = None;
         self.done(unit, t, "transfer.submitted", json!({})).await
@@ -398,6 +415,8 @@ impl Service {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Cancel).await?;
         unit.withdraw(t.id).await?;
         self.step(&mut unit, &mut t, Action::Cancel).await?;
+        let now = unit.now();
+        sql::expire_uploads(unit.tx(), t.id, now).await?;
         t.reason = reason.map(str::to_owned).or(t.reason);
         t.failure = None;
         self.done(unit, t, "transfer.cancelled", json!({ "reason": reason })).await
