@@ -54,19 +54,37 @@ impl<'a> Tus<'a> {
         format!("/api/v1/transfers/{}/uploads", self.code)
     }
 
-    /// One request, of somebody who speaks the protocol.
-    pub fn ask(&self, method: &str, path: &str, headers: &[Header], body: &[u8]) -> Answer {
-        let mut all = vec![
+    /// What every request says.
+    pub fn spoken(&self) -> Vec<Header<'static>> {
+        vec![
             ("authorization", format!("Bearer {}", self.desk.people.token(self.who))),
             ("tus-resumable", "1.0.0".to_owned()),
-        ];
+        ]
+    }
+
+    /// What every piece says.
+    pub fn of_a_piece(&self, offset: u64) -> Vec<Header<'static>> {
+        let mut all = self.spoken();
+        all.push(("upload-offset", offset.to_string()));
+        all.push(("content-type", "application/offset+octet-stream".to_owned()));
+        all
+    }
+
+    /// What a new upload says beside.
+    pub fn of_a_new_one(path: &str, length: u64) -> Vec<Header<'static>> {
+        let metadata = format!("path {}", base64(path.as_bytes()));
+        vec![("upload-length", length.to_string()), ("upload-metadata", metadata)]
+    }
+
+    /// One request, of somebody who speaks the protocol.
+    pub fn ask(&self, method: &str, path: &str, headers: &[Header], body: &[u8]) -> Answer {
+        let mut all = self.spoken();
         all.extend(headers.iter().cloned());
         self.desk.raw(method, path, &all, body)
     }
 
     pub fn try_begin(&self, path: &str, length: u64, headers: &[Header]) -> Answer {
-        let metadata = format!("path {}", base64(path.as_bytes()));
-        let mut all = vec![("upload-length", length.to_string()), ("upload-metadata", metadata)];
+        let mut all = Self::of_a_new_one(path, length);
         all.extend(headers.iter().cloned());
         self.ask("POST", &self.uploads(), &all, b"")
     }
@@ -80,12 +98,9 @@ impl<'a> Tus<'a> {
     }
 
     pub fn piece(&self, at: &str, offset: u64, bytes: &[u8], headers: &[Header]) -> Answer {
-        let mut all = vec![
-            ("upload-offset", offset.to_string()),
-            ("content-type", "application/offset+octet-stream".to_owned()),
-        ];
+        let mut all = self.of_a_piece(offset);
         all.extend(headers.iter().cloned());
-        self.ask("PATCH", at, &all, bytes)
+        self.desk.raw("PATCH", at, &all, bytes)
     }
 
     /// Sends a piece that is kept; answers the offset after it.

@@ -19,6 +19,7 @@ fn restart(desk: &mut Desk, settings: &Settings) {
 
 fn a_kill_at_any_step_costs_no_byte(kind: Kind) {
     let bytes = noise(50_000, 3);
+    let mut desk = Desk::open(kind);
     // Where it is killed in the second of three pieces, or in the last.
     for (step, is_last) in [
         ("upload.flushed", false),
@@ -26,7 +27,6 @@ fn a_kill_at_any_step_costs_no_byte(kind: Kind) {
         ("upload.moved", true),
         ("upload.finished", true),
     ] {
-        let mut desk = Desk::open(kind);
         let (code, at) = {
             let tus = Tus::new(&desk);
             let at = tus.begin("a.exr", bytes.len());

@@ -3,19 +3,22 @@
 use serde_json::json;
 
 use super::Tus;
-use crate::desk::{Answer, Desk, Kind};
+use crate::desk::{Answer, Desk, Kind, raw};
 
 on_both!(quotas_hold_for_pieces_and_for_puts, what_many_send_at_once_is_within_the_quota);
 
 fn put(tus: &Tus<'_>, path: &str, bytes: &[u8], chunked: bool) -> Answer {
-    let mut headers = vec![("authorization", format!("Bearer {}", tus.desk.people.token(tus.who)))];
-    let mut body = bytes.to_vec();
-    if chunked {
-        headers.push(("transfer-encoding", "chunked".into()));
-        body = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat();
-    }
     let path = format!("/api/v1/transfers/{}/files/{path}", tus.code);
-    tus.desk.raw("PUT", &path, &headers, &body)
+    if !chunked {
+        return tus.desk.raw("PUT", &path, &tus.spoken(), bytes);
+    }
+    let mut headers = tus.spoken();
+    headers.push(("transfer-encoding", "chunked".into()));
+    tus.desk.raw("PUT", &path, &headers, &in_one_chunk(bytes))
+}
+
+fn in_one_chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
 }
 
 fn quotas_hold_for_pieces_and_for_puts(kind: Kind) {
@@ -57,13 +60,24 @@ fn quotas_hold_for_pieces_and_for_puts(kind: Kind) {
 fn what_many_send_at_once_is_within_the_quota(kind: Kind) {
     let desk = Desk::open_with(kind, &vec![("UPLOADS__USER_BYTES", "50".into())]);
     let both = [Tus::new(&desk), Tus::new(&desk)];
+    let address = desk.address();
     let answers: Vec<Answer> = std::thread::scope(|scope| {
         let sent: Vec<_> = (0..12)
             .map(|n| {
                 let tus = &both[n % 2];
-                scope.spawn(move || match n % 4 < 2 {
-                    true => put(tus, &format!("{n}"), &[0; 10], n % 3 == 0),
-                    false => tus.try_begin(&format!("{n}"), 10, &[]),
+                let (mut headers, name) = (tus.spoken(), n.to_string());
+                let (files, uploads) =
+                    (format!("/api/v1/transfers/{}/files/{n}", tus.code), tus.uploads());
+                scope.spawn(move || match n % 4 {
+                    0 => raw(address, "PUT", &files, &headers, &[0; 10]),
+                    1 => {
+                        headers.push(("transfer-encoding", "chunked".into()));
+                        raw(address, "PUT", &files, &headers, &in_one_chunk(&[0; 10]))
+                    }
+                    _ => {
+                        headers.extend(Tus::of_a_new_one(&name, 10));
+                        raw(address, "POST", &uploads, &headers, b"")
+                    }
                 })
             })
             .collect();
