@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::limits::{self, Asked};
 use super::problem::Problem;
-use super::{Served, Within, body};
+use super::{Fields, Served, Within, body};
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const SPOKEN: HeaderName = HeaderName::from_static("tus-version");
@@ -52,7 +52,10 @@ async fn stamp(mut answer: Response) -> Response {
 }
 
 /// `OPTIONS`: nobody needs to be signed in to learn what is spoken.
-async fn spoken(State(served): State<Served>) -> Response {
+async fn spoken(State(served): State<Served>, Within(path): Within<Fields>) -> Response {
+    if let Err(error) = fields::check(&serde_json::json!(path)) {
+        return Problem::from(databridge_core::Error::from(error)).into_response();
+    }
     let named = HeaderName::from_static;
     let told = [
         (SPOKEN, headers::VERSION.to_owned()),

@@ -146,7 +146,13 @@ pub(super) fn operations() -> Vec<(String, &'static str, Value)> {
     let one = format!("{uploads}/{{id}}");
     let know = |id: &str, parameters: Vec<Value>| {
         let told = done("This.", &told);
-        operation(id, "What of tus is spoken here.", parameters, ("204", told), &["431"])
+        operation(
+            id,
+            "What of tus is spoken here.",
+            parameters,
+            ("204", told),
+            &["400", "422", "431"],
+        )
     };
     let mut begin = operation(
         "upload_begin",
