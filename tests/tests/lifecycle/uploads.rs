@@ -8,6 +8,7 @@ use databridge_core::control::ctx::Ctx;
 use databridge_core::domains::transfer::{Checked, NewUpload, Piece, UploadView};
 use databridge_core::media::checksum::Algorithm;
 use databridge_core::media::storage::RelPath;
+use databridge_tests::mounts::{self, require_root};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -110,6 +111,41 @@ async fn what_nobody_came_back_for_is_collected(kind: Kind) {
     assert!(!blob(&new).exists());
     let none = json!({ "code": code, "id": Uuid::nil() });
     assert_eq!(lab.refused("artist", "upload_end", none).await.code(), "upload.not_found");
+    lab.ok("artist", "transfer_submit", json!({ "code": code })).await;
+    assert_eq!(lab.settle(&code).await, "team_lead_review");
+}
+
+/// On a mount with reflinks a file that lies there already is taken in without being
+/// written once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_on_the_mount_is_shared_where_that_can_be() {
+    const LENGTH: usize = 64 << 20;
+    if !require_root("what_lies_on_the_mount_is_shared_where_that_can_be") {
+        return;
+    }
+    let Some(disk) = mounts::xfs(320 << 20) else { return };
+    let lab = Lab::open_with(Kind::Sqlite, |config| {
+        config.staging = Some(disk.path().join("staging"));
+    })
+    .await;
+    let renders = disk.path().join("renders");
+    std::fs::create_dir(&renders).unwrap();
+    let bytes: Vec<u8> = (0..LENGTH).map(|i| (i % 251) as u8).collect();
+    std::fs::write(renders.join("shot.mov"), &bytes).unwrap();
+    rustix::fs::sync();
+    let free = || {
+        let stat = rustix::fs::statvfs(disk.path()).unwrap();
+        stat.f_bfree * stat.f_frsize
+    };
+    let (code, before) = (lab.create().await, free());
+    lab.try_add("artist", &code, &renders).await.unwrap();
+    rustix::fs::sync();
+    let taken = before.saturating_sub(free());
+    assert!(taken < LENGTH as u64 / 2, "{taken} bytes were written");
+    let files = lab.ok("artist", "transfer_files", json!({ "code": code })).await;
+    assert_eq!(files[0]["sha256"], checked(&bytes).unwrap().digest);
+    // It is no name of the artist's own file: what is written there goes nowhere else.
+    std::fs::write(renders.join("shot.mov"), b"another take").unwrap();
     lab.ok("artist", "transfer_submit", json!({ "code": code })).await;
     assert_eq!(lab.settle(&code).await, "team_lead_review");
 }

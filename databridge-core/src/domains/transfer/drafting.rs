@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::ioctl_ficlone;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -100,7 +101,19 @@ impl Service {
     pub fn receive(
         &self,
         path: RelPath,
-        mut source: impl Read,
+        source: impl Read,
+        monitor: &dyn Monitor,
+    ) -> Result<UploadedFile, AnyError> {
+        self.take(path, source, None, monitor)
+    }
+
+    /// The same; where the file system can, the content of `original` is shared and not
+    /// written once more. What is digested is then what was shared.
+    fn take(
+        &self,
+        path: RelPath,
+        source: impl Read,
+        original: Option<&File>,
         monitor: &dyn Monitor,
     ) -> Result<UploadedFile, AnyError> {
         let folder = self.places.uploads();
@@ -110,6 +123,12 @@ impl Service {
         let place = folder.join(&blob);
         let result = (|| {
             let mut file = File::create_new(&place).map_err(io)?;
+            // Any refusal (another file system, none that can) leaves the file empty.
+            let is_shared = original.is_some_and(|from| ioctl_ficlone(&file, from).is_ok());
+            let mut source: Box<dyn Read + '_> = match is_shared {
+                true => Box::new(File::open(&place).map_err(io)?),
+                false => Box::new(source),
+            };
             let mut hasher = Hasher::new(&[]);
             let mut buffer = vec![0; BUFFER];
             let mut size_bytes = 0;
@@ -123,7 +142,9 @@ impl Service {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(io(error)),
                 };
-                file.write_all(&buffer[..n]).map_err(io)?;
+                if !is_shared {
+                    file.write_all(&buffer[..n]).map_err(io)?;
+                }
                 hasher.update(&buffer[..n]);
                 size_bytes += n as u64;
                 monitor.on(Progress::Bytes(n as u64));
@@ -177,7 +198,8 @@ impl Service {
         Ok(swept)
     }
 
-    /// Takes a file or a folder in from a path that this process can read.
+    /// Takes a file or a folder in from a path that this process can read: copied, or on
+    /// one file system with reflinks shared.
     ///
     /// # Errors
     /// What the walk refuses, by name; [`Error::Io`].
@@ -231,7 +253,7 @@ impl Service {
         let file = root.open_file(&name)?;
         let stat = || Stat::of(&file).map_err(|e| storage::Error::io("examine", &path, e));
         let before = stat()?;
-        let upload = self.receive(name, &file, monitor)?;
+        let upload = self.take(name, &file, Some(&file), monitor)?;
         if stat()?.is_unchanged_since(&before) && upload.size_bytes == before.size_bytes {
             return Ok(upload);
         }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use databridge_core::remote::Remote;
 use databridge_tests::relay::Relay;
 use databridge_tests::studio::{Running, Settings};
 use sha2::Digest;
@@ -78,6 +79,33 @@ fn tuspy_comes_to_its_end() {
 #[test]
 fn tus_js_client_comes_to_its_end() {
     survives(Kind::Postgres, "tus-js-client", (24, 8), &[6, 15]);
+}
+
+/// Ours, which the command line, Python and C share.
+#[test]
+fn our_own_client_comes_to_its_end() {
+    let mut desk = Desk::open(Kind::Sqlite);
+    let tus = Tus::new(&desk);
+    let code = tus.code.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = noise(24 << 20, 9);
+    std::fs::write(folder.path().join("shot.mov"), &bytes).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), b"small").unwrap();
+    let relay = Relay::new(desk.address(), [6 * MIB, 15 * MIB]);
+    let remote = Remote::new(&relay.url(), Some(desk.people.token("artist").to_owned()));
+    let (source, to) = (folder.path().to_owned(), code.clone());
+    let sending = std::thread::spawn(move || remote.add(&to, &source, &()));
+    let stop = relay.stop();
+    desk.running.daemon.kill_9();
+    desk.running = Running::start(&desk.place, &Settings::new()).unwrap();
+    relay.lead_to(desk.address());
+    stop.cut();
+    relay.stop().cut();
+    let transfer = sending.join().unwrap().unwrap();
+    assert_eq!((&transfer["code"], &transfer["file_count"]), (&code.clone().into(), &2.into()));
+    let tus = Tus { desk: &desk, code, who: "artist" };
+    let file = tus.files().into_iter().find(|file| file["path"] == "shot.mov").unwrap();
+    assert_eq!(file["sha256"], hex::encode(sha2::Sha256::digest(&bytes)));
 }
 
 #[test]
