@@ -1,8 +1,10 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
 mod lineage;
+mod uploads;
 
 pub use lineage::*;
+pub use uploads::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -121,6 +123,12 @@ pub enum Call {
         /// The file.
         path: String,
     },
+    /// Its uploads in pieces that are not at their end.
+    UploadList(Code),
+    /// Gives an upload up.
+    UploadEnd(UploadName),
+    /// Removes unfinished uploads whose time is over.
+    UploadCollect(Sweep),
     /// Asks for review.
     TransferSubmit(Code),
     /// Withdraws it.
@@ -450,6 +458,7 @@ impl Call {
                 | Self::TransferShow(_)
                 | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
+                | Self::UploadList(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
                 | Self::ScanReport(_)

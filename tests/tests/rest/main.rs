@@ -18,3 +18,4 @@ mod input;
 mod metrics;
 mod operations;
 mod people;
+mod uploads;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
-use super::{Error, Places, sql};
+use super::{Error, Limits, Places, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
@@ -24,6 +24,8 @@ pub struct Policy {
     pub copy: copy::Policy,
     /// By what.
     pub methods: delivery::Methods,
+    /// How much may be put into transfers, and how long unfinished uploads wait.
+    pub uploads: Limits,
 }
 
 /// The transfer domain over a store and two folders. Cheap to clone.
@@ -83,6 +85,10 @@ impl Service {
             ctx.within_scope("transfers", true)?;
         }
         let mut unit = self.store.begin(ctx).await?;
+        // Files come from many at once, and with the last one many submit.
+        if matches!(action, Action::Upload | Action::Submit) {
+            sql::hold_transfer(unit.tx(), ctx.org, code).await?;
+        }
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
         bound(ctx, &t.code, t.version)?;
