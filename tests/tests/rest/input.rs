@@ -99,7 +99,7 @@ fn texts(document: &Value) -> Vec<(String, String, String)> {
 }
 
 /// Something that a field of that schema takes.
-fn plain(document: &Value, schema: &Value) -> Value {
+pub fn plain(document: &Value, schema: &Value) -> Value {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
         None => schema,
@@ -130,7 +130,7 @@ fn plain(document: &Value, schema: &Value) -> Value {
     }
 }
 
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 

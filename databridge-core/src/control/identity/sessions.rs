@@ -176,7 +176,7 @@ impl Entrance {
                 .await?
                 .ok_or(Error::BadToken("the API key is unknown, expired or revoked"))?
         } else {
-            let claims = self.tokens.read(bearer)?;
+            let claims = self.tokens.read(bearer, now, self.settings.access())?;
             let user = sql::user_by_session(&mut tx, claims.sid, now).await?;
             user.filter(|u| u.id.0 == claims.sub && u.org.0 == claims.org)
                 .ok_or(Error::BadToken("the session has ended"))?
