@@ -30,7 +30,10 @@ impl Fault for Error {
         "config.log"
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        Some("say error, warn, info, debug or trace, also for parts: info,databridge_core=debug".into())
+        Some(
+            "say error, warn, info, debug or trace, also for parts: info,databridge_core=debug"
+                .into(),
+        )
     }
 }
 
@@ -84,10 +87,8 @@ impl Log {
     /// # Errors
     /// [`Error`].
     pub fn set(&self, filter: &str) -> Result<(), Error> {
-        let failed = |why: &dyn std::fmt::Display| Error {
-            given: filter.to_owned(),
-            why: why.to_string(),
-        };
+        let failed =
+            |why: &dyn std::fmt::Display| Error { given: filter.to_owned(), why: why.to_string() };
         (self.0)(parse(filter)?).map_err(|error| failed(&error))
     }
 }

@@ -346,7 +346,8 @@ fn systemd_is_told_and_the_log_is_for_programs() {
 
 #[test]
 fn the_units_are_as_closed_as_they_were() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../databridge-daemon/systemd");
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../databridge-daemon/systemd");
     for unit in ["databridged.service", "databridge-backup.service"] {
         let analyze = Command::new("systemd-analyze")
             .args(["security", "--offline=true", "--no-pager", "--threshold=15"])

@@ -32,3 +32,4 @@ mod matrix;
 mod names;
 mod scanning;
 mod traffic;
+mod upgrade;

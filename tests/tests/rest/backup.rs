@@ -64,9 +64,18 @@ fn next(told: &Receiver<String>, many: usize) -> Vec<String> {
     (0..many).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect()
 }
 
+/// A server takes a moment to see that a daemon is gone.
+fn let_go(desk: &Desk) {
+    let Some(database) = &desk.database else { return };
+    let left = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'databridge'";
+    assert!((0..1000).any(|_| database.psql(left).trim() == "0"), "a session outlives its daemon");
+}
+
 /// Wherever the daemon kept anything but media: gone.
 fn destroy(desk: &mut Desk) {
     desk.running.daemon.kill_9();
+    let_go(desk);
     std::fs::remove_dir_all(&desk.place.data).unwrap();
     if let Some(database) = &desk.database {
         database.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
@@ -179,6 +188,7 @@ fn a_store_that_was_destroyed_is_put_back_and_goes_on(kind: Kind) {
 /// What is there is laid aside, and whatever was made of it since is gone with it.
 fn again_over_what_is_there(desk: &mut Desk, place: &Place, backup: &Path, fresh: &str) {
     desk.running.daemon.end(Signal::TERM, PATIENCE);
+    let_go(desk);
     refused(databridge(place, &["restore", text(backup)]), 4, "backup.not_empty");
     let words = ["--json", "restore", "--replace", text(backup)];
     let restored = json_of(&databridge(place, &words).output().unwrap());
@@ -220,7 +230,10 @@ fn private(backup: &Path, made: &Value) {
     assert_eq!(mode(&backup.join("backup.json")), 0o600);
     names.retain(|name| name.starts_with("keys/"));
     names.sort();
-    assert_eq!(names, ["keys/ledger.origin", "keys/receipt.key", "keys/receipt.pub", "keys/token.key"]);
+    assert_eq!(
+        names,
+        ["keys/ledger.origin", "keys/receipt.key", "keys/receipt.pub", "keys/token.key"]
+    );
     let digest = Sha256::digest(std::fs::read(backup.join("backup.json")).unwrap());
     assert_eq!(made["digest"], hex::encode(digest));
 }
@@ -235,6 +248,7 @@ fn nothing_is_touched_where_a_backup_cannot_be_put_back(kind: Kind) {
     json_of(&backup(&[text(&good)]).output().unwrap());
     refused(databridge(&place, &["backup", text(&good)]), 4, "backup.exists");
     desk.running.daemon.end(Signal::TERM, PATIENCE);
+    let_go(&desk);
 
     // Each is wrong in one way, and refused by name.
     let copy = |name: &str| {
@@ -293,7 +307,7 @@ fn nothing_is_touched_where_a_backup_cannot_be_put_back(kind: Kind) {
     assert_eq!(failed.status.code(), Some(5), "{failed:?}");
     desk.running = Running::start(&place, &by_hand()).unwrap();
     let shown = desk.ok("artist", "GET", &format!("/transfers/{code}"), Value::Null);
-    assert_eq!(shown["state"], "draft");
+    assert_eq!(shown["state"], "uploading");
     let verified = desk.ok("admin", "POST", "/activity/verify", json!({}));
     assert_eq!(verified["findings"], json!([]), "{verified}");
 

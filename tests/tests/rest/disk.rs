@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use databridge_tests::mounts::{require_root, tmpfs};
-use databridge_tests::postgres;
+use databridge_tests::postgres::fresh_database;
 use databridge_tests::studio::{Place, Running, found};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn a_full_disk_is_a_503_and_passes(kind: Kind) {
         return;
     }
     let disk = tmpfs(SIZE);
-    let database = (kind == Kind::Postgres).then(postgres::fresh_database);
+    let database = (kind == Kind::Postgres).then(fresh_database);
     let place = match &database {
         None => Place::below(disk.path()),
         Some(database) => Place::on(disk.path(), database),
@@ -39,7 +39,7 @@ fn a_full_disk_is_a_503_and_passes(kind: Kind) {
     let mut settings = by_hand();
     settings.push(("MIN_FREE_BYTES", (1 << 20).to_string().into()));
     let running = Running::start(&place, &settings).expect("the daemon does not start");
-    let desk = Desk::of(people, place, running);
+    let mut desk = Desk::of(people, place, running);
     let code = desk.transfer();
     let filler = fill(disk.path());
 
@@ -81,7 +81,8 @@ fn a_full_disk_is_a_503_and_passes(kind: Kind) {
 
     // Room, and all goes on in the same process.
     std::fs::remove_file(filler).unwrap();
-    assert_eq!(put("large.exr").status, 200);
+    let answer = put("large.exr");
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", desk.running.daemon.output());
     let answer = create();
     assert_eq!(answer.status, 200, "{answer:?}");
     made.push(answer.json()["code"].clone());

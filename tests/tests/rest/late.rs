@@ -28,8 +28,7 @@ impl Hold {
                 (command, "BEGIN; LOCK TABLE transfers; SELECT 'held';\n")
             }
         };
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(lock.as_bytes()).unwrap();
         let mut out = BufReader::new(child.stdout.as_mut().unwrap());
         let mut line = String::new();
@@ -60,7 +59,8 @@ fn what_takes_too_long_is_a_503_and_passes(kind: Kind) {
     drop(hold);
     // On a busy machine one or another may be late once more; under its key it is made
     // once, however often it was asked for.
-    let made = (0..60).map(|_| create()).find(|answer| answer.status == 200).expect("it stays late");
+    let made =
+        (0..60).map(|_| create()).find(|answer| answer.status == 200).expect("it stays late");
     let code = made.json()["code"].clone();
     let listed = (0..60)
         .map(|_| desk.ask("artist", "GET", "/transfers", Value::Null))

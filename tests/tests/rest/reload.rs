@@ -14,7 +14,8 @@ fn closed() -> String {
     let day = |days: i64| {
         let now = databridge_core::base::clock::Timestamp::now().as_micros() / 86_400_000_000;
         // 1970-01-01 was a Thursday.
-        ["thu", "fri", "sat", "sun", "mon", "tue", "wed"][usize::try_from((now + days) % 7).unwrap()]
+        ["thu", "fri", "sat", "sun", "mon", "tue", "wed"]
+            [usize::try_from((now + days) % 7).unwrap()]
     };
     format!("[{:?}, {:?}]", day(3), day(4))
 }
@@ -60,7 +61,10 @@ fn limits_hours_and_the_log_change_while_it_works() {
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(told.contains(place) || place == "config.log" && told.contains("a=b=c"), "{told}");
     }
-    assert_ne!(desk.ok("it", "GET", &format!("/transfers/{code}"), Value::Null)["state"], "delivered");
+    assert_ne!(
+        desk.ok("it", "GET", &format!("/transfers/{code}"), Value::Null)["state"],
+        "delivered"
+    );
 
     // The hours are over: what waited for them goes on, in the process that it was in.
     write("log = \"info\"\nworkers = 1\n[limits]\nuploads_per_minute = 77\n");
@@ -72,9 +76,15 @@ fn limits_hours_and_the_log_change_while_it_works() {
     let said = desk.running.daemon.wait_for_line(PATIENCE, |line| line.contains("next start"));
     assert!(said.contains("workers"), "{said}");
     desk.wait(&code, "delivered");
-    let other = desk.ok("artist", "POST", "/transfers", json!({
-        "title": "b", "project": "film", "category": "plates",
-    }))["code"].clone();
+    let other = desk.ok(
+        "artist",
+        "POST",
+        "/transfers",
+        json!({
+            "title": "b", "project": "film", "category": "plates",
+        }),
+    )["code"]
+        .clone();
     let put = desk.raw(
         "PUT",
         &format!("/api/v1/transfers/{}/files/a.exr", other.as_str().unwrap()),

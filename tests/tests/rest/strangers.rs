@@ -90,9 +90,11 @@ fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
     desk.ok("admin", "POST", "/lots", lot);
     let now = if desk.database.is_some() { "now()" } else { "0" };
     desk.sql(&format!("INSERT INTO orgs VALUES ('{other}', 'rival', 'Rival', {now})"));
-    for (table, column, name) in
-        [("transfers", "code", &*code), ("users", "username", "rival"), ("lots", "lot_code", "RAW-1")]
-    {
+    for (table, column, name) in [
+        ("transfers", "code", &*code),
+        ("users", "username", "rival"),
+        ("lots", "lot_code", "RAW-1"),
+    ] {
         let moved = format!("UPDATE {table} SET org_id = '{other}' WHERE {column} = '{name}'");
         desk.sql(&moved);
         let there = format!("SELECT count(*) FROM {table} WHERE org_id = '{other}'");

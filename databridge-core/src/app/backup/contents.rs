@@ -75,9 +75,7 @@ impl Contents {
         text.push(b'\n');
         let path = folder.join(NAME);
         let mut file = create(&path)?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| Error::io(&path, e))?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|e| Error::io(&path, e))?;
         flush(folder)?;
         Ok(Sha256::of(&text).to_string())
     }

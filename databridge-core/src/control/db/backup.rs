@@ -349,7 +349,9 @@ mod tests {
             found.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
         assert_eq!(
-            of("postgres://db%20user:p%40ss%2Fw%3Ard@db.studio:5433/data%20bridge?sslmode=verify-full"),
+            of(
+                "postgres://db%20user:p%40ss%2Fw%3Ard@db.studio:5433/data%20bridge?sslmode=verify-full"
+            ),
             [
                 "PGDATABASE=data bridge",
                 "PGHOST=db.studio",

@@ -125,7 +125,8 @@ impl Fault for Error {
                     .into()
             }
             Self::Tool { .. } => {
-                "install PostgreSQL's client programs, of the server's version or a later one".into()
+                "install PostgreSQL's client programs, of the server's version or a later one"
+                    .into()
             }
             Self::Column { .. } | Self::Statement(_) => {
                 "please report it, with the log; `databridge doctor` looks at the database".into()

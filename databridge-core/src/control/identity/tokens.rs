@@ -56,7 +56,12 @@ impl Tokens {
     /// was issued too, so that a host whose clock is wrong takes and refuses what the
     /// others do. One that ends later than two `terms` from now is of a clock that has
     /// been set back since.
-    pub(super) fn read(&self, token: &str, now: Timestamp, term: Duration) -> Result<Claims, Error> {
+    pub(super) fn read(
+        &self,
+        token: &str,
+        now: Timestamp,
+        term: Duration,
+    ) -> Result<Claims, Error> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
