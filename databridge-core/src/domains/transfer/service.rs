@@ -189,13 +189,15 @@ pub(super) fn subject(t: &Transfer) -> Subject {
 
 /// A transfer that the caller may not see is not there.
 pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Transfer, AnyError> {
-    t.filter(|t| {
-        ctx.actor.authority == Authority::System
-            || owns(ctx, t)
-            || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
-            || (t.state == State::Review && reviews(ctx, t))
-    })
-    .ok_or_else(|| Error::NotFound(code.to_owned()).into())
+    t.filter(|t| sees(ctx, t)).ok_or_else(|| Error::NotFound(code.to_owned()).into())
+}
+
+/// Whether the caller may know of it.
+pub(super) fn sees(ctx: &Ctx, t: &Transfer) -> bool {
+    ctx.actor.authority == Authority::System
+        || owns(ctx, t)
+        || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
+        || (t.state == State::Review && reviews(ctx, t))
 }
 
 /// Whether it is the caller's own. On an embedded store also that of whoever they
