@@ -2,6 +2,7 @@
 //! media wing where no store is involved, and shows what comes back.
 
 mod backend;
+mod backup;
 mod doctor;
 mod error;
 mod files;
@@ -151,6 +152,10 @@ enum Command {
     /// Signed receipts of deliveries.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    /// Backs a local store up: database, keys, configuration; daemons work on meanwhile.
+    Backup(backup::Backup),
+    /// Puts a backup back, proved by its ledger.
+    Restore(backup::Restore),
     /// Whether a local store can do its work.
     Doctor,
     /// A local store's settings.
@@ -232,6 +237,8 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Flow(command) => command.run(&open()?, show),
         Command::Ledger(command) => command.run(&open()?, show),
         Command::Receipt(command) => command.run(&global, show),
+        Command::Backup(command) => command.run(&global, show),
+        Command::Restore(command) => command.run(&global, show),
         Command::Doctor => doctor::run(&global, show),
         Command::Config(command) => command.run(&global, show),
         Command::Completions { shell } => {

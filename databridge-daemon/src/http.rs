@@ -11,6 +11,7 @@ mod limits;
 mod metrics;
 mod problem;
 pub mod server;
+pub mod tls;
 mod tus;
 mod uploads;
 

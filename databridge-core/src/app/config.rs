@@ -2,6 +2,7 @@
 
 mod copies;
 mod http;
+mod reload;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -11,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
-pub use http::HttpConfig;
+pub use http::{HttpConfig, TlsConfig};
+pub use reload::Changes;
 pub use uploads::UploadsConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
-use crate::control::jobs::{Capability, Traffic};
+use crate::control::jobs::{Capability, Rules, Traffic};
 use crate::control::limits;
 use crate::domains::transfer::{Places, Policy};
 use crate::media::storage::{Location, make_dirs};
@@ -71,6 +73,10 @@ pub struct Config {
     pub limits: limits::Settings,
     /// How the daemon meets those who ask.
     pub http: HttpConfig,
+    /// What proves to them that it is the daemon.
+    pub tls: TlsConfig,
+    /// How much the daemon's log says: `info`, or `warn,databridge_core=debug`.
+    pub log: String,
     /// How files are scanned.
     pub scan: scan::Settings,
     /// How they are written into production.
@@ -100,6 +106,8 @@ impl Default for Config {
             min_free_bytes: 64 << 20,
             limits: limits::Settings::default(),
             http: HttpConfig::default(),
+            tls: TlsConfig::default(),
+            log: "info".into(),
             scan: scan::Settings {
                 // Where Debian's clamd listens; `auto` uses it where it answers.
                 clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
@@ -187,6 +195,9 @@ impl Config {
         }
         if let Err((name, reason)) = self.uploads.check() {
             return setting(name, reason);
+        }
+        if let Err((name, reason)) = self.tls.check() {
+            return setting(name, &reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;
@@ -299,10 +310,13 @@ impl Config {
             warn!(error = %e, "bandwidth is not shared with other processes of this host");
             Throttle::new(limit)
         });
-        Ok(Traffic {
-            throttle,
-            host: self.host(),
-            limit_bytes_per_second: limit,
+        Ok(Traffic::new(throttle, self.host(), self.rules()?))
+    }
+
+    /// What the jobs go by that can change while they run.
+    pub(super) fn rules(&self) -> Result<Rules, Error> {
+        Ok(Rules {
+            limit_bytes_per_second: self.copy.host_limit_bytes_per_second,
             windows: self.copy.windows()?,
         })
     }

@@ -19,6 +19,7 @@ macro_rules! on_both {
 mod lab;
 
 mod chains;
+mod clock;
 mod concurrency;
 mod content;
 mod delivery;
@@ -32,4 +33,5 @@ mod matrix;
 mod names;
 mod scanning;
 mod traffic;
+mod upgrade;
 mod uploads;

@@ -66,6 +66,16 @@ impl Service {
         }
     }
 
+    /// The store was put back to an earlier time: what production was held to since is
+    /// outdone, so that deliveries can be taken up again.
+    ///
+    /// # Errors
+    /// [`Error::Db`].
+    pub async fn raise_fences(&self, unit: &mut Unit, by: i64) -> Result<(), AnyError> {
+        sql::raise_fences(unit.tx(), by).await?;
+        Ok(())
+    }
+
     /// The transfer of that code, if the caller may see it; else there is none.
     pub(super) async fn load(&self, unit: &mut Unit, code: &str) -> Result<Transfer, AnyError> {
         let org = unit.org();

@@ -227,6 +227,11 @@ pub(crate) async fn next_fence(tx: &mut Tx, id: Uuid) -> Result<i64, Error> {
         .get("fence")
 }
 
+/// After this nobody who took a delivery up before holds the highest fence of it.
+pub(crate) async fn raise_fences(tx: &mut Tx, by: i64) -> Result<u64, Error> {
+    tx.exec("UPDATE transfers SET fence = fence + $1", params![by]).await
+}
+
 pub(crate) async fn set_copy_report(
     tx: &mut Tx,
     id: Uuid,
