@@ -9,6 +9,7 @@ mod files;
 mod ledger;
 mod lineage;
 mod people;
+mod places;
 mod progress;
 mod receipt;
 mod scan;
@@ -109,6 +110,9 @@ enum Command {
         /// TRF-00042
         code: String,
     },
+    /// Where a transfer's files are, as a system calls the place; or what it calls a path
+    /// of another.
+    Where(places::Where),
     /// How much of a host's bandwidth its copies may use.
     #[command(subcommand)]
     Bandwidth(traffic::Bandwidth),
@@ -222,6 +226,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Transfer(command) => command.run(&open()?, show),
         Command::Upload(command) => command.run(&open()?, show),
         Command::Explain { code } => transfer::explain(&open()?, show, code),
+        Command::Where(command) => command.run(&open()?, show),
         Command::Bandwidth(command) => command.run(&open()?, show),
         Command::Host(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),

@@ -1,9 +1,11 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
 mod lineage;
+mod places;
 mod uploads;
 
 pub use lineage::*;
+pub use places::*;
 pub use uploads::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -155,6 +157,14 @@ pub enum Call {
     },
     /// Its signed receipt.
     TransferReceipt(Code),
+    /// Where its files are, as a client's system calls the place.
+    TransferWhere(Where),
+    /// What one system calls a path of another.
+    PathTranslate(PathTranslate),
+    /// Takes a wrong delivery out of production.
+    TransferRecall(Because),
+    /// The signed statement of a recall.
+    TransferRecallReceipt(Code),
     /// What waits for the caller's decision.
     ApprovalsWaiting {},
     /// Agrees, at the current stage.
@@ -461,6 +471,9 @@ impl Call {
                 | Self::UploadList(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
+                | Self::TransferWhere(_)
+                | Self::PathTranslate(_)
+                | Self::TransferRecallReceipt(_)
                 | Self::ScanReport(_)
                 | Self::ScanEngines {}
                 | Self::ApprovalsWaiting {}

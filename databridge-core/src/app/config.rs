@@ -2,6 +2,7 @@
 
 mod copies;
 mod http;
+mod places;
 mod reload;
 mod uploads;
 
@@ -13,6 +14,7 @@ use tracing::warn;
 
 pub use copies::CopyConfig;
 pub use http::{HttpConfig, TlsConfig};
+pub use places::SpaceConfig;
 pub use reload::Changes;
 pub use uploads::UploadsConfig;
 
@@ -21,7 +23,8 @@ use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
 use crate::control::jobs::{Capability, Rules, Traffic};
 use crate::control::limits;
-use crate::domains::transfer::{Places, Policy};
+use crate::domains::transfer::{Layout, Places, Policy};
+use crate::media::mounts::Mounts;
 use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
 use crate::media::{cloud, delivery, scan};
@@ -83,6 +86,12 @@ pub struct Config {
     pub copy: CopyConfig,
     /// The object store, where production is one.
     pub s3: cloud::Settings,
+    /// Where deliveries belong in production.
+    pub layout: Layout,
+    /// What clients call staging and production.
+    pub mounts: Mounts,
+    /// What is to stay free.
+    pub space: SpaceConfig,
 }
 
 impl Default for Config {
@@ -115,6 +124,9 @@ impl Default for Config {
             },
             copy: CopyConfig::default(),
             s3: cloud::Settings::default(),
+            layout: Layout::default(),
+            mounts: Mounts::default(),
+            space: SpaceConfig::default(),
         }
     }
 }
@@ -198,6 +210,12 @@ impl Config {
         }
         if let Err((name, reason)) = self.tls.check() {
             return setting(name, &reason);
+        }
+        if let Err((setting, reason)) = self.layout.check() {
+            return Err(Error::Setting { setting, reason });
+        }
+        if let Err(reason) = self.mounts.check() {
+            return setting("mounts", &reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;
@@ -292,6 +310,9 @@ impl Config {
         Ok(Policy {
             scan: self.scan.clone(),
             copy: self.copy.policy()?,
+            layout: self.layout.clone(),
+            mounts: self.mounts.clone(),
+            reserve: self.space.reserve(self.can.contains(&Capability::Production)),
             methods: delivery::Methods {
                 folders: self.copy.method,
                 rsync: self.copy.rsync.clone(),

@@ -111,6 +111,10 @@ impl App {
                 json(self.history(ctx, &code, after, limit, wait).await?)
             }
             Call::TransferReceipt(c) => t.receipt(ctx, &c.code).await,
+            Call::TransferWhere(w) => json(t.whereabouts(ctx, &w.code, w.system).await?),
+            Call::PathTranslate(p) => json(t.translate(p.from, p.to, &p.path)?),
+            Call::TransferRecall(b) => json(t.recall(ctx, &b.code, &b.reason).await?),
+            Call::TransferRecallReceipt(c) => t.recall_receipt(ctx, &c.code).await,
             Call::ApprovalsWaiting {} => json(t.waiting(ctx).await?),
             Call::Approve { code, manifest_digest, comment } => {
                 json(t.approve(ctx, &code, manifest_digest.as_deref(), comment.as_deref()).await?)

@@ -57,6 +57,7 @@ const CONDITIONAL: &[&str] = &[
     "transfer_priority",
     "transfer_pause",
     "transfer_resume",
+    "transfer_recall",
 ];
 
 const fn route(method: Method, path: &'static str, op: &'static str) -> Route {
@@ -79,6 +80,8 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfers/{code}/cancel", "transfer_cancel"),
     route(Get, "/transfers/{code}/history", "transfer_history"),
     route(Get, "/transfers/{code}/receipt", "transfer_receipt"),
+    route(Get, "/transfers/{code}/where", "transfer_where"),
+    route(Get, "/transfers/{code}/recall", "transfer_recall_receipt"),
     route(Get, "/approvals", "approvals_waiting"),
     route(Post, "/approvals/{code}/approve", "approve"),
     route(Post, "/approvals/{code}/reject", "reject"),
@@ -98,11 +101,13 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfer-ops/{code}/pause", "transfer_pause"),
     route(Post, "/transfer-ops/{code}/resume", "transfer_resume"),
     route(Post, "/transfer-ops/uploads/collect", "upload_collect"),
+    route(Post, "/transfer-ops/{code}/recall", "transfer_recall"),
     route(Get, "/transfer-ops/bandwidth", "bandwidth_list"),
     route(Post, "/transfer-ops/bandwidth", "bandwidth_set"),
     route(Get, "/transfer-ops/hosts", "host_list"),
     route(Get, "/transfer-ops/jobs", "job_list"),
     route(Get, "/transfer-ops/receipt-key", "receipt_key"),
+    route(Get, "/transfer-ops/translate", "path_translate"),
     route(Post, "/lots", "lot_register"),
     route(Post, "/lots/batch", "lot_register_all"),
     route(Get, "/lots", "lot_list"),

@@ -32,21 +32,27 @@ impl Service {
     /// Makes a transfer, empty.
     ///
     /// # Errors
-    /// [`Error::BadField`], [`Error::NoChain`], or not permitted.
+    /// [`Error::BadField`], [`Error::NoChain`], [`Error::UnknownField`],
+    /// [`Error::MissingField`], [`Error::BadPath`], [`Error::PathTaken`], or not permitted.
     pub async fn create(&self, ctx: &Ctx, create: Create) -> Result<TransferView, AnyError> {
         check_text("title", &create.title, 200)?;
         check_name("project", &create.project)?;
         check_name("category", &create.category)?;
         check_parents(&create.parents)?;
+        let mut create = create;
+        create.metadata = self.policy.layout.admit(&create.metadata)?;
         ctx.require(MATRIX, Permission::Create, Some(&create.project))?;
         super::priority::check_wish(ctx, &create.project, create.priority)?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
+        // The counter lets one transfer be made at a time: whoever is the first of all
+        // also makes the default chain, and nobody takes a path from under another.
+        let code = format!("TRF-{:05}", unit.tx().next_number("transfer").await?);
         let name = create.chain.as_deref().unwrap_or(chain::DEFAULT);
         let chain = chain::newest(&mut unit, name).await?;
-        let code = format!("TRF-{:05}", unit.tx().next_number("transfer").await?);
         let id = Uuid::now_v7();
-        let destination = self.places.payload(&create.project, &create.category, &code);
+        let path = self.path(&mut unit, &create, &code).await?;
+        let destination = self.places.payload(&path);
         let new = sql::NewTransfer {
             id,
             code: &code,
@@ -54,6 +60,7 @@ impl Service {
             owner: self.owner(&mut unit).await?,
             chain: chain.id,
             destination: &destination.to_string(),
+            path: &path,
             authority: ctx.actor.authority,
         };
         sql::insert(unit.tx(), org, new, now).await?;
@@ -65,11 +72,21 @@ impl Service {
                 "project": create.project, "category": create.category,
                 "chain": chain.name, "chain_version": chain.version,
                 "priority": create.priority.unwrap_or_default(), "parents": create.parents,
+                "path": path, "metadata": create.metadata,
             }),
         );
         let t = self.load(&mut unit, &code).await?;
         let view = self.view(&mut unit, &t).await?;
         unit.commit(view).await
+    }
+
+    /// Where it is to go, for good: a template that is changed later moves nothing.
+    async fn path(&self, unit: &mut Unit, create: &Create, code: &str) -> Result<String, AnyError> {
+        let layout = &self.policy.layout;
+        let path = layout.path(&create.project, &create.category, code, &create.metadata)?;
+        let Some(holder) = sql::holder(unit.tx(), &path).await? else { return Ok(path) };
+        let holder = self.load(unit, &holder).await.ok().map(|t| t.code);
+        Err(Error::PathTaken { path, holder }.into())
     }
 
     /// Whose it is: on an embedded store whoever the OS user acts for.
@@ -389,8 +406,10 @@ impl Service {
     /// Asks for review: the files are frozen, then the first stage looks.
     ///
     /// # Errors
-    /// [`Error::NotFound`], not permitted, illegal state (also without files).
+    /// [`Error::NotFound`], [`Error::InsufficientSpace`], not permitted, illegal state
+    /// (also without files).
     pub async fn submit(&self, ctx: &Ctx, code: &str) -> Result<TransferView, AnyError> {
+        self.check_room(ctx, code).await?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Submit).await?;
         self.none_unfinished(&mut unit, &t).await?;
         self.open_revision(&mut unit, &mut t, Action::Submit).await?;
