@@ -19,6 +19,7 @@ if [ "${1:-test}" = test ]; then
   need pkg-config pkgconf
   need fusermount3 fuse3
   need sqlite3 sqlite3
+  need openssl openssl
   need setpriv util-linux
   need rsync rsync
   need slapd slapd

@@ -5,6 +5,7 @@
 
 pub mod answers;
 mod background;
+pub mod backup;
 pub mod call;
 pub mod config;
 mod dispatch;
@@ -47,6 +48,9 @@ use crate::domains::{lineage, transfer};
 
 /// Every domain's steps of the schema.
 pub const MIGRATIONS: &[&[Migration]] = &[transfer::MIGRATIONS, lineage::MIGRATIONS];
+
+/// In the data folder: whoever has locked it has the store to itself.
+pub const LOCK: &str = "databridged.lock";
 
 /// DataBridge over an open store. Cheap to clone.
 #[derive(Clone)]
@@ -133,6 +137,18 @@ impl App {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Takes over what of a configuration can change while jobs and requests go on;
+    /// answers what changed and what waits for the next start.
+    ///
+    /// # Errors
+    /// [`config::Error`]; then everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<config::Changes, Error> {
+        config.check()?;
+        self.traffic.set(config.rules()?);
+        self.limits.set(config.limits.clone());
+        Ok(self.config.changes(config))
     }
 
     /// The public halves of the store's keys.

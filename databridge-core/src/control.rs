@@ -9,3 +9,4 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod limits;
+pub mod recovery;

@@ -2,6 +2,7 @@
 //! media wing where no store is involved, and shows what comes back.
 
 mod backend;
+mod backup;
 mod doctor;
 mod error;
 mod files;
@@ -15,6 +16,7 @@ mod scan;
 mod sign;
 mod traffic;
 mod transfer;
+mod upload;
 mod view;
 
 use std::path::PathBuf;
@@ -100,6 +102,9 @@ enum Command {
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// Uploads in pieces that are not at their end.
+    #[command(subcommand)]
+    Upload(upload::Upload),
     /// Where a transfer stands, since when, what it waits for and who does what next.
     Explain {
         /// TRF-00042
@@ -151,6 +156,10 @@ enum Command {
     /// Signed receipts of deliveries.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    /// Backs a local store up: database, keys, configuration; daemons work on meanwhile.
+    Backup(backup::Backup),
+    /// Puts a backup back, proved by its ledger.
+    Restore(backup::Restore),
     /// Whether a local store can do its work.
     Doctor,
     /// A local store's settings.
@@ -215,6 +224,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Sequences(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Upload(command) => command.run(&open()?, show),
         Command::Explain { code } => transfer::explain(&open()?, show, code),
         Command::Where(command) => command.run(&open()?, show),
         Command::Bandwidth(command) => command.run(&open()?, show),
@@ -232,6 +242,8 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Flow(command) => command.run(&open()?, show),
         Command::Ledger(command) => command.run(&open()?, show),
         Command::Receipt(command) => command.run(&global, show),
+        Command::Backup(command) => command.run(&global, show),
+        Command::Restore(command) => command.run(&global, show),
         Command::Doctor => doctor::run(&global, show),
         Command::Config(command) => command.run(&global, show),
         Command::Completions { shell } => {

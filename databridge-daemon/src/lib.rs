@@ -4,3 +4,5 @@
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod log;
+pub mod reload;

@@ -2,9 +2,11 @@
 
 mod lineage;
 mod places;
+mod uploads;
 
 pub use lineage::*;
 pub use places::*;
+pub use uploads::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -123,6 +125,12 @@ pub enum Call {
         /// The file.
         path: String,
     },
+    /// Its uploads in pieces that are not at their end.
+    UploadList(Code),
+    /// Gives an upload up.
+    UploadEnd(UploadName),
+    /// Removes unfinished uploads whose time is over.
+    UploadCollect(Sweep),
     /// Asks for review.
     TransferSubmit(Code),
     /// Withdraws it.
@@ -460,6 +468,7 @@ impl Call {
                 | Self::TransferShow(_)
                 | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
+                | Self::UploadList(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
                 | Self::TransferWhere(_)

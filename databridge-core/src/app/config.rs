@@ -3,6 +3,8 @@
 mod copies;
 mod http;
 mod places;
+mod reload;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
-pub use http::HttpConfig;
+pub use http::{HttpConfig, TlsConfig};
 pub use places::SpaceConfig;
+pub use reload::Changes;
+pub use uploads::UploadsConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
-use crate::control::jobs::{Capability, Traffic};
+use crate::control::jobs::{Capability, Rules, Traffic};
 use crate::control::limits;
 use crate::domains::transfer::{Layout, Places, Policy};
 use crate::media::mounts::Mounts;
@@ -60,6 +64,8 @@ pub struct Config {
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// Quotas, and uploads that come in pieces.
+    pub uploads: UploadsConfig,
     /// How people sign in.
     pub signin: signin::Settings,
     /// The directory that knows them, if there is one.
@@ -70,6 +76,10 @@ pub struct Config {
     pub limits: limits::Settings,
     /// How the daemon meets those who ask.
     pub http: HttpConfig,
+    /// What proves to them that it is the daemon.
+    pub tls: TlsConfig,
+    /// How much the daemon's log says: `info`, or `warn,databridge_core=debug`.
+    pub log: String,
     /// How files are scanned.
     pub scan: scan::Settings,
     /// How they are written into production.
@@ -99,11 +109,14 @@ impl Default for Config {
             drain_seconds: 20,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            uploads: UploadsConfig::default(),
             signin: signin::Settings::default(),
             directory: directory::Settings::default(),
             min_free_bytes: 64 << 20,
             limits: limits::Settings::default(),
             http: HttpConfig::default(),
+            tls: TlsConfig::default(),
+            log: "info".into(),
             scan: scan::Settings {
                 // Where Debian's clamd listens; `auto` uses it where it answers.
                 clamd: Some(scan::Clamd::at(scan::ClamdAddress::Unix(CLAMD.into()))),
@@ -190,6 +203,12 @@ impl Config {
             return setting("s3", &error.to_string());
         }
         if let Err((name, reason)) = self.http.check() {
+            return setting(name, &reason);
+        }
+        if let Err((name, reason)) = self.uploads.check() {
+            return setting(name, reason);
+        }
+        if let Err((name, reason)) = self.tls.check() {
             return setting(name, &reason);
         }
         if let Err((setting, reason)) = self.layout.check() {
@@ -299,6 +318,7 @@ impl Config {
                 rsync: self.copy.rsync.clone(),
                 s3: self.s3.clone(),
             },
+            uploads: self.uploads.limits(self.max_upload_bytes),
         })
     }
 
@@ -311,10 +331,13 @@ impl Config {
             warn!(error = %e, "bandwidth is not shared with other processes of this host");
             Throttle::new(limit)
         });
-        Ok(Traffic {
-            throttle,
-            host: self.host(),
-            limit_bytes_per_second: limit,
+        Ok(Traffic::new(throttle, self.host(), self.rules()?))
+    }
+
+    /// What the jobs go by that can change while they run.
+    pub(super) fn rules(&self) -> Result<Rules, Error> {
+        Ok(Rules {
+            limit_bytes_per_second: self.copy.host_limit_bytes_per_second,
             windows: self.copy.windows()?,
         })
     }

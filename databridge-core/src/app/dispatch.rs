@@ -1,6 +1,7 @@
 //! From a [`Call`] to the service that answers it.
 
 mod lineage;
+mod uploads;
 
 use std::time::{Duration, Instant};
 
@@ -140,7 +141,7 @@ impl App {
             Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_lineage(ctx, other).await,
+            other => self.answer_uploads(ctx, other).await,
         }
     }
 

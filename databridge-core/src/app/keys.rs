@@ -16,6 +16,10 @@ use crate::media::storage::make_dirs;
 
 use super::config::Error;
 
+/// What stands in the folder, and what of it is secret.
+pub(super) const FILES: [(&str, bool); 4] =
+    [("ledger.origin", false), ("receipt.key", true), ("receipt.pub", false), ("token.key", true)];
+
 /// Where the secrets are, and those that are needed all the time.
 #[derive(Clone)]
 pub struct Keys {

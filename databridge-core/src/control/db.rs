@@ -2,6 +2,7 @@
 //!
 //! SQL text is the same on both and uses `$1`; what differs is in [`dialect`].
 
+pub mod backup;
 mod connect;
 pub mod dialect;
 mod error;

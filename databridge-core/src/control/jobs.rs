@@ -14,7 +14,7 @@ pub use lease::{Hold, Lease, Watch};
 pub use sql::{JobView, list, standing};
 pub use tally::{Tallied, Tally};
 pub use traffic::{
-    Bandwidth, EVERY_HOST, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
+    Bandwidth, EVERY_HOST, Rules, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
 };
 pub use worker::{Handler, HandlerFuture, Settings, Worker};
 

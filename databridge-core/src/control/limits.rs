@@ -4,7 +4,7 @@
 mod sql;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ impl Fault for Exceeded {
 #[derive(Debug, Clone)]
 pub struct Limits {
     store: Store,
-    settings: Settings,
+    settings: Arc<RwLock<Settings>>,
     /// Where there is one process: what each caller did in which window.
     here: Arc<Mutex<HashMap<String, (i64, i64)>>>,
 }
@@ -105,15 +105,21 @@ pub struct Limits {
 impl Limits {
     /// Over an open store.
     pub fn new(store: Store, settings: Settings) -> Self {
-        Self { store, settings, here: Arc::default() }
+        Self { store, settings: Arc::new(RwLock::new(settings)), here: Arc::default() }
+    }
+
+    /// Other limits from now on; what was counted in this minute still counts.
+    pub fn set(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     fn limit(&self, class: Class) -> i64 {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
         match class {
-            Class::Login => self.settings.login_per_minute,
-            Class::Read => self.settings.reads_per_minute,
-            Class::Write => self.settings.writes_per_minute,
-            Class::Upload => self.settings.uploads_per_minute,
+            Class::Login => settings.login_per_minute,
+            Class::Read => settings.reads_per_minute,
+            Class::Write => settings.writes_per_minute,
+            Class::Upload => settings.uploads_per_minute,
         }
     }
 

@@ -22,6 +22,7 @@ mod sql;
 mod standing;
 pub mod state;
 mod types;
+mod uploads;
 mod whereabouts;
 
 pub use chain::{Chain, NewChain, Stage};
@@ -39,6 +40,10 @@ pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
 };
 pub use whereabouts::{Translation, Whereabouts};
+
+pub use uploads::{
+    Checked, Collected, Error as UploadError, Limits, NewUpload, Piece, Room, UploadView, Writer,
+};
 
 use crate::control::db::Migration;
 
@@ -63,6 +68,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 2032,
         name: "parents",
         sql: include_str!("transfer/migrations/2032_parents.sql"),
+    },
+    Migration {
+        version: 2060,
+        name: "uploads",
+        sql: include_str!("transfer/migrations/2060_uploads.sql"),
     },
     Migration {
         version: 2070,

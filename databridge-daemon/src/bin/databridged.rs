@@ -1,7 +1,6 @@
 //! The daemon: serves REST and works jobs, until it is told to stop.
 
 use std::fs::File;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,19 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use databridge_core::app::config::Role;
-use databridge_core::app::{App, Config};
+use databridge_core::app::{App, Config, LOCK};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::db::Target;
-use databridge_core::workflow::Symbol;
 use databridge_core::{Error, ErrorKind, Fault};
-use databridge_daemon::{config, http};
+use databridge_daemon::config::Source;
+use databridge_daemon::http;
+use databridge_daemon::http::tls::Tls;
+use databridge_daemon::log::{self, Log};
+use databridge_daemon::reload::Reload;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// How long requests in hand may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +45,10 @@ struct Args {
     role: Option<String>,
     /// How the log on standard error is written.
     #[arg(long, env = "DATABRIDGE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    log_format: LogFormat,
+    log_format: log::Format,
+    /// Only says whether the configuration can work: settings, log and certificate.
+    #[arg(long)]
+    check_config: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +88,6 @@ impl Fault for Failure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log(args.log_format);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -105,28 +107,6 @@ fn main() -> ExitCode {
             }
             ExitCode::from(error.kind().exit_code())
         }
-    }
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line, for programs.
-    Json,
-}
-
-fn log(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("DATABRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
 
@@ -157,7 +137,7 @@ async fn keep_watchdog(app: App) {
 /// SQLite is for one daemon; the CLI may open the store beside it.
 fn lock(config: &Config) -> Result<Option<File>, Error> {
     let Target::Sqlite(_) = config.target() else { return Ok(None) };
-    let path = config.data.join("databridged.lock");
+    let path = config.data.join(LOCK);
     let file = File::create(&path)
         .map_err(|source| Failure::System { what: "lock the data folder", source })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -167,10 +147,16 @@ fn lock(config: &Config) -> Result<Option<File>, Error> {
 }
 
 async fn run(args: Args) -> Result<(), Error> {
-    let mut config = config::load(args.config.as_deref(), args.data, args.listen)?;
-    if let Some(role) = args.role.as_deref().and_then(Role::parse) {
-        config.role = role;
+    let Args { config: file, data, listen: on, role, log_format, check_config } = args;
+    let source = Source { file, data, listen: on, role };
+    let config = source.load()?;
+    log::check(&config.log)?;
+    let tls = Tls::open(&config.tls)?;
+    if check_config {
+        println!("every setting can work");
+        return Ok(());
     }
+    let log = Log::start(log_format, &config.log)?;
     config.make_folders()?;
     let _lock = lock(&config)?;
     let opened = App::open(config).await?;
@@ -182,14 +168,16 @@ async fn run(args: Args) -> Result<(), Error> {
     raise_descriptors();
     let listener = listen(&address).await?;
     let local = address_of(&listener)?;
-    println!("listening on http://{local}");
+    // Before anybody knows of us: by default they end the process.
+    let shutdown = wait_for_end()?;
+    reload_on_hang_up(Reload { source, app: app.clone(), tls: tls.clone(), log })?;
+    println!("listening on {}://{local}", if tls.is_some() { "https" } else { "http" });
     let drain = Duration::from_secs(app.config().drain_seconds);
     let stop = Cancel::new();
     let background = tokio::spawn({
         let (app, stop) = (app.clone(), stop.clone());
         async move { app.run(&stop).await }
     });
-    let shutdown = wait_for_end()?;
     notify(&[NotifyState::Ready]);
     tokio::spawn(keep_watchdog(app.clone()));
     let asked = Arc::new(Notify::new());
@@ -200,10 +188,10 @@ async fn run(args: Args) -> Result<(), Error> {
         println!("metrics on http://{local}/metrics");
         let http = app.config().http.clone();
         tokio::spawn(async move {
-            http::server::serve(listener, router, &http, until(stop)).await;
+            http::server::serve(listener, router, &http, None, until(stop)).await;
         });
     }
-    let served = http::server::serve(listener, router, &app.config().http, {
+    let served = http::server::serve(listener, router, &app.config().http, tls, {
         let (asked, stop) = (asked.clone(), stop.clone());
         async move {
             shutdown.await;
@@ -260,9 +248,26 @@ fn raise_descriptors() {
     }
 }
 
+/// Reads the configuration again at each SIGHUP.
+fn reload_on_hang_up(reload: Reload) -> Result<(), Failure> {
+    let mut hang_up = on(SignalKind::hangup())?;
+    let reload = Arc::new(reload);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            let reload = reload.clone();
+            // It reads files.
+            let _ = tokio::task::spawn_blocking(move || reload.run()).await;
+        }
+    });
+    Ok(())
+}
+
+fn on(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|source| Failure::System { what: "take signals", source })
+}
+
 /// Ends on SIGTERM (systemd) or SIGINT (a terminal).
 fn wait_for_end() -> Result<impl Future<Output = ()>, Failure> {
-    let on = |kind| signal(kind).map_err(|source| Failure::System { what: "take signals", source });
     let (mut terminate, mut interrupt) =
         (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     Ok(async move {

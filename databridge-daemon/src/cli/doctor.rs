@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 use super::error::io;
 use super::view::{Show, size};
 use super::{Global, Outcome};
-use crate::config;
+use crate::http::tls::Tls;
+use crate::{config, log};
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -35,9 +36,11 @@ pub(super) fn load(global: &Global) -> Result<Config, Error> {
 impl Settings {
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
         let config = load(global)?;
-        config.check()?;
+        config::check(&config, global.config.as_deref())?;
         match self {
             Self::Check => {
+                log::check(&config.log)?;
+                Tls::open(&config.tls)?;
                 show.document(&serde_json::json!({ "ok": true }));
                 show.line("every setting can work");
             }
@@ -69,7 +72,7 @@ fn finding(what: &'static str, result: Result<String, String>) -> Finding {
 /// Looks at everything a store needs; 0 all is well, 5 something is not.
 pub fn run(global: &Global, show: &Show) -> Outcome {
     let config = load(global)?;
-    config.check()?;
+    config::check(&config, global.config.as_deref())?;
     let places = config.places();
     let mut findings = vec![
         finding("data", folder(&config.data, 0)),

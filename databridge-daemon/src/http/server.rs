@@ -14,11 +14,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
+
+use super::tls::Tls;
 
 /// What hyper itself reads of headers before it gives up without a word; our own bound
 /// is below it and answers with a problem document.
@@ -32,6 +35,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     config: &HttpConfig,
+    tls: Option<Tls>,
     stop: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(config.max_connections));
@@ -48,9 +52,15 @@ pub async fn serve(
             () = &mut stop => break,
             (slot, accepted) = taken => match accepted {
                 Ok((stream, peer)) => {
-                    let one = connection(stream, peer, router.clone(), header, quitting.clone());
+                    let one = Connection {
+                        peer,
+                        router: router.clone(),
+                        header,
+                        quitting: quitting.clone(),
+                    };
+                    let tls = tls.clone();
                     connections.spawn(async move {
-                        one.await;
+                        one.meet(stream, tls).await;
                         drop(slot);
                     });
                 }
@@ -67,39 +77,54 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(
-    stream: TcpStream,
+/// One peer's.
+struct Connection {
     peer: SocketAddr,
     router: Router,
     header: Duration,
-    mut quitting: watch::Receiver<bool>,
-) {
-    let _ = stream.set_nodelay(true);
-    // A peer that is gone, or reads nothing any more, is let go of.
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 60_000);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let router = router.clone();
-        async move {
-            let Ok(answer) = router.oneshot(request.map(Body::new)).await;
-            Ok::<_, Infallible>(answer)
+    quitting: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn meet(self, stream: TcpStream, tls: Option<Tls>) {
+        let _ = stream.set_nodelay(true);
+        // A peer that is gone, or reads nothing any more, is let go of.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 60_000);
+        let Some(tls) = tls else { return self.serve(stream).await };
+        let peer = self.peer;
+        match tokio::time::timeout(self.header, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => debug!(%peer, %error, "a handshake failed"),
+            Err(_) => debug!(%peer, "a handshake took too long"),
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header)
-        .max_buf_size(MOST_HEADER_BYTES)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = quitting.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    }
+
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (peer, router) = (self.peer, self.router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let router = router.clone();
+            async move {
+                let Ok(answer) = router.oneshot(request.map(Body::new)).await;
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header)
+            .max_buf_size(MOST_HEADER_BYTES)
+            .max_headers(MOST_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = self.quitting.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%peer, %error, "a connection ended early");
         }
-    };
-    if let Err(error) = ended {
-        debug!(%peer, %error, "a connection ended early");
     }
 }

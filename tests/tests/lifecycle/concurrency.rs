@@ -12,6 +12,7 @@ use databridge_core::control::commands::Store;
 use databridge_core::control::db::Db;
 use databridge_core::control::jobs::{Handler, HandlerFuture, Lease, Watch};
 use databridge_core::domains::transfer::Service;
+use databridge_tests::process::PATIENCE;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -261,4 +262,45 @@ async fn a_clock_that_goes_back_leaves_no_job_waiting_for_years() {
     let jobs = lab.ok("chief", "job_list", json!({ "state": "ready" })).await;
     assert!(text(&jobs[0], "run_at").parse::<Timestamp>().unwrap() >= ahead, "{jobs}");
     assert_eq!(lab.settle(&code).await, "undecided");
+}
+
+/// Ahead: the lease is over for everybody, and the first worker's end does not count,
+/// though it never slept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_ahead_makes_no_job_done_twice() {
+    let lab = Lab::open(Kind::Sqlite).await;
+    let target = lab.app.config().target();
+    let store = Store::new(Db::open_with_clock(&target, MIGRATIONS, clock).await.unwrap());
+    let code = lab.approved(FILES).await;
+    lab.settle(&code).await;
+    lab.act("data_team", "scan", &code).await;
+    // The job is due by either clock.
+    let now = Timestamp::now();
+    CLOCK.store(now.as_micros(), Ordering::SeqCst);
+    let held = |owner: &str| {
+        let inner = lab.app.transfers().clone();
+        let gate = Arc::new(Gate { inner, reached: Notify::new(), open: Notify::new() });
+        let worker = hasty(&store, gate.clone(), owner);
+        (gate, tokio::spawn(async move { worker.step(&Cancel::new()).await.unwrap() }))
+    };
+    let (first, first_done) = held("first");
+    tokio::time::timeout(PATIENCE, first.reached.notified()).await.unwrap();
+    // A heartbeat of the first may renew its lease under the new time: then once more.
+    let (second, second_done) = loop {
+        CLOCK.fetch_add(3_600_000_000, Ordering::SeqCst);
+        let (gate, mut task) = held("second");
+        tokio::select! {
+            () = gate.reached.notified() => break (gate, task),
+            _ = &mut task => {}
+        }
+    };
+    // And back, while both believe that they have it.
+    CLOCK.store(now.as_micros(), Ordering::SeqCst);
+    first.open.notify_one();
+    assert!(first_done.await.unwrap());
+    assert_eq!(lab.state(&code).await, "scanning", "the first worker's end counted");
+    second.open.notify_one();
+    assert!(second_done.await.unwrap());
+    assert_eq!(lab.state(&code).await, "undecided");
+    assert_eq!(count(&lab.kinds(&code).await, "transfer.scan_undecided"), 1);
 }

@@ -93,6 +93,21 @@ impl Lab {
         lab
     }
 
+    /// Lets go of the store.
+    pub async fn close(&self) {
+        self.app.close().await;
+        self.store.db().close().await;
+    }
+
+    /// Opens the store again that was closed, with everybody in it.
+    pub async fn open_again(&mut self) {
+        self.app = App::open(self.app.config().clone()).await.unwrap().app;
+        let db = Db::open(&self.app.config().target(), MIGRATIONS).await.unwrap();
+        self.store = Store::new(db);
+        let handler = Arc::new(self.app.transfers().clone());
+        self.worker = hasty(&self.store, handler, "lab");
+    }
+
     /// The same store with other settings, as after a restart.
     pub async fn reopen(&mut self, set: impl FnOnce(&mut Config)) {
         let mut config = self.app.config().clone();

@@ -19,6 +19,7 @@ macro_rules! on_both {
 mod lab;
 
 mod chains;
+mod clock;
 mod concurrency;
 mod content;
 mod delivery;
@@ -35,4 +36,6 @@ mod recall;
 mod scanning;
 mod space;
 mod traffic;
+mod upgrade;
+mod uploads;
 mod whereabouts;

@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use databridge_tests::postgres::{self, Database};
+use databridge_tests::process::{built, run};
 use databridge_tests::studio::{People, Place, Running, Settings, found};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,7 +25,7 @@ pub struct Desk {
     pub people: People,
     pub place: Place,
     pub running: Running,
-    _database: Option<Database>,
+    pub database: Option<Database>,
     _folder: Option<TempDir>,
 }
 
@@ -73,12 +75,12 @@ impl Desk {
         };
         let people = found(&place);
         let running = Running::start(&place, settings).expect("the daemon does not start");
-        Self { people, place, running, _database: database, _folder: Some(folder) }
+        Self { people, place, running, database, _folder: Some(folder) }
     }
 
     /// At a place that somebody else looks after.
     pub fn of(people: People, place: Place, running: Running) -> Self {
-        Self { people, place, running, _database: None, _folder: None }
+        Self { people, place, running, database: None, _folder: None }
     }
 
     /// Where it listens.
@@ -126,26 +128,22 @@ impl Desk {
 
     /// One request in bytes, on a connection of its own.
     pub fn raw(&self, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address());
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        head.push_str("connection: close\r\n\r\n");
-        let mut stream = self.connect();
-        stream.write_all(head.as_bytes()).unwrap();
-        // What is refused early may not be read to its end.
-        let _ = stream.write_all(body);
-        read(stream)
+        raw(self.address(), method, path, headers, body)
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect(self.address())
+    }
+
+    /// A statement in the database's own shell.
+    pub fn sql(&self, statement: &str) -> String {
+        match &self.database {
+            Some(database) => database.psql(statement),
+            None => run(Command::new("sqlite3")
+                .args(["-bail", "-cmd", ".timeout 10000"])
+                .arg(self.place.data.join("databridge.db"))
+                .arg(statement)),
+        }
     }
 
     /// A transfer of the artist's with a file in it.
@@ -169,6 +167,20 @@ impl Desk {
         self.ok("artist", "POST", &format!("/transfers/{code}/submit"), json!({}));
         self.wait(&code, "team_lead_review");
         code
+    }
+
+    /// From its first review to production; an antivirus of this machine is not asked
+    /// where the daemon was started with [`by_hand`].
+    pub fn deliver(&self, code: &str) {
+        for who in ["lead", "supervisor", "producer"] {
+            self.ok(who, "POST", &format!("/approvals/{code}/approve"), json!({}));
+        }
+        self.ok("data", "POST", &format!("/scanning/{code}/start"), json!({}));
+        self.wait(code, "undecided");
+        let decision = json!({ "decision": "accept", "reason": "looked at by hand" });
+        self.ok("data", "POST", &format!("/scanning/{code}/decide"), decision);
+        self.ok("it", "POST", &format!("/transfer-ops/{code}/start"), json!({}));
+        self.wait(code, "delivered");
     }
 
     /// Waits until a transfer's history has an event of a kind.
@@ -204,6 +216,52 @@ impl Desk {
         }
         panic!("{code} does not come to {state}");
     }
+}
+
+/// The same by its address, for threads.
+pub fn raw(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("connection: close\r\n\r\n");
+    let mut stream = connect(address);
+    stream.write_all(head.as_bytes()).unwrap();
+    // What is refused early may not be read to its end.
+    let _ = stream.write_all(body);
+    read(stream)
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Nothing is called clean but by a person.
+pub fn by_hand() -> Settings {
+    vec![("SCAN__ENGINE", "rules".into())]
+}
+
+/// The command line on the files of a place.
+pub fn databridge(place: &Place, words: &[&str]) -> Command {
+    let mut command = Command::new(built("databridge"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", &place.staging).arg("--data").arg(&place.data).args(words);
+    command.env("DATABRIDGE_STAGING", &place.staging);
+    command.env("DATABRIDGE_PRODUCTION", &place.production);
+    command.envs(place.database.iter().map(|url| ("DATABRIDGE_DATABASE", url)));
+    command
 }
 
 /// Reads an answer to the end of the connection.

@@ -207,3 +207,12 @@ fn a_hundred_listen_at_once(kind: Kind) {
         assert_eq!(heard.last(), first.last());
     }
 }
+
+/// A connection on which nothing happens shows that it lives, to both sides.
+#[test]
+fn who_hears_nothing_hears_a_beat() {
+    let desk = Desk::open(Kind::Sqlite);
+    let mut stream = Stream::open(&desk, "artist", "/events", None);
+    let beat = std::iter::from_fn(|| stream.line()).find(|line| line == ": beat");
+    assert!(beat.is_some(), "the stream ended without one");
+}

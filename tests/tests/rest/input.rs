@@ -86,20 +86,85 @@ fn texts(document: &Value) -> Vec<(String, String, String)> {
                 }
             }
             let body = &told["requestBody"]["content"]["application/json"]["schema"];
-            for (name, schema) in body["properties"].as_object().into_iter().flatten() {
-                let kind = &schema["type"];
-                if kind == "string" || kind.as_array().is_some_and(|k| k.contains(&json!("string")))
-                {
-                    found.push((method.clone(), path.clone(), name.clone()));
-                }
-            }
+            let mut within = Vec::new();
+            walk(document, body, String::new(), &mut within);
+            within.sort();
+            within.dedup();
+            found.extend(within.into_iter().map(|at| (method.clone(), path.clone(), at)));
         }
     }
     found
 }
 
+/// A schema, and those that it allows instead of one another.
+fn schemas<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return schemas(document, document.pointer(&reference[1..]).unwrap());
+    }
+    match schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
+        Some(any) => any.iter().flat_map(|one| schemas(document, one)).collect(),
+        None => vec![schema],
+    }
+}
+
+fn is(schema: &Value, kind: &str) -> bool {
+    let found = &schema["type"];
+    found == kind || found.as_array().is_some_and(|kinds| kinds.contains(&json!(kind)))
+}
+
+/// The texts in what a schema describes, as JSON pointers. Flows nest no deeper.
+fn walk(document: &Value, schema: &Value, at: String, found: &mut Vec<String>) {
+    const DEEPEST: usize = 6;
+    if at.matches('/').count() > DEEPEST {
+        return;
+    }
+    for schema in schemas(document, schema) {
+        if is(schema, "string") && !schema["enum"].is_array() && schema["const"].is_null() {
+            found.push(at.clone());
+        }
+        if schema["items"].is_object() {
+            walk(document, &schema["items"], format!("{at}/0"), found);
+        }
+        if schema["additionalProperties"].is_object() {
+            walk(document, &schema["additionalProperties"], format!("{at}/some"), found);
+        }
+        for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+            walk(document, below, format!("{at}/{name}"), found);
+        }
+    }
+}
+
+/// Puts a text where a pointer leads, and whatever else has to be there on the way.
+fn put(document: &Value, schema: &Value, at: &str, text: &str, value: &mut Value) {
+    let Some(at) = at.strip_prefix('/') else {
+        *value = text.into();
+        return;
+    };
+    let (name, rest) = at.split_once('/').map_or((at, ""), |(name, _)| (name, &at[name.len()..]));
+    let below = schemas(document, schema).into_iter().find_map(|schema| {
+        let below = match &schema["properties"][name] {
+            Value::Null if name == "0" => &schema["items"],
+            Value::Null => &schema["additionalProperties"],
+            below => below,
+        };
+        below.is_object().then_some((is(schema, "array"), below))
+    });
+    let (in_array, below) = below.unwrap_or_else(|| panic!("{at} leads nowhere"));
+    if in_array {
+        *value = json!([plain(document, below)]);
+        return put(document, below, rest, text, &mut value[0]);
+    }
+    if !value.is_object() {
+        *value = json!({});
+    }
+    if value[name].is_null() {
+        value[name] = plain(document, below);
+    }
+    put(document, below, rest, text, &mut value[name]);
+}
+
 /// Something that a field of that schema takes.
-fn plain(document: &Value, schema: &Value) -> Value {
+pub fn plain(document: &Value, schema: &Value) -> Value {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
         None => schema,
@@ -130,7 +195,7 @@ fn plain(document: &Value, schema: &Value) -> Value {
     }
 }
 
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
@@ -153,7 +218,9 @@ fn no_field_takes_what_it_should_not(kind: Kind) {
         "\u{202e}\u{feff}",
     ];
     let texts = texts(&document);
-    assert!(texts.len() > 100, "{}", texts.len());
+    assert!(texts.len() > 150, "{}", texts.len());
+    let deep = texts.iter().filter(|(.., at)| at.matches('/').count() > 1).count();
+    assert!(deep > 15, "{deep} of them are not at the top");
     for (method, path, field) in texts {
         // Whoever asks would be signed out, and a password would be another.
         if path.ends_with("/auth/logout") || field == "?Idempotency-Key" || field == "?If-Match" {
@@ -184,8 +251,8 @@ fn no_field_takes_what_it_should_not(kind: Kind) {
                 true => plain(&document, schema),
                 false => Value::Null,
             };
-            if !field.starts_with('?') {
-                body[&field] = text.into();
+            if field.starts_with('/') {
+                put(&document, schema, &field, text, &mut body);
             }
             if path.ends_with("/events") {
                 address = address.replace("/events", "/history");

@@ -12,9 +12,16 @@ macro_rules! on_both {
 mod desk;
 
 mod activity;
+mod backup;
 mod contract;
+mod disk;
 mod events;
 mod input;
+mod late;
 mod metrics;
 mod operations;
 mod people;
+mod reload;
+mod strangers;
+mod tls;
+mod uploads;

@@ -1,5 +1,7 @@
 //! How the daemon meets those who ask.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Bounds of requests, who may come from a browser, and where metrics are read.
@@ -70,6 +72,32 @@ impl HttpConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// TLS by rustls, versions 1.2 and 1.3. Without a certificate the daemon speaks plain
+/// HTTP: for its own host, or behind a proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// The certificate and those between it and its root, PEM, in this order.
+    pub cert_file: Option<PathBuf>,
+    /// Its private key, PEM, readable by nobody else.
+    pub key_file: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// Both files, where TLS is wanted.
+    pub fn files(&self) -> Option<(&PathBuf, &PathBuf)> {
+        self.cert_file.as_ref().zip(self.key_file.as_ref())
+    }
+
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        match (&self.cert_file, &self.key_file) {
+            (Some(_), None) => Err(("tls.key_file", "tls.cert_file is of no use alone".into())),
+            (None, Some(_)) => Err(("tls.cert_file", "tls.key_file is of no use alone".into())),
+            _ => Ok(()),
+        }
     }
 }
 

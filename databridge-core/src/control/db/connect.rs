@@ -179,6 +179,12 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(30))
+        // On a full disk SQLite itself ends the transaction, which the driver does not
+        // see: such a connection begins no other one ever again.
+        .before_acquire(|connection, _| {
+            let idle = !sqlx::Connection::is_in_transaction(connection);
+            Box::pin(async move { Ok(idle) })
+        })
         .connect_with(options.clone())
         .await?;
     let read = SqlitePoolOptions::new()

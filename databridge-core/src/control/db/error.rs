@@ -9,6 +9,9 @@ pub enum Error {
     /// No connection, or none free in time.
     #[error("the database does not answer")]
     Unavailable(#[source] sqlx::Error),
+    /// Its disk is full: nothing was written.
+    #[error("the database's disk is full")]
+    Full(#[source] sqlx::Error),
     /// A unique rule refused the row.
     #[error("{what} exists already")]
     Exists {
@@ -32,6 +35,14 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A program of the database's own failed.
+    #[error("{program} failed: {why}")]
+    Tool {
+        /// Which.
+        program: &'static str,
+        /// Its own words, without a password.
+        why: String,
+    },
     /// A column does not hold what the program expects.
     #[error("column {column} does not hold what it should")]
     Column {
@@ -58,6 +69,8 @@ impl From<sqlx::Error> for Error {
             (E::PoolTimedOut | E::PoolClosed | E::Io(_) | E::WorkerCrashed, _) => {
                 Self::Unavailable(error)
             }
+            // SQLITE_FULL, its journal and shared memory that cannot grow; disk_full.
+            (_, Some("13" | "778" | "4874" | "53100")) => Self::Full(error),
             // PostgreSQL classes: 08 connection, 57P shutdown, 53 resources.
             (_, Some(c)) if c.starts_with("08") || c.starts_with("57P") || c.starts_with("53") => {
                 Self::Unavailable(error)
@@ -76,21 +89,23 @@ impl From<sqlx::Error> for Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Unavailable(_) | Self::Full(_) => ErrorKind::Unavailable,
             Self::Exists { .. } | Self::Busy(_) => ErrorKind::Conflict,
             Self::Unfit { .. } => ErrorKind::Invalid,
             Self::NoRow => ErrorKind::NotFound,
-            Self::Migration(_) => ErrorKind::Io,
+            Self::Migration(_) | Self::Tool { .. } => ErrorKind::Io,
             Self::Column { .. } | Self::Statement(_) => ErrorKind::Internal,
         }
     }
     fn code(&self) -> &str {
         match self {
             Self::Unavailable(_) => "db.unavailable",
+            Self::Full(_) => "db.full",
             Self::Exists { .. } => "db.exists",
             Self::Busy(_) => "db.busy",
             Self::Unfit { .. } => "db.unfit",
             Self::Migration(_) => "db.migration",
+            Self::Tool { .. } => "db.tool",
             Self::Column { .. } => "db.column",
             Self::NoRow => "db.no_row",
             Self::Statement(_) => "db.statement",
@@ -101,11 +116,16 @@ impl Fault for Error {
             Self::Unavailable(_) => {
                 "check that the database runs and is reachable, then try again".into()
             }
+            Self::Full(_) => "make room on the disk that has the database, then try again".into(),
             Self::Busy(_) => "try again".into(),
             Self::Exists { .. } => "choose another name, or use what is there".into(),
             Self::Unfit { .. } => "choose a folder on a local disk".into(),
             Self::Migration(_) => {
                 "a database of a newer DataBridge needs that version; otherwise restore the backup"
+                    .into()
+            }
+            Self::Tool { .. } => {
+                "install PostgreSQL's client programs, of the server's version or a later one"
                     .into()
             }
             Self::Column { .. } | Self::Statement(_) => {

@@ -2,11 +2,14 @@
 //! names a session in the store, so that what ends it holds at the next request on every
 //! host.
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Error;
+use crate::base::clock::Timestamp;
 
 pub(super) const ISSUER: &str = "databridge";
 
@@ -49,18 +52,32 @@ impl Tokens {
             .map_err(|_| Error::Crypto("signing a token"))
     }
 
-    pub(super) fn read(&self, token: &str) -> Result<Claims, Error> {
+    /// What a token says, where it holds at `now`. That is the store's time, by which it
+    /// was issued too, so that a host whose clock is wrong takes and refuses what the
+    /// others do. One that ends later than two `terms` from now is of a clock that has
+    /// been set back since.
+    pub(super) fn read(
+        &self,
+        token: &str,
+        now: Timestamp,
+        term: Duration,
+    ) -> Result<Claims, Error> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.leeway = 0;
-        match decode::<Claims>(token, &self.decoding, &validation) {
-            Ok(data) => Ok(data.claims),
-            Err(error) => Err(Error::BadToken(match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",
-                _ => "it was not issued here",
-            })),
+        validation.validate_exp = false;
+        let claims = match decode::<Claims>(token, &self.decoding, &validation) {
+            Ok(data) => data.claims,
+            Err(_) => return Err(Error::BadToken("it was not issued here")),
+        };
+        let seconds = |at: Timestamp| at.as_micros() / 1_000_000;
+        if claims.exp <= seconds(now) {
+            return Err(Error::BadToken("it has expired"));
         }
+        if claims.exp > seconds(now + term * 2) {
+            return Err(Error::BadToken("it is of a time that has not come"));
+        }
+        Ok(claims)
     }
 }

@@ -1,5 +1,7 @@
 //! How much of a host's bandwidth its jobs may use, and when.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,6 +29,13 @@ pub struct Traffic {
     pub throttle: Throttle,
     /// This host's name.
     pub host: String,
+    /// What the configuration says, as it was last read.
+    rules: Arc<RwLock<Rules>>,
+}
+
+/// What a host's configuration says of its bandwidth.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
     /// The host's limit, where nobody set another at run time.
     pub limit_bytes_per_second: Option<u64>,
     /// When bulk jobs go at full speed.
@@ -43,17 +52,29 @@ pub struct Windows {
 }
 
 impl Traffic {
+    /// What the jobs of a process on `host` go by.
+    pub fn new(throttle: Throttle, host: String, rules: Rules) -> Self {
+        Self { throttle, host, rules: Arc::new(RwLock::new(rules)) }
+    }
+
+    /// Other rules from now on; jobs in hand follow within a second.
+    pub fn set(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
     /// Whether bulk jobs that are not urgent stand still at that time.
     pub fn is_closed(&self, now: Timestamp) -> bool {
-        self.windows.as_ref().is_some_and(|windows| {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.windows.as_ref().is_some_and(|windows| {
             windows.outside_bytes_per_second.is_none() && !windows.open.is_open(now)
         })
     }
 
     /// The limit at that time; `set` is what somebody set at run time.
     fn limit(&self, now: Timestamp, set: Option<Rate>) -> Option<u64> {
-        let limit = set.map_or(self.limit_bytes_per_second, |set| set.bytes_per_second);
-        let outside = self.windows.as_ref().filter(|windows| !windows.open.is_open(now));
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let limit = set.map_or(rules.limit_bytes_per_second, |set| set.bytes_per_second);
+        let outside = rules.windows.as_ref().filter(|windows| !windows.open.is_open(now));
         let outside = outside.and_then(|windows| windows.outside_bytes_per_second);
         limit.into_iter().chain(outside).min()
     }
@@ -171,14 +192,10 @@ mod tests {
     use super::*;
 
     fn traffic(outside: Option<u64>) -> Traffic {
-        Traffic {
-            limit_bytes_per_second: Some(500),
-            windows: Some(Windows {
-                open: Schedule::parse(&["19:00-07:00"], "UTC").unwrap(),
-                outside_bytes_per_second: outside,
-            }),
-            ..Traffic::default()
-        }
+        let open = Schedule::parse(&["19:00-07:00"], "UTC").unwrap();
+        let windows = Some(Windows { open, outside_bytes_per_second: outside });
+        let rules = Rules { limit_bytes_per_second: Some(500), windows };
+        Traffic::new(Throttle::default(), String::new(), rules)
     }
 
     #[test]
@@ -196,6 +213,14 @@ mod tests {
         let closed = traffic(None);
         assert!(closed.is_closed(day) && !closed.is_closed(night));
         assert!(!Traffic::default().is_closed(day));
+    }
+
+    #[test]
+    fn other_rules_hold_for_every_clone() {
+        let (day, one) = ("2026-11-20T12:00:00Z".parse().unwrap(), traffic(None));
+        let other = one.clone();
+        one.set(Rules { limit_bytes_per_second: Some(7), windows: None });
+        assert_eq!((other.limit(day, None), other.is_closed(day)), (Some(7), false));
     }
 
     #[test]

@@ -207,6 +207,12 @@ fn list(files: &[String]) -> String {
     text
 }
 
+/// What passes once there is room.
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -229,6 +235,7 @@ impl Fault for Error {
             | Self::PathTaken { .. }
             | Self::NoRecall { .. }
             | Self::NothingToRecall { .. } => ErrorKind::Conflict,
+            Self::Io { source, .. } if is_full(source) => ErrorKind::Unavailable,
             Self::Io { .. } => ErrorKind::Io,
             Self::NotUnderWay { .. } | Self::NotPaused { .. } => ErrorKind::IllegalState,
             Self::Stopped => ErrorKind::Cancelled,
@@ -257,6 +264,7 @@ impl Fault for Error {
             Self::ScanTrouble { .. } => "transfer.scan_trouble",
             Self::ProofExists { .. } => "transfer.proof_exists",
             Self::NoSource { .. } => "transfer.no_source",
+            Self::Io { source, .. } if is_full(source) => "transfer.no_space",
             Self::Io { .. } => "transfer.io",
             Self::NotUnderWay { .. } => "transfer.not_under_way",
             Self::NotPaused { .. } => "transfer.not_paused",
@@ -300,6 +308,9 @@ impl Fault for Error {
                 "`databridge transfer show` tells where it stands".into()
             }
             Self::ProofExists { .. } => "look at what it is, move it away, then retry".into(),
+            Self::Io { source, .. } if is_full(source) => {
+                "make room on the disk or raise the quota, then try again".into()
+            }
             Self::Io { .. } => "check the disk and the permissions of the service's user".into(),
             Self::Db(error) => return error.hint(),
             Self::BadField { field, .. } => format!("give another {field}").into(),

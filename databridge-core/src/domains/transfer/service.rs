@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
-use super::{Error, Layout, Places, Reserve, sql};
+use super::{Error, Layout, Limits, Places, Reserve, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
@@ -25,6 +25,8 @@ pub struct Policy {
     pub copy: copy::Policy,
     /// By what.
     pub methods: delivery::Methods,
+    /// How much may be put into transfers, and how long unfinished uploads wait.
+    pub uploads: Limits,
     /// Where deliveries belong.
     pub layout: Layout,
     /// What clients call these places.
@@ -71,6 +73,16 @@ impl Service {
         }
     }
 
+    /// The store was put back to an earlier time: what production was held to since is
+    /// outdone, so that deliveries can be taken up again.
+    ///
+    /// # Errors
+    /// [`Error::Db`].
+    pub async fn raise_fences(&self, unit: &mut Unit, by: i64) -> Result<(), AnyError> {
+        sql::raise_fences(unit.tx(), by).await?;
+        Ok(())
+    }
+
     /// The transfer of that code, if the caller may see it; else there is none.
     pub(super) async fn load(&self, unit: &mut Unit, code: &str) -> Result<Transfer, AnyError> {
         let org = unit.org();
@@ -90,6 +102,10 @@ impl Service {
             ctx.within_scope("transfers", true)?;
         }
         let mut unit = self.store.begin(ctx).await?;
+        // Files come from many at once, and with the last one many submit.
+        if matches!(action, Action::Upload | Action::Submit) {
+            sql::hold_transfer(unit.tx(), ctx.org, code).await?;
+        }
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
         bound(ctx, &t.code, t.version)?;

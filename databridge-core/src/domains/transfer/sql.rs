@@ -5,12 +5,14 @@ mod files;
 mod paths;
 mod records;
 mod scanned;
+mod uploads;
 
 pub(super) use counts::*;
 pub(super) use files::*;
 pub(super) use paths::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
+pub(super) use uploads::*;
 
 use uuid::Uuid;
 
@@ -237,6 +239,11 @@ pub(crate) async fn next_fence(tx: &mut Tx, id: Uuid) -> Result<i64, Error> {
     tx.one("UPDATE transfers SET fence = fence + 1 WHERE id = $1 RETURNING fence", params![id])
         .await?
         .get("fence")
+}
+
+/// After this nobody who took a delivery up before holds the highest fence of it.
+pub(crate) async fn raise_fences(tx: &mut Tx, by: i64) -> Result<u64, Error> {
+    tx.exec("UPDATE transfers SET fence = fence + $1", params![by]).await
 }
 
 pub(crate) async fn set_copy_report(

@@ -1,0 +1,175 @@
+//! A whole store as a folder, taken while daemons work, and put back from it.
+//!
+//! ```text
+//! backup.json       what is in it, with the SHA-256 of each file; written last
+//! database.sqlite   or database.pgdump: one consistent view
+//! keys/             secret; left out by `--without-keys`
+//! checkpoints/      the newest, from before the view was taken: it proves the tail
+//! config.toml       the file that was in force, if there was one
+//! ```
+//!
+//! Media is not in it: staging and production are the studio's to back up.
+
+mod contents;
+mod error;
+mod restore;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::config::Config;
+use super::{App, MIGRATIONS};
+use crate::base::clock::Timestamp;
+use crate::base::error::Error as AnyError;
+use crate::control::db::backup as db;
+use crate::control::ledger;
+use crate::media::storage::make_dirs;
+
+pub use contents::{Contents, Part, look};
+pub use error::Error;
+pub use restore::{Restored, restore};
+
+/// What names of dated backups begin with.
+const DATED: &str = "databridge-";
+
+/// What to back up.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The folder to make.
+    pub to: PathBuf,
+    /// The configuration's file, if it has one.
+    pub config_file: Option<PathBuf>,
+    /// Whether the secret keys go along. Without them a store that is put back cannot
+    /// prove that it is the one it was.
+    pub keys: bool,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Made {
+    /// Where.
+    pub path: PathBuf,
+    /// What is in it.
+    #[serde(flatten)]
+    pub contents: Contents,
+    /// The digest of `backup.json`: whoever notes it elsewhere can prove all of it.
+    pub digest: String,
+}
+
+/// Backs a store up; daemons may work on meanwhile. Everything that was told before
+/// this began is in it.
+///
+/// # Errors
+/// [`Error`], those of the database. There is no backup then, and nothing half.
+pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
+    config.check()?;
+    let taken_at = Timestamp::now();
+    let target = config.target();
+    if target.is_empty().await? {
+        return Err(Error::NoStore(target.to_string()).into());
+    }
+    let to = std::path::absolute(&wish.to).map_err(|e| Error::io(&wish.to, e))?;
+    if to.symlink_metadata().is_ok() {
+        return Err(Error::Exists(to.display().to_string()).into());
+    }
+    let draft = draft_of(&to)?;
+    make_dirs(&draft, 0o700).map_err(|e| Error::io(&draft, e))?;
+    let made = fill(config, wish, &draft, taken_at).await;
+    let (contents, digest) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            let _ = std::fs::remove_dir_all(&draft);
+            return Err(error);
+        }
+    };
+    // An empty folder would be replaced, nothing else.
+    std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
+    contents::flush(to.parent().unwrap_or(&to))?;
+    Ok(Made { path: to, contents, digest })
+}
+
+/// A hidden sibling: one rename makes it the backup.
+fn draft_of(to: &Path) -> Result<PathBuf, Error> {
+    let name = to.file_name().ok_or_else(|| Error::Exists(to.display().to_string()))?;
+    let hidden = format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple());
+    Ok(to.with_file_name(hidden))
+}
+
+async fn fill(
+    config: &Config,
+    wish: &Wish,
+    draft: &Path,
+    taken_at: Timestamp,
+) -> Result<(Contents, String), AnyError> {
+    let target = config.target();
+    let mut parts = contents::Writer::new(draft);
+    // Before the database, so that the checkpoint is of no later state than it.
+    if let Some(newest) = ledger::newest(&config.checkpoints())? {
+        let name = newest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        parts.copy(&newest, &format!("checkpoints/{name}"))?;
+    }
+    let folder = config.data.join("keys");
+    for (name, secret) in super::keys::FILES {
+        if wish.keys || !secret {
+            parts.copy(&folder.join(name), &format!("keys/{name}"))?;
+        }
+    }
+    if let Some(file) = &wish.config_file {
+        parts.copy(file, "config.toml")?;
+    }
+    let database = parts.empty(target.file_name())?;
+    target.save(&database).await?;
+    parts.add(target.file_name())?;
+    let contents = Contents {
+        format: contents::FORMAT,
+        taken_at,
+        databridge: env!("CARGO_PKG_VERSION").into(),
+        host: config.host(),
+        database: target.file_name().into(),
+        steps: target.steps().await?,
+        keys: wish.keys,
+        parts: parts.done(),
+    };
+    let digest = contents.write(draft)?;
+    Ok((contents, digest))
+}
+
+/// Where a backup of now belongs in a folder of dated ones.
+pub fn dated(folder: &Path) -> PathBuf {
+    let now = Timestamp::now().to_string();
+    let digits: String = now.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+    let seconds = digits.split('.').next().unwrap_or(&digits).trim_end_matches('Z');
+    folder.join(format!("{DATED}{seconds}Z"))
+}
+
+/// Removes all but the newest `keep` of a folder's dated backups; answers which. What is
+/// no backup is left alone.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let is_dated =
+            path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(DATED));
+        if is_dated && let Ok(contents) = Contents::read(&path) {
+            found.push((contents.taken_at, path));
+        }
+    }
+    found.sort();
+    let many = found.len().saturating_sub(keep.max(1));
+    found.truncate(many);
+    for (_, path) in &found {
+        std::fs::remove_dir_all(path).map_err(|e| Error::io(path, e))?;
+    }
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Steps of a backup that this program does not know.
+fn unknown(steps: &[i64]) -> Option<i64> {
+    let known = db::known(MIGRATIONS);
+    steps.iter().copied().find(|step| !known.contains(step))
+}

@@ -1,0 +1,371 @@
+//! A whole database as one file, and back: SQLite by `VACUUM INTO`, which copies one
+//! consistent view while others write; PostgreSQL by its own `pg_dump` and `pg_restore`.
+
+use std::path::Path;
+
+use super::dialect::Dialect;
+use super::migrate::KERNEL;
+use super::{Error, Migration, Target};
+
+impl Target {
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// What the database is called in a backup.
+    pub fn file_name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "database.sqlite",
+            Self::Postgres(_) => "database.pgdump",
+        }
+    }
+
+    /// The steps that the database was brought through; none where it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn steps(&self) -> Result<Vec<i64>, Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => sqlite::steps(path).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::steps(url).await,
+            #[allow(unreachable_patterns)]
+            other => Err(no_driver(other)),
+        }
+    }
+
+    /// Writes a consistent copy into `to`, a file that is empty.
+    ///
+    /// # Errors
+    /// [`Error::Tool`], [`Error::Unavailable`], [`Error::Unfit`] where the copy is damaged.
+    pub async fn save(&self, to: &Path) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => sqlite::save(path, to).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::save(url, to).await,
+            #[allow(unreachable_patterns)]
+            other => Err(no_driver(other)),
+        }
+    }
+
+    /// Fills the database, which is empty, from a file that [`Target::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Tool`], [`Error::Unfit`]; then it is empty still.
+    pub async fn load(&self, from: &Path) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => sqlite::load(path, from),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::load(url, from).await,
+            #[allow(unreachable_patterns)]
+            other => Err(no_driver(other)),
+        }
+    }
+
+    /// Whether anything is in the database.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        match self {
+            Self::Sqlite(path) => Ok(!path.exists()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::is_empty(url).await,
+            #[allow(unreachable_patterns)]
+            other => Err(no_driver(other)),
+        }
+    }
+
+    /// How many others of DataBridge are connected to a server's database; a file has a
+    /// lock for that.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn others(&self) -> Result<i64, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::others(url).await,
+            _ => Ok(0),
+        }
+    }
+
+    /// Lays everything that is in a server's database aside, into a schema called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Statement`] where the user does not own the schema.
+    pub async fn set_aside(&self, name: &str) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::set_aside(url, name).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Undoes [`Target::set_aside`]; what was loaded since is dropped.
+    ///
+    /// # Errors
+    /// As it.
+    pub async fn put_back(&self, name: &str) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::put_back(url, name).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The steps that this program knows, of the kernel and these domains.
+pub fn known(domains: &[&[Migration]]) -> Vec<i64> {
+    let all = std::iter::once(KERNEL).chain(domains.iter().copied()).flatten();
+    all.map(|step| step.version).collect()
+}
+
+fn no_driver(target: &Target) -> Error {
+    let reason = "this build has no driver for that database".into();
+    Error::Unfit { place: target.to_string(), reason }
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::fs::File;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{ConnectOptions, Connection, Row};
+
+    use super::Error;
+
+    /// Opened as it is: its journal mode stays, and no step is taken.
+    async fn open(path: &Path) -> Result<SqliteConnection, Error> {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+        Ok(options.busy_timeout(Duration::from_secs(10)).connect().await?)
+    }
+
+    fn unfit(path: &Path, reason: impl std::fmt::Display) -> Error {
+        Error::Unfit { place: path.display().to_string(), reason: reason.to_string() }
+    }
+
+    pub async fn steps(path: &Path) -> Result<Vec<i64>, Error> {
+        let mut connection = open(path).await?;
+        let rows = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    pub async fn save(path: &Path, to: &Path) -> Result<(), Error> {
+        let name = to.to_str().ok_or_else(|| unfit(to, "its name is not UTF-8"))?;
+        let mut connection = open(path).await?;
+        sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await?;
+        connection.close().await?;
+        // What was written is read once: a backup that cannot be read is none.
+        let mut copy = SqliteConnectOptions::new().filename(to).read_only(true).connect().await?;
+        let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut copy).await?;
+        copy.close().await?;
+        match row.try_get::<String, _>(0)? {
+            fine if fine == "ok" => Ok(()),
+            damage => Err(unfit(to, damage)),
+        }
+    }
+
+    pub fn load(path: &Path, from: &Path) -> Result<(), Error> {
+        let io = |error| unfit(path, error);
+        let mut source = File::open(from).map_err(io)?;
+        let draft = path.with_extension("restoring");
+        let mut options = File::options();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(io)?;
+        std::io::copy(&mut source, &mut file).map_err(io)?;
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&draft, path).map_err(io)
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::path::Path;
+    use std::process::Command;
+
+    use percent_encoding::percent_decode_str;
+    use sqlx::postgres::{PgConnectOptions, PgConnection};
+    use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+    use super::{Error, Target};
+
+    async fn open(url: &str) -> Result<PgConnection, Error> {
+        let options: PgConnectOptions = url.parse().map_err(|_| unfit(url))?;
+        Ok(options.application_name("databridge-backup").connect().await?)
+    }
+
+    fn unfit(url: &str) -> Error {
+        Error::Unfit {
+            place: Target::Postgres(url.to_owned()).to_string(),
+            reason: "it is not a postgres:// URL".into(),
+        }
+    }
+
+    async fn count(url: &str, sql: &'static str) -> Result<i64, Error> {
+        let mut connection = open(url).await?;
+        let row = sqlx::query(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(row.try_get(0)?)
+    }
+
+    pub async fn steps(url: &str) -> Result<Vec<i64>, Error> {
+        let mut connection = open(url).await?;
+        let rows = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    pub async fn is_empty(url: &str) -> Result<bool, Error> {
+        let sql = "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('public')";
+        Ok(count(url, sql).await? == 0)
+    }
+
+    pub async fn others(url: &str) -> Result<i64, Error> {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'databridge'";
+        count(url, sql).await
+    }
+
+    /// The whole of it or nothing; `name` is ours and no input.
+    async fn both(url: &str, first: String, second: String) -> Result<(), Error> {
+        let mut connection = open(url).await?;
+        let mut tx = connection.begin().await?;
+        for statement in [first, second] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(connection.close().await?)
+    }
+
+    pub async fn set_aside(url: &str, name: &str) -> Result<(), Error> {
+        let rename = format!("ALTER SCHEMA public RENAME TO {name}");
+        both(url, rename, "CREATE SCHEMA public".into()).await
+    }
+
+    pub async fn put_back(url: &str, name: &str) -> Result<(), Error> {
+        let rename = format!("ALTER SCHEMA {name} RENAME TO public");
+        both(url, "DROP SCHEMA public CASCADE".into(), rename).await
+    }
+
+    pub async fn save(url: &str, to: &Path) -> Result<(), Error> {
+        let mut command = Command::new("pg_dump");
+        command.args(["--format=custom", "--no-owner", "--no-privileges"]);
+        // What was laid aside is no part of it, nor are counters of the last minute.
+        command.args(["--exclude-schema=before_restore_*", "--no-unlogged-table-data"]);
+        run("pg_dump", command.arg("--file").arg(to), url).await
+    }
+
+    pub async fn load(url: &str, from: &Path) -> Result<(), Error> {
+        let mut command = Command::new("pg_restore");
+        command.args(["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]);
+        // Where it goes stands in the environment, all of it.
+        run("pg_restore", command.args(["--dbname", ""]).arg(from), url).await
+    }
+
+    async fn run(program: &'static str, command: &mut Command, url: &str) -> Result<(), Error> {
+        let settings = connection(url)?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        let mut command = std::mem::replace(command, Command::new(program));
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let failed = |why: String| Error::Tool { program, why };
+        let output = output.map_err(|e| failed(e.to_string()))?;
+        let output = output.map_err(|e| failed(format!("it cannot be run: {e}")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        for (_, password) in settings.iter().filter(|(name, _)| *name == "PGPASSWORD") {
+            said = said.replace(password.as_str(), "…");
+        }
+        Err(failed(said))
+    }
+
+    /// What the URL says, as PostgreSQL's programs take it from their environment: a
+    /// command line can be read by anybody on the host.
+    pub(super) fn connection(url: &str) -> Result<Vec<(&'static str, String)>, Error> {
+        let parsed = url::Url::parse(url).map_err(|_| unfit(url))?;
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let mut found = Vec::new();
+        let mut add = |name, value: String| {
+            if !value.is_empty() {
+                found.retain(|(known, _)| *known != name);
+                found.push((name, value));
+            }
+        };
+        add("PGHOST", plain(parsed.host_str().unwrap_or_default()));
+        add("PGPORT", parsed.port().map(|port| port.to_string()).unwrap_or_default());
+        add("PGUSER", plain(parsed.username()));
+        add("PGPASSWORD", plain(parsed.password().unwrap_or_default()));
+        add("PGDATABASE", plain(parsed.path().trim_start_matches('/')));
+        for (name, value) in parsed.query_pairs() {
+            let name = match &*name {
+                "host" | "hostaddr" => "PGHOST",
+                "port" => "PGPORT",
+                "user" => "PGUSER",
+                "password" => "PGPASSWORD",
+                "dbname" => "PGDATABASE",
+                "sslmode" | "ssl-mode" => "PGSSLMODE",
+                "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "PGSSLROOTCERT",
+                "sslcert" | "ssl-cert" => "PGSSLCERT",
+                "sslkey" | "ssl-key" => "PGSSLKEY",
+                // Of sqlx's own.
+                _ => continue,
+            };
+            add(name, value.into_owned());
+        }
+        // An address in brackets is one without them here.
+        for (_, host) in found.iter_mut().filter(|(name, _)| *name == "PGHOST") {
+            *host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_an_environment() {
+        let of = |url| {
+            let mut found = postgres::connection(url).unwrap();
+            found.sort();
+            found.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(
+                "postgres://db%20user:p%40ss%2Fw%3Ard@db.studio:5433/data%20bridge?sslmode=verify-full"
+            ),
+            [
+                "PGDATABASE=data bridge",
+                "PGHOST=db.studio",
+                "PGPASSWORD=p@ss/w:rd",
+                "PGPORT=5433",
+                "PGSSLMODE=verify-full",
+                "PGUSER=db user",
+            ]
+        );
+        assert_eq!(
+            of("postgres:///store?host=/run/postgresql&user=it&statement-cache-capacity=7"),
+            ["PGDATABASE=store", "PGHOST=/run/postgresql", "PGUSER=it"]
+        );
+        assert_eq!(of("postgres://u@[::1]/d"), ["PGDATABASE=d", "PGHOST=::1", "PGUSER=u"]);
+        assert!(postgres::connection("no url").is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! A store that was put back to an earlier time. The world around it was not: numbers
+//! were told, sessions ended and jobs taken up that it knows nothing of.
+
+mod sql;
+
+use crate::base::error::Error;
+use crate::control::commands::Unit;
+use crate::control::ledger::Subject;
+
+/// Codes that are left out: none that people were told since is given to another thing.
+pub const NUMBERS: i64 = 1000;
+/// By how much leases and fences are raised: whoever held a later one is behind.
+pub const EPOCHS: i64 = 1_000_000;
+
+/// Makes it safe to go on with, and records that it was put back.
+///
+/// Every session is ended: one that was revoked since would hold again. Jobs in hand
+/// are free at once, under an epoch that no worker of the time since has.
+///
+/// # Errors
+/// [`crate::control::db::Error`].
+pub async fn leap(unit: &mut Unit, taken_at: crate::base::clock::Timestamp) -> Result<(), Error> {
+    let now = unit.now();
+    sql::skip_numbers(unit.tx(), NUMBERS).await?;
+    sql::end_sessions(unit.tx(), now).await?;
+    sql::free_jobs(unit.tx(), EPOCHS, now).await?;
+    sql::forget_hosts(unit.tx()).await?;
+    let subject = Subject { kind: "store".into(), id: unit.org().0, code: "store".into() };
+    unit.record(&subject, "store.restored", serde_json::json!({ "taken_at": taken_at }));
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Whoever does not belong here: forged tokens, and other people's things by their ids.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::desk::{Desk, Kind};
+use crate::input::{encode, plain};
+
+on_both!(what_was_forged_or_is_over_opens_nothing, what_is_of_others_is_as_if_it_were_not);
+
+/// RFC 2104 over SHA-256.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let pad = |with: u8| block.map(|byte| byte ^ with).to_vec();
+    let inner = Sha256::digest([pad(0x36), text.to_vec()].concat());
+    Sha256::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
+}
+
+fn jwt(alg: &str, claims: &Value, key: &[u8]) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&json!({ "alg": alg, "typ": "JWT" })), part(claims));
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac(key, signed.as_bytes())))
+}
+
+fn what_was_forged_or_is_over_opens_nothing(kind: Kind) {
+    let mut desk = Desk::open(kind);
+    let real = desk.people.token("artist").to_owned();
+    let claims = URL_SAFE_NO_PAD.decode(real.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let key = std::fs::read(desk.place.data.join("keys/token.key")).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[field] = value;
+        claims
+    };
+    // The forger is good: with the right key it is as real.
+    desk.people.add("forger", &jwt("HS256", &claims, &key));
+    desk.ok("forger", "GET", "/transfers", Value::Null);
+    let now = databridge_core::base::clock::Timestamp::now().as_micros() / 1_000_000;
+    let other = json!("00000000-0000-7000-8000-00000000000a");
+    let forged = [
+        ("no algorithm", jwt("none", &claims, &key)),
+        ("another algorithm", jwt("HS512", &claims, &key)),
+        ("another key", jwt("HS256", &claims, &[7; 48])),
+        ("expired", jwt("HS256", &with("exp", json!(now - 1)), &key)),
+        ("for ever", jwt("HS256", &with("exp", json!(now + 10_000_000)), &key)),
+        ("without an end", jwt("HS256", &with("exp", Value::Null), &key)),
+        ("another organisation", jwt("HS256", &with("org", other.clone()), &key)),
+        ("another person", jwt("HS256", &with("sub", other.clone()), &key)),
+        ("another session", jwt("HS256", &with("sid", other), &key)),
+        ("another issuer", jwt("HS256", &with("iss", json!("mallory")), &key)),
+    ];
+    for (what, token) in forged {
+        desk.people.add(what, &token);
+        for (method, path) in
+            [("GET", "/transfers"), ("POST", "/transfers"), ("GET", "/events"), ("GET", "/metrics")]
+        {
+            let answer = desk.ask(what, method, path, Value::Null);
+            assert_eq!(answer.status, 401, "{what} {method} {path}: {answer:?}");
+            answer.refused(401, "identity.bad_token");
+        }
+        let put = [("authorization", format!("Bearer {token}"))];
+        let path = "/api/v1/transfers/TRF-00001/files/a.exr";
+        desk.raw("PUT", path, &put, b"bytes").refused(401, "identity.bad_token");
+    }
+    // Another installation's token, as good as it is there.
+    let elsewhere = Desk::open(kind);
+    let theirs = elsewhere.submitted();
+    desk.people.add("neighbour", elsewhere.people.token("admin"));
+    let answer = desk.ask("neighbour", "GET", &format!("/transfers/{theirs}"), Value::Null);
+    match kind {
+        // Installations on SQLite are copies of one in these tests, keys and all, and so
+        // its admin is this one's: but what happened elsewhere did not happen here.
+        Kind::Sqlite => answer.refused(404, "transfer.not_found"),
+        Kind::Postgres => answer.refused(401, "identity.bad_token"),
+    }
+}
+
+/// One of each kind of thing, in another organisation: the parameter that names it, its
+/// name, and a name that nobody has.
+fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
+    let code = desk.submitted();
+    let other = "00000000-0000-7000-8000-00000000000a";
+    desk.ok("admin", "POST", "/users", json!({ "username": "rival", "roles": ["artist"] }));
+    desk.ok("admin", "POST", "/flows/profiles/food/install", json!({}));
+    let lot = json!({ "lot_code": "RAW-1", "lot_type": "RAW", "weight_kg": 1.0 });
+    desk.ok("admin", "POST", "/lots", lot);
+    let now = if desk.database.is_some() { "now()" } else { "0" };
+    desk.sql(&format!("INSERT INTO orgs VALUES ('{other}', 'rival', 'Rival', {now})"));
+    for (table, column, name) in [
+        ("transfers", "code", &*code),
+        ("users", "username", "rival"),
+        ("lots", "lot_code", "RAW-1"),
+    ] {
+        let moved = format!("UPDATE {table} SET org_id = '{other}' WHERE {column} = '{name}'");
+        desk.sql(&moved);
+        let there = format!("SELECT count(*) FROM {table} WHERE org_id = '{other}'");
+        assert_eq!(desk.sql(&there).trim(), "1", "{table}");
+    }
+    vec![
+        ("code", code, "TRF-99999"),
+        ("username", "rival".into(), "nobody"),
+        ("lot_code", "RAW-1".into(), "RAW-99"),
+        ("other", "RAW-1".into(), "RAW-99"),
+    ]
+}
+
+fn what_is_of_others_is_as_if_it_were_not(kind: Kind) {
+    let desk = Desk::open(kind);
+    let document = desk.ok("", "GET", "/openapi.json", Value::Null);
+    let theirs = theirs(&desk);
+    let state = || {
+        let rows = "SELECT state, version, stage FROM transfers UNION ALL
+                    SELECT username, version, 0 FROM users UNION ALL
+                    SELECT lot_code, 0, 0 FROM lots ORDER BY 1";
+        desk.sql(rows)
+    };
+    let before = state();
+    let mut hidden = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let Some((name, foreign, nobody)) =
+            theirs.iter().find(|(name, ..)| path.contains(&format!("{{{name}}}")))
+        else {
+            continue;
+        };
+        for (method, told) in methods.as_object().unwrap() {
+            let schema = &told["requestBody"]["content"]["application/json"]["schema"];
+            let body = if schema.is_object() { plain(&document, schema) } else { Value::Null };
+            let ask = |who: &str, id: &str| {
+                let mut address = path.replace(&format!("{{{name}}}"), &encode(id));
+                let mut query = Vec::new();
+                for parameter in told["parameters"].as_array().unwrap() {
+                    let Some(known) = parameter["name"].as_str() else { continue };
+                    if parameter["in"] == "path" {
+                        address = address.replace(&format!("{{{known}}}"), nobody);
+                    } else if parameter["in"] == "query" && parameter["required"] == true {
+                        query.push(format!("{known}=1"));
+                    }
+                }
+                if !query.is_empty() {
+                    address = format!("{address}?{}", query.join("&"));
+                }
+                let any = [("if-match", "*")];
+                let headers = if method == "patch" { &any[..] } else { &[] };
+                let answer =
+                    desk.ask_with(who, &method.to_uppercase(), &address, headers, body.clone());
+                (answer.status, answer.json()["code"].clone())
+            };
+            for who in ["admin", "artist", "it"] {
+                let found = ask(who, foreign);
+                assert_eq!(found, ask(who, nobody), "{who} {method} {path}");
+                assert!(found.0 >= 400, "{who} {method} {path}: {found:?}");
+                hidden += usize::from(found.0 == 404);
+            }
+        }
+    }
+    assert!(hidden > 40, "{hidden} of them were looked for at all");
+    assert_eq!(state(), before);
+    for list in ["/transfers", "/users", "/lots", "/activity", "/approvals"] {
+        let listed = desk.ok("admin", "GET", list, Value::Null).to_string();
+        let seen = |row: &&(&str, String, &str)| {
+            list != "/activity" && listed.contains(&format!("\"{}\"", row.1))
+        };
+        assert!(!theirs.iter().any(|row| seen(&row)), "{list}: {listed}");
+    }
+}
