@@ -12,6 +12,7 @@ mod embedded;
 mod export;
 pub mod fields;
 mod health;
+mod housekeeping;
 mod keys;
 mod live;
 mod measures;
@@ -40,9 +41,10 @@ use crate::control::commands::Store;
 use crate::control::ctx::Ctx;
 use crate::control::db::{Db, Migration};
 use crate::control::identity::{self, Attempt, Directory, Entrance, Session, Tokens};
-use crate::control::jobs::{self, Worker};
+use crate::control::jobs::{self, Handler, Worker};
 use crate::control::ledger;
 use crate::control::limits::Limits;
+use crate::control::outbound;
 use crate::domains::{lineage, transfer};
 
 /// Every domain's steps of the schema.
@@ -64,6 +66,7 @@ pub struct App {
     live: Arc<live::Live>,
     tally: jobs::Tally,
     asked: Arc<measures::Asked>,
+    removed: housekeeping::Removed,
     org: OrgId,
     /// Another with each start.
     instance: Uuid,
@@ -123,6 +126,7 @@ impl App {
             live: Arc::default(),
             tally: jobs::Tally::default(),
             asked: Arc::default(),
+            removed: housekeeping::Removed::default(),
             config: Arc::new(config),
             org,
             instance: Uuid::new_v4(),
@@ -218,6 +222,24 @@ impl App {
 
     /// A worker for every domain's jobs.
     pub fn worker(&self) -> Worker {
+        self.worker_of(vec![Arc::new(self.transfers.clone())])
+    }
+
+    /// A worker for what follows them and nobody waits for: hooks, housekeeping.
+    pub fn chores(&self) -> Worker {
+        let house = housekeeping::Housekeeper {
+            store: self.store.clone(),
+            transfers: self.transfers.clone(),
+            entrance: self.entrance.clone(),
+            keep: self.config.housekeeping.keep(),
+            retention: self.config.housekeeping.retention(),
+            removed: self.removed.clone(),
+        };
+        let hooks = outbound::Hooks::new(self.store.clone(), &self.config.hooks);
+        self.worker_of(vec![Arc::new(hooks), Arc::new(house)])
+    }
+
+    fn worker_of(&self, handlers: Vec<Arc<dyn Handler>>) -> Worker {
         let owner = format!("{}:{}:{}", self.config.host(), self.instance, Uuid::new_v4().simple());
         let settings = jobs::Settings {
             lease: self.config.lease(),
@@ -226,7 +248,7 @@ impl App {
             tally: self.tally.clone(),
             ..jobs::Settings::default()
         };
-        Worker::new(self.store.clone(), vec![Arc::new(self.transfers.clone())], settings, owner)
+        Worker::new(self.store.clone(), handlers, settings, owner)
     }
 
     /// Every role that some domain knows.

@@ -9,3 +9,5 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod limits;
+pub mod outbound;
+pub mod retention;

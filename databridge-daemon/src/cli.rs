@@ -5,6 +5,7 @@ mod backend;
 mod doctor;
 mod error;
 mod files;
+mod house;
 mod ledger;
 mod lineage;
 mod people;
@@ -147,6 +148,8 @@ enum Command {
     /// Signed receipts of deliveries.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    /// Removes what staging and the store no longer need.
+    Housekeeping(house::Housekeeping),
     /// Whether a local store can do its work.
     Doctor,
     /// A local store's settings.
@@ -227,6 +230,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Flow(command) => command.run(&open()?, show),
         Command::Ledger(command) => command.run(&open()?, show),
         Command::Receipt(command) => command.run(&global, show),
+        Command::Housekeeping(command) => command.run(&open()?, show),
         Command::Doctor => doctor::run(&global, show),
         Command::Config(command) => command.run(&global, show),
         Command::Completions { shell } => {

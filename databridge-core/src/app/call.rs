@@ -1,7 +1,9 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
+mod house;
 mod lineage;
 
+pub use house::TransferHook;
 pub use lineage::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -200,6 +202,12 @@ pub enum Call {
     },
     /// Lets it go on.
     TransferResume(Code),
+    /// Lets a hook of a transfer run again that was given up.
+    HookRetry(TransferHook),
+    /// What housekeeping would remove from staging now.
+    HousekeepingPlan {},
+    /// Removes it.
+    HousekeepingRun {},
     /// The limits of bandwidth that were set at run time.
     BandwidthList {},
     /// Limits the copies of a host, or of all.
@@ -485,6 +493,7 @@ impl Call {
                 | Self::JobList { .. }
                 | Self::NotificationList { .. }
                 | Self::BandwidthList {}
+                | Self::HousekeepingPlan {}
                 | Self::HostList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }

@@ -1,6 +1,7 @@
 //! What an operator decides, as one TOML file has it.
 
 mod copies;
+mod house;
 mod http;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
+pub use house::HousekeepingConfig;
 pub use http::HttpConfig;
 
 use crate::base::error::{ErrorKind, Fault};
@@ -17,6 +19,7 @@ use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
 use crate::control::jobs::{Capability, Traffic};
 use crate::control::limits;
+use crate::control::outbound::Hook;
 use crate::domains::transfer::{Places, Policy};
 use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
@@ -46,7 +49,8 @@ pub struct Config {
     pub role: Role,
     /// What this host is called, on receipts and in leases; else its own name.
     pub host: Option<String>,
-    /// What its workers can do: `staging`, `production` (those mounts), `scan`.
+    /// What its workers can do: `staging`, `production` (those mounts), `scan`, `rsync`,
+    /// `object_store`, `hooks`.
     pub can: Vec<Capability>,
     /// Jobs done at a time by this process; 0 serves without working.
     pub workers: usize,
@@ -71,6 +75,10 @@ pub struct Config {
     pub scan: scan::Settings,
     /// How they are written into production.
     pub copy: CopyConfig,
+    /// What follows a delivery.
+    pub hooks: Vec<Hook>,
+    /// What is removed in time.
+    pub housekeeping: HousekeepingConfig,
     /// The object store, where production is one.
     pub s3: cloud::Settings,
 }
@@ -101,6 +109,8 @@ impl Default for Config {
                 ..scan::Settings::default()
             },
             copy: CopyConfig::default(),
+            hooks: Vec::new(),
+            housekeeping: HousekeepingConfig::default(),
             s3: cloud::Settings::default(),
         }
     }
@@ -187,6 +197,12 @@ impl Config {
         }
         if let Err((setting, reason)) = self.directory.check(&super::App::roles()) {
             return Err(Error::Setting { setting, reason });
+        }
+        if let Err(reason) = Hook::check_all(&self.hooks) {
+            return Err(Error::Setting { setting: "hooks", reason });
+        }
+        if let Err((name, reason)) = self.housekeeping.check() {
+            return setting(name, reason);
         }
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
@@ -278,6 +294,7 @@ impl Config {
                 rsync: self.copy.rsync.clone(),
                 s3: self.s3.clone(),
             },
+            hooks: self.hooks.clone(),
         })
     }
 

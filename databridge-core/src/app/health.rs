@@ -146,7 +146,10 @@ impl App {
     }
 
     fn look_at_crew(&self) -> Check {
-        let (found, due) = (self.crew.count(), self.config.workers + super::background::KEEPERS);
+        // Beside the workers one for chores.
+        let workers = self.config.workers();
+        let due = workers + usize::from(workers > 0) + super::background::KEEPERS;
+        let found = self.crew.count();
         let detail = format!("{found} of {due} run");
         Check { name: "workers".into(), ok: found >= due, detail }
     }

@@ -7,5 +7,7 @@
 
 mod campaign;
 mod cancel;
+mod hooks;
+mod housekeeping;
 mod quarantine;
 mod scan;

@@ -14,6 +14,7 @@ mod desk;
 mod activity;
 mod contract;
 mod events;
+mod hooks;
 mod input;
 mod metrics;
 mod operations;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -24,8 +23,6 @@ use crate::media::walk;
 
 /// Read at a time while a file is taken in.
 const BUFFER: usize = 1 << 20;
-/// After so long nobody will add what was taken in.
-const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Service {
     /// Makes a transfer, empty.
@@ -150,33 +147,6 @@ impl Service {
         let _ = std::fs::remove_file(self.places.uploads().join(blob));
     }
 
-    /// Removes bytes that were taken in and never added, because whoever took them in
-    /// was killed. Only old ones: others may be at work on the same folder. Answers
-    /// how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn sweep_uploads(&self) -> Result<usize, AnyError> {
-        let folder = self.places.uploads();
-        let io = |source| Error::Io { path: folder.display().to_string(), source };
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            entries => entries.map_err(io)?,
-        };
-        let mut swept = 0;
-        for entry in entries {
-            let entry = entry.map_err(io)?;
-            // It may be added, and so gone, at this very moment.
-            let age =
-                entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
-            if age.is_some_and(|age| age > FORGOTTEN) && std::fs::remove_file(entry.path()).is_ok()
-            {
-                swept += 1;
-            }
-        }
-        Ok(swept)
-    }
-
     /// Takes a file or a folder in from a path that this process can read.
     ///
     /// # Errors
@@ -299,6 +269,8 @@ impl Service {
         // The files are moved first: if we die here, they are orphans in a folder
         // that only counts what the rows name. The other way round a row would
         // name a file that is not there.
+        // Housekeeping looks for blobs that no row names: not now.
+        sql::lock(unit.tx(), &t.code).await?;
         self.move_in(&t, uploads)?;
         crate::base::steps::reach("upload.moved");
         sql::insert_files(unit.tx(), t.id, t.revision, &rows).await?;

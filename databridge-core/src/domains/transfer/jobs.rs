@@ -23,10 +23,11 @@ use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::jobs::{Capability, Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
-use crate::media::delivery::Delivery;
+use crate::media::delivery::{Delivery, Method};
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
 use crate::media::monitor::Phase;
+use crate::media::storage::Location;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] =
@@ -44,10 +45,17 @@ impl Handler for Service {
     fn needs(&self, kind: &str) -> &'static [Capability] {
         match kind {
             work::SCAN => &[Capability::Staging, Capability::Scan],
-            work::PREPARE | work::COPY | work::VERIFY => {
-                &[Capability::Staging, Capability::Production]
-            }
-            work::ABORT => &[Capability::Production],
+            work::PREPARE | work::COPY | work::VERIFY => match self.way() {
+                Way::Native => &[Capability::Staging, Capability::Production],
+                Way::Rsync => &[Capability::Staging, Capability::Production, Capability::Rsync],
+                Way::Object => {
+                    &[Capability::Staging, Capability::Production, Capability::ObjectStore]
+                }
+            },
+            work::ABORT => match self.way() {
+                Way::Object => &[Capability::Production, Capability::ObjectStore],
+                _ => &[Capability::Production],
+            },
             _ => &[Capability::Staging],
         }
     }
@@ -93,6 +101,23 @@ impl Handler for Service {
             unit.bury(lease, &error.chain()).await?;
             unit.commit(()).await
         })
+    }
+}
+
+/// By what production is filled.
+enum Way {
+    Native,
+    Rsync,
+    Object,
+}
+
+impl Service {
+    fn way(&self) -> Way {
+        match (&self.places.production, self.policy.methods.folders) {
+            (Location::Object(_), _) => Way::Object,
+            (_, Method::Rsync) => Way::Rsync,
+            _ => Way::Native,
+        }
     }
 }
 

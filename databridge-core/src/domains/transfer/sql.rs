@@ -4,11 +4,13 @@ mod counts;
 mod files;
 mod records;
 mod scanned;
+mod staging;
 
 pub(super) use counts::*;
 pub(super) use files::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
+pub(super) use staging::*;
 
 use uuid::Uuid;
 
