@@ -135,7 +135,11 @@ async fn walk(kind: Kind, states: &[&str]) {
                     }
                     None => {
                         let told = (answer.status, answer.code());
-                        assert_eq!(told, (409, "workflow.illegal_state".into()), "{place}: {answer:?}");
+                        assert_eq!(
+                            told,
+                            (409, "workflow.illegal_state".into()),
+                            "{place}: {answer:?}"
+                        );
                     }
                 }
             }

@@ -78,7 +78,7 @@ async fn advance(lab: &Lab, run: &str, to: i64) -> Value {
 }
 
 /// A flow without gates, so that only what a test adds stands in the way.
-fn plain_schema() -> Value {
+pub fn plain_schema() -> Value {
     let steps: Vec<_> = (0..=10)
         .map(|i| json!({ "step_index": i, "node_id": format!("node-{i}"), "name": format!("Step {i}") }))
         .collect();

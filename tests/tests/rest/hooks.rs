@@ -124,7 +124,10 @@ fn a_command_reads_what_was_delivered_and_is_run_again(kind: Kind) {
     assert_eq!(hooks.len(), 1, "{hooks:?}");
     assert_eq!((&hooks[0]["hook"], &hooks[0]["state"]), (&json!("index"), &json!("done")));
     let explained = desk.ok("admin", "GET", &format!("/transfers/{code}/explain"), Value::Null);
-    assert!(explained["text"].as_str().unwrap().contains("Hook index succeeded at "), "{explained}");
+    assert!(
+        explained["text"].as_str().unwrap().contains("Hook index succeeded at "),
+        "{explained}"
+    );
 }
 
 #[test]
@@ -295,9 +298,6 @@ fn a_webhook_goes_by_tls_to_whom_it_trusts() {
         .collect();
     given_up.sort();
     let pair = |hook: &str, code: &str| (hook.to_owned(), code.to_owned());
-    assert_eq!(
-        given_up,
-        [pair("stranger", "hook.unanswered"), pair("unsigned", "hook.material")]
-    );
+    assert_eq!(given_up, [pair("stranger", "hook.unanswered"), pair("unsigned", "hook.material")]);
     assert_eq!(receiver.count(), 1, "something was sent to whom nobody trusts");
 }

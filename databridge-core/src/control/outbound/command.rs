@@ -100,8 +100,7 @@ impl Group {
     fn end(&mut self) -> String {
         self.kill();
         let end = Instant::now() + LAST_WORDS;
-        while !self.readers.iter().all(std::thread::JoinHandle::is_finished)
-            && Instant::now() < end
+        while !self.readers.iter().all(std::thread::JoinHandle::is_finished) && Instant::now() < end
         {
             std::thread::sleep(LOOK / 4);
         }

@@ -137,7 +137,8 @@ impl Hook {
     fn check_url(&self, url: &str) -> Result<(), &'static str> {
         let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
         let is_local = local.iter().any(|host| {
-            url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+            url.strip_prefix(host)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
         });
         if !is_local && !url.starts_with("https://") {
             return Err("a url is https://…, or http:// on this host");

@@ -14,9 +14,7 @@ use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
 use crate::control::commands::{Store, Unit};
 use crate::control::ctx::Ctx;
-use crate::control::jobs::{
-    self, Capability, Handler, HandlerFuture, Lease, NewJob, Retry, Watch,
-};
+use crate::control::jobs::{self, Capability, Handler, HandlerFuture, Lease, NewJob, Retry, Watch};
 use crate::control::ledger::Subject;
 
 pub use sql::HookView;
@@ -64,7 +62,9 @@ impl Wish {
         let mut data = json!({ "hook": self.hook });
         if let Some(fields) = data.as_object_mut() {
             for part in [&self.standing, &how] {
-                fields.extend(part.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+                fields.extend(
+                    part.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())),
+                );
             }
         }
         data

@@ -24,7 +24,8 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     /// Read anew for each message: a secret is changed without a restart.
     pub(super) fn of(hook: &Hook) -> Result<Self, Error> {
-        let bad = |reason: String| Error::Material { hook: hook.name.clone(), what: "secret", reason };
+        let bad =
+            |reason: String| Error::Material { hook: hook.name.clone(), what: "secret", reason };
         let text = match (&hook.secret_file, &hook.secret_env) {
             (Some(path), _) => std::fs::read_to_string(path)
                 .map_err(|e| bad(format!("{} cannot be read: {e}", path.display())))?,

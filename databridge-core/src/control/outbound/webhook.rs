@@ -65,10 +65,8 @@ fn agent(hook: &Hook) -> Result<Agent, Error> {
         }
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = TlsConfig::builder()
-        .root_certs(roots)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
+    let tls =
+        TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
     Ok(Agent::config_builder()
         .tls_config(tls)
         .timeout_global(Some(hook.timeout()))

@@ -91,8 +91,7 @@ impl Service {
             let is_code = digits.len() >= 5 && digits.bytes().all(|b| b.is_ascii_digit());
             (is_code && entry.file_type().ok()?.is_dir()).then_some(name)
         };
-        let mut names: Vec<_> =
-            entries(&self.places.staging)?.iter().filter_map(name).collect();
+        let mut names: Vec<_> = entries(&self.places.staging)?.iter().filter_map(name).collect();
         names.sort();
         Ok(names)
     }
@@ -213,9 +212,10 @@ fn size(path: &Path) -> (u64, u64) {
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => {
             let below = entries(path).unwrap_or_default();
-            below.iter().map(|entry| size(&entry.path())).fold((0, 0), |(f, b), (files, bytes)| {
-                (f + files, b + bytes)
-            })
+            below
+                .iter()
+                .map(|entry| size(&entry.path()))
+                .fold((0, 0), |(f, b), (files, bytes)| (f + files, b + bytes))
         }
         Ok(meta) => (1, meta.len()),
         Err(_) => (0, 0),

@@ -49,8 +49,7 @@ impl Service {
         keep: Keep,
         removed: &(dyn Fn(&Leftover) + Send + Sync),
     ) -> Result<(), AnyError> {
-        let mut memory: Memory =
-            serde_json::from_value(lease.payload.clone()).unwrap_or_default();
+        let mut memory: Memory = serde_json::from_value(lease.payload.clone()).unwrap_or_default();
         // Of what another worker condemned nobody knows how far it came.
         let mut taken_over = !memory.condemned.is_empty();
         loop {
@@ -95,7 +94,10 @@ impl Service {
             .items
             .into_iter()
             .take(BATCH)
-            .map(|leftover| Condemned { leftover, aside: uuid::Uuid::now_v7().simple().to_string() })
+            .map(|leftover| Condemned {
+                leftover,
+                aside: uuid::Uuid::now_v7().simple().to_string(),
+            })
             .collect();
         if !condemned.is_empty() {
             let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
@@ -137,7 +139,8 @@ impl Service {
         }
         super::super::review::off_thread(move || {
             let is_dir = std::fs::symlink_metadata(&aside).is_ok_and(|meta| meta.is_dir());
-            let done = if is_dir { std::fs::remove_dir_all(&aside) } else { std::fs::remove_file(&aside) };
+            let done =
+                if is_dir { std::fs::remove_dir_all(&aside) } else { std::fs::remove_file(&aside) };
             match done {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(io(&aside, error).into())
