@@ -129,14 +129,20 @@ impl Farm {
         panic!("{code} does not settle: {}", self.state(code));
     }
 
-    /// A transfer that waits to be sent on its way.
-    fn scanned(&self) -> String {
+    /// A draft with its files.
+    fn drafted(&self) -> String {
         let body = json!({ "title": "shot", "project": "film", "category": "plates" });
         let made = self.ask("artist", "POST", "/transfers", body);
         let code = made["code"].as_str().unwrap().to_owned();
         for file in ["a.exr", "sub/b.exr"] {
             self.ask("artist", "PUT", &format!("/transfers/{code}/files/{file}"), json!({}));
         }
+        code
+    }
+
+    /// A transfer that waits to be sent on its way.
+    fn scanned(&self) -> String {
+        let code = self.drafted();
         self.act("artist", "transfers", &code, "submit", json!({}));
         assert_eq!(self.settle(&code), "team_lead_review");
         for who in ["lead", "supervisor", "producer"] {
@@ -251,6 +257,22 @@ fn a_dead_hosts_jobs_are_taken_over_and_a_thawed_one_changes_nothing() {
     farm.check(&codes);
     farm.drain(2);
     farm.check(&codes);
+}
+
+#[test]
+fn a_host_that_freezes_in_a_transaction_holds_up_nobody() {
+    let idle = || -> Settings { vec![("ROLE", "serve".into())] };
+    let mut farm = Farm::new([idle(), idle(), idle()]);
+    let code = farm.drafted();
+    farm.kill(1);
+    farm.start(1, &vec![("STEP", "command.before_commit:1:STOP".into()), ("WORKERS", "1".into())]);
+    farm.act("artist", "transfers", &code, "submit", json!({}));
+    // It has written what it found, and holds the rows.
+    let frozen = farm.hosts[1].take().unwrap();
+    frozen.daemon.wait_until_stopped(PATIENCE);
+    farm.kill(2);
+    farm.start(2, &Settings::new());
+    assert_eq!(farm.settle(&code), "team_lead_review");
 }
 
 impl Farm {

@@ -222,12 +222,20 @@ fn refuse_network_mount(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// The server's limit to a transaction in which nobody says anything: a host that is
+/// frozen in one holds up the others no longer than this. A URL may set it otherwise.
+#[cfg(feature = "postgres")]
+const IDLE: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
+
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str) -> Result<Pools, Error> {
-    let options: sqlx::postgres::PgConnectOptions = url.parse().map_err(|_| Error::Unfit {
+    let mut options: sqlx::postgres::PgConnectOptions = url.parse().map_err(|_| Error::Unfit {
         place: Target::Postgres(url.to_owned()).to_string(),
         reason: "it is not a postgres:// URL".into(),
     })?;
+    if !options.get_options().is_some_and(|set| set.contains(IDLE.0)) {
+        options = options.options([IDLE]);
+    }
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(10)
         .acquire_timeout(ACQUIRE)

@@ -16,6 +16,9 @@ use super::error::Error;
 const LOOK: Duration = Duration::from_millis(100);
 /// Files at a time, at most, on anything.
 const WIDEST: usize = 8;
+/// Short files at a time on what has no heads to move: each is a request or two that
+/// the device answers when it likes, so that many are to be under way.
+const SHORT: usize = 16;
 
 /// What a file system stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +44,15 @@ impl Device {
     fn width(self, cores: usize) -> usize {
         match self {
             Self::Rotational => 2.min(cores),
-            // One more than can hash: it waits for the device meanwhile.
-            Self::Quick => (cores + 1).min(WIDEST),
+            // Two more than can hash: they wait for the device meanwhile.
+            Self::Quick => (cores + 2).min(WIDEST),
             Self::Far => (2 * cores).clamp(4, WIDEST),
         }
+    }
+
+    /// Short files at a time.
+    fn short_width(self) -> usize {
+        if self == Self::Rotational { 4 } else { SHORT }
     }
 }
 
@@ -66,6 +74,7 @@ fn turns(file: impl AsFd) -> bool {
 #[derive(Debug)]
 pub struct Lanes {
     width: usize,
+    short_width: usize,
     /// Whether those in the lanes are counted.
     shared: bool,
     busy: Mutex<usize>,
@@ -80,10 +89,10 @@ impl Lanes {
     /// process; or as many as `asked`, which nobody else counts.
     pub fn of(file: impl AsFd, asked: Option<usize>) -> Arc<Self> {
         if let Some(jobs) = asked {
-            return Arc::new(Self::new(jobs.max(1), false));
+            return Arc::new(Self::new(jobs.max(1), jobs.max(1), false));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let width = Device::of(&file).width(cores);
+        let kind = Device::of(&file);
         #[allow(clippy::useless_conversion)]
         let device = rustix::fs::fstat(&file).map_or(0, |stat| u64::from(stat.st_dev));
         let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,18 +100,23 @@ impl Lanes {
         if let Some(lanes) = devices.get(&device).and_then(Weak::upgrade) {
             return lanes;
         }
-        let lanes = Arc::new(Self::new(width, true));
+        let lanes = Arc::new(Self::new(kind.width(cores), kind.short_width(), true));
         devices.insert(device, Arc::downgrade(&lanes));
         lanes
     }
 
-    fn new(width: usize, shared: bool) -> Self {
-        Self { width, shared, busy: Mutex::new(0), freed: Condvar::new() }
+    fn new(width: usize, short_width: usize, shared: bool) -> Self {
+        Self { width, short_width, shared, busy: Mutex::new(0), freed: Condvar::new() }
     }
 
     /// Files at a time.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// Short files at a time, which need no lane.
+    pub fn short_width(&self) -> usize {
+        self.short_width
     }
 
     /// Waits for a free lane.
@@ -221,9 +235,10 @@ mod tests {
     #[test]
     fn devices_differ_in_width() {
         assert_eq!(Device::Rotational.width(16), 2);
-        assert_eq!(Device::Quick.width(4), 5);
+        assert_eq!(Device::Quick.width(4), 6);
         assert_eq!(Device::Quick.width(64), 8);
         assert_eq!(Device::Far.width(1), 4);
+        assert!(Device::Rotational.short_width() < Device::Quick.short_width());
     }
 
     #[test]
@@ -238,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_full_device_lets_in_who_comes_when_another_is_held_or_done() {
-        let lanes = Lanes::new(1, true);
+        let lanes = Lanes::new(1, 1, true);
         let (first, second) = (Watch::default(), Watch::default());
         let lane = lanes.enter(&first).unwrap();
         second.stop.store(true, Ordering::Release);

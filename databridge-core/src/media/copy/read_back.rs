@@ -30,9 +30,6 @@ use super::{HardLinks, Plan, Shape};
 const LONG_BYTES: usize = 4 << 20;
 /// Read at a time, of shorter files.
 const SHORT_BYTES: usize = DIRECT_BYTES as usize;
-/// Short files read at a time unless the policy says: each is one request that the
-/// device answers when it likes, so that many are to be under way.
-const SHORT_JOBS: usize = 16;
 /// Neighbours that one worker takes at a time among short files.
 const STRIDE: usize = 8;
 
@@ -256,8 +253,8 @@ impl Reader<'_> {
         let lanes = Lanes::of(self.session.site.parent(), wanted);
         let jobs = lanes.width().min(BUFFERS_BYTES / LONG_BYTES);
         pool::each(Some(&*lanes), jobs, 1, &long, monitor, || Aligned::new(LONG_BYTES), work)?;
-        let short_jobs = wanted.unwrap_or(SHORT_JOBS).clamp(1, BUFFERS_BYTES / SHORT_BYTES);
-        pool::each(None, short_jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
+        let jobs = lanes.short_width().min(BUFFERS_BYTES / SHORT_BYTES);
+        pool::each(None, jobs, STRIDE, &short, monitor, || Aligned::new(SHORT_BYTES), work)
     }
 
     fn one(&self, at: usize, buffer: &mut Aligned, watch: &dyn Monitor) -> Result<(), Error> {

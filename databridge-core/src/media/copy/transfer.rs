@@ -367,11 +367,10 @@ impl<'a> Worker<'a> {
                 self.one(copier, at, sizes, scratch, watch)
             }
         };
-        let jobs = lanes.width();
-        let lanes = Some(&*lanes);
-        pool::each(lanes, jobs.min(LONG_JOBS_MAX), 1, &long, monitor, Scratch::default, one(LONG))?;
-        let jobs = jobs.min(SHORT_JOBS_MAX);
-        pool::each(lanes, jobs, STRIDE, &short, monitor, Scratch::default, one(SHORT))
+        let (scratch, jobs) = (Scratch::default, lanes.width().min(LONG_JOBS_MAX));
+        pool::each(Some(&*lanes), jobs, 1, &long, monitor, scratch, one(LONG))?;
+        let jobs = lanes.short_width().min(SHORT_JOBS_MAX);
+        pool::each(None, jobs, STRIDE, &short, monitor, scratch, one(SHORT))
     }
 
     fn one(
