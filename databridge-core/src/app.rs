@@ -225,8 +225,9 @@ impl App {
         self.worker_of(vec![Arc::new(self.transfers.clone())])
     }
 
-    /// A worker for what follows them and nobody waits for: hooks, housekeeping.
-    pub fn chores(&self) -> Worker {
+    /// Workers for what follows them and nobody waits for, hooks and housekeeping, which
+    /// do not wait for each other either.
+    pub fn chores(&self) -> [Worker; 2] {
         let house = housekeeping::Housekeeper {
             store: self.store.clone(),
             transfers: self.transfers.clone(),
@@ -236,7 +237,7 @@ impl App {
             removed: self.removed.clone(),
         };
         let hooks = outbound::Hooks::new(self.store.clone(), &self.config.hooks);
-        self.worker_of(vec![Arc::new(hooks), Arc::new(house)])
+        [self.worker_of(vec![Arc::new(hooks)]), self.worker_of(vec![Arc::new(house)])]
     }
 
     fn worker_of(&self, handlers: Vec<Arc<dyn Handler>>) -> Worker {

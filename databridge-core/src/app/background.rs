@@ -45,9 +45,10 @@ impl App {
             let (store, host, stop) = (self.store.clone(), host.clone(), stop.clone());
             async move { tell_of(&store, &host, &stop).await }
         });
-        // What takes its time and hurries nobody has a worker of its own, so that it never
+        // What takes its time and hurries nobody has workers of its own, so that it never
         // stands in a delivery's way.
         let chores = (self.config.workers() > 0).then(|| self.chores());
+        let chores = chores.into_iter().flatten();
         for worker in (0..self.config.workers()).map(|_| self.worker()).chain(chores) {
             let (stop, hand) = (stop.clone(), self.crew.sign_on());
             tasks.spawn(async move {

@@ -146,9 +146,10 @@ impl App {
     }
 
     fn look_at_crew(&self) -> Check {
-        // Beside the workers one for chores.
+        // Beside the workers two for chores.
         let workers = self.config.workers();
-        let due = workers + usize::from(workers > 0) + super::background::KEEPERS;
+        let chores = if workers > 0 { 2 } else { 0 };
+        let due = workers + chores + super::background::KEEPERS;
         let found = self.crew.count();
         let detail = format!("{found} of {due} run");
         Check { name: "workers".into(), ok: found >= due, detail }

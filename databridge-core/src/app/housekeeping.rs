@@ -124,8 +124,8 @@ impl App {
         unit.enqueue(job(subject, format!("{KIND}:{key}"))).await?;
         unit.commit(()).await?;
         if ctx.actor.authority == Authority::Embedded {
-            let (chores, stop) = (self.chores(), Cancel::new());
-            while chores.step(&stop).await? {}
+            let ([_, house], stop) = (self.chores(), Cancel::new());
+            while house.step(&stop).await? {}
         }
         let mut tx = self.store.db().read().await?;
         let found = jobs::list(&mut tx, ctx.org, None, Some(subject), 1).await?;

@@ -18,12 +18,14 @@ macro_rules! on_both {
 
 mod lab;
 
+mod can;
 mod chains;
 mod concurrency;
 mod content;
 mod delivery;
 mod drain;
 mod explain;
+mod housekeeping;
 mod http;
 mod identity;
 mod ledger;

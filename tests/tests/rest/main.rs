@@ -15,6 +15,7 @@ mod activity;
 mod contract;
 mod events;
 mod hooks;
+mod housekeeping;
 mod input;
 mod metrics;
 mod operations;

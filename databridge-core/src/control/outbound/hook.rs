@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::symbols;
 
 /// Attempts and seconds where a hook does not say.
-const ATTEMPTS: i64 = 10;
-const BACKOFF_SECONDS: u64 = 5;
+pub(super) const ATTEMPTS: i64 = 10;
+pub(super) const BACKOFF_SECONDS: u64 = 5;
 const TIMEOUT_SECONDS: u64 = 30;
 
 symbols! {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::hook::{ATTEMPTS, BACKOFF_SECONDS};
 use super::{Error, Hook, command, sql};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
@@ -23,7 +24,7 @@ pub use sql::HookView;
 pub const KIND: &str = "hook.run";
 /// Behind everything else, and left alone by a pause of their subject.
 const PRIORITY: i64 = -10;
-const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+const LONGEST_BACKOFF: Duration = jobs::LONGEST_BACKOFF;
 
 /// What a hook is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -193,12 +194,12 @@ impl Handler for Hooks {
     }
 
     fn retry(&self, lease: &Lease) -> Option<Retry> {
-        let hook = lease.payload["hook"].as_str().and_then(|name| self.find(name))?;
-        Some(Retry {
-            attempts: hook.attempts,
-            backoff: Duration::from_secs(hook.backoff_seconds),
-            longest: LONGEST_BACKOFF,
-        })
+        // One that this host does not know may be known to it soon, or to another.
+        let hook = lease.payload["hook"].as_str().and_then(|name| self.find(name));
+        let (attempts, seconds) =
+            hook.map_or((ATTEMPTS, BACKOFF_SECONDS), |hook| (hook.attempts, hook.backoff_seconds));
+        let backoff = Duration::from_secs(seconds);
+        Some(Retry { attempts, backoff, longest: LONGEST_BACKOFF })
     }
 
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a> {
