@@ -23,6 +23,7 @@ pub mod routes;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -222,7 +223,7 @@ impl App {
 
     /// A worker for every domain's jobs.
     pub fn worker(&self) -> Worker {
-        self.worker_of(vec![Arc::new(self.transfers.clone())])
+        self.worker_of(Arc::new(self.transfers.clone()), true)
     }
 
     /// Workers for what follows them and nobody waits for, hooks and housekeeping, which
@@ -237,19 +238,21 @@ impl App {
             removed: self.removed.clone(),
         };
         let hooks = outbound::Hooks::new(self.store.clone(), &self.config.hooks);
-        [self.worker_of(vec![Arc::new(hooks)]), self.worker_of(vec![Arc::new(house)])]
+        [self.worker_of(Arc::new(hooks), false), self.worker_of(Arc::new(house), false)]
     }
 
-    fn worker_of(&self, handlers: Vec<Arc<dyn Handler>>) -> Worker {
+    fn worker_of(&self, handler: Arc<dyn Handler>, eager: bool) -> Worker {
         let owner = format!("{}:{}:{}", self.config.host(), self.instance, Uuid::new_v4().simple());
         let settings = jobs::Settings {
             lease: self.config.lease(),
             traffic: self.traffic.clone(),
             can: self.config.can.clone(),
             tally: self.tally.clone(),
+            eager,
+            poll: Duration::from_millis(if eager { 500 } else { 1000 }),
             ..jobs::Settings::default()
         };
-        Worker::new(self.store.clone(), handlers, settings, owner)
+        Worker::new(self.store.clone(), vec![handler], settings, owner)
     }
 
     /// Every role that some domain knows.

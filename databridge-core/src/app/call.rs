@@ -1,8 +1,10 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
+mod decision;
 mod house;
 mod lineage;
 
+pub use decision::Decision;
 pub use house::TransferHook;
 pub use lineage::*;
 
@@ -431,22 +433,6 @@ pub enum Call {
     LedgerCheckpoint {},
     /// The public key that verifies receipts.
     ReceiptKey {},
-}
-
-/// A decision on a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Decision {
-    /// Lets an undecided scan pass.
-    Accept,
-    /// Gives it back to its artist.
-    SendBack,
-    /// Declares a finding wrong (admin).
-    Release,
-    /// Goes on without a scan (admin).
-    OverrideScan,
 }
 
 impl Call {

@@ -305,6 +305,7 @@ class Session(ABC):
 
         It holds from `begin` to `until`; from now on and for good where they are not said.
         """
+        term: dict[str, Any] = {"from": begin}
         made = self.call(
             "user_role",
             username=username,
@@ -313,7 +314,7 @@ class Session(ABC):
             granted=granted,
             deny=deny,
             until=until,
-            **{"from": begin},
+            **term,
         )
         return build(User, made)
 

@@ -108,7 +108,7 @@ async fn a_denial_wins_as_long_as_it_holds(kind: Kind) {
 
 async fn a_term_that_never_comes_is_refused(kind: Kind) {
     let lab = Lab::open(kind).await;
-    for (from, until) in [(None, PAST), (Some(FUTURE), "2098-01-01T00:00:00Z")] {
+    for (from, until) in [(FUTURE, PAST), (FUTURE, FUTURE)] {
         let term =
             json!({ "username": "other", "role": "data_team", "from": from, "until": until });
         let error = lab.refused("chief", "user_role", term).await;

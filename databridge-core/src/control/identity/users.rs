@@ -89,17 +89,13 @@ pub struct RoleChange {
 }
 
 impl RoleChange {
-    /// That it holds at some time that is to come.
-    fn check_term(&self, now: Timestamp) -> Result<(), Error> {
-        let bad = |value: Timestamp, reason: &str| {
-            let (value, reason) = (value.to_string(), reason.to_owned());
-            Err(Error::BadField { field: "until", value, reason })
-        };
-        match (self.granted, self.from, self.until) {
-            (true, Some(from), Some(until)) if until <= from => {
-                bad(until, "it ends before it begins")
+    /// That it holds at some time.
+    fn check_term(&self) -> Result<(), Error> {
+        match (self.from, self.until) {
+            (Some(from), Some(until)) if until <= from => {
+                let (value, reason) = (until.to_string(), "it ends before it begins".to_owned());
+                Err(Error::BadField { field: "until", value, reason })
             }
-            (true, _, Some(until)) if until <= now => bad(until, "it is over already"),
             _ => Ok(()),
         }
     }
@@ -207,9 +203,9 @@ pub async fn set_role(
 ) -> Result<UserView, AnyError> {
     ctx.require(MATRIX, Permission::ManageUsers, None)?;
     check_role(&change.role, known_roles)?;
+    change.check_term()?;
     let mut unit = store.begin(ctx).await?;
     let (org, now, by) = (unit.org(), unit.now(), ctx.actor.user_id);
-    change.check_term(now)?;
     let user = sql::user_by_name(unit.tx(), org, &change.username)
         .await?
         .ok_or_else(|| Error::NoUser(change.username.clone()))?;

@@ -78,6 +78,8 @@ pub struct Settings {
     pub backoff: Duration,
     /// How often the table is asked when nothing tells of new work.
     pub poll: Duration,
+    /// Whether it is asked at once where something is told; what nobody waits for is not.
+    pub eager: bool,
     /// Bandwidth and hours.
     pub traffic: Traffic,
     /// What this host has: work that needs more is left to others.
@@ -93,6 +95,7 @@ impl Default for Settings {
             max_attempts: 5,
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
+            eager: true,
             traffic: Traffic::default(),
             can: Capability::ALL.to_vec(),
             tally: Tally::default(),
@@ -199,9 +202,10 @@ impl Worker {
         while !stop.is_cancelled() {
             match self.step(stop).await {
                 Ok(true) => {}
-                Ok(false) => {
+                Ok(false) if self.settings.eager => {
                     let _ = tokio::time::timeout(self.settings.poll, changes.changed()).await;
                 }
+                Ok(false) => tokio::time::sleep(self.settings.poll).await,
                 Err(error) => {
                     warn!(error = error.chain(), "the job table could not be read");
                     tokio::time::sleep(self.settings.poll).await;
