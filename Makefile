@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export DATABRIDGE_DATA ?= databridge-data
 
-.PHONY: run test test-long check tools wheel bench bench-lineage bench-scan bench-python install-c clean
+.PHONY: run test test-long check tools wheel bench bench-daemon bench-lineage bench-scan bench-python install-c clean
 
 # Builds, starts a daemon of its own, and carries one transfer from upload to
 # verified delivery. SRC=/path/to/frames delivers these; ONCE=1 ends after that.
@@ -27,6 +27,11 @@ wheel:
 # DataBridge beside what a user would pick instead. ARGS go to benches/versus/versus.py.
 bench:
 	benches/versus/run.sh $(ARGS)
+
+# Daemons under load on both databases, a page of a million transfers, and deliveries by
+# one daemon, two and three.
+bench-daemon:
+	benches/daemon/run.sh $(ARGS)
 
 # A large genealogy on both databases, beside networkx. LOTS is how many.
 bench-lineage:

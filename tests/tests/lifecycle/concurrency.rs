@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 use crate::lab::{Kind, Lab, call, hasty, text};
 
 on_both!(
+    the_first_transfers_of_an_organisation_may_be_made_at_once,
+    chains_defined_at_once_are_versions_of_each_other,
     of_two_approvers_at_once_one_wins,
     two_workers_do_one_job_once,
     a_worker_that_comes_back_after_its_lease_changes_nothing,
@@ -29,6 +31,27 @@ const FILES: &[(&str, &[u8])] = &[("a.exr", b"aaaa")];
 
 fn count(kinds: &[String], kind: &str) -> usize {
     kinds.iter().filter(|k| *k == kind).count()
+}
+
+/// The first makes the default chain, and so do the others.
+async fn the_first_transfers_of_an_organisation_may_be_made_at_once(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let codes = tokio::join!(lab.create(), lab.create(), lab.create(), lab.create());
+    let mut codes = [codes.0, codes.1, codes.2, codes.3];
+    codes.sort();
+    assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
+}
+
+async fn chains_defined_at_once_are_versions_of_each_other(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let define = || {
+        let stages = json!([{ "key": "lead", "role": "team_lead" }]);
+        lab.call("chief", "chain_define", json!({ "name": "short", "stages": stages }))
+    };
+    let made = tokio::join!(define(), define(), define());
+    let mut versions = [made.0, made.1, made.2].map(|chain| chain.unwrap()["version"].as_i64());
+    versions.sort_unstable();
+    assert_eq!(versions, [Some(1), Some(2), Some(3)]);
 }
 
 async fn of_two_approvers_at_once_one_wins(kind: Kind) {

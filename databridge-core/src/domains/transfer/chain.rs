@@ -94,16 +94,20 @@ fn check(new: &NewChain) -> Result<(), Error> {
 /// for.
 pub(super) async fn newest(unit: &mut Unit, name: &str) -> Result<Chain, AnyError> {
     let (org, now) = (unit.org(), unit.now());
-    if let Some(chain) = sql::newest_chain(unit.tx(), org, name).await? {
-        return Ok(chain);
+    loop {
+        if let Some(chain) = sql::newest_chain(unit.tx(), org, name).await? {
+            return Ok(chain);
+        }
+        if name != DEFAULT {
+            return Err(Error::NoChain(name.to_owned()).into());
+        }
+        let (id, stages) = (Uuid::now_v7(), default_stages());
+        let chain = Chain { id, name: DEFAULT.into(), version: 1, stages };
+        // Who was faster has made the same, and it is there to be read by now.
+        if sql::insert_chain(unit.tx(), org, &chain, now).await? {
+            return Ok(chain);
+        }
     }
-    if name != DEFAULT {
-        return Err(Error::NoChain(name.to_owned()).into());
-    }
-    let chain =
-        Chain { id: Uuid::now_v7(), name: DEFAULT.into(), version: 1, stages: default_stages() };
-    sql::insert_chain(unit.tx(), org, &chain, now).await?;
-    Ok(chain)
 }
 
 impl Service {
@@ -117,12 +121,15 @@ impl Service {
         check(&new)?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
-        let version = match sql::newest_chain(unit.tx(), org, &new.name).await? {
-            Some(old) => old.version + 1,
-            None => 1,
-        };
-        let chain = Chain { id: Uuid::now_v7(), name: new.name, version, stages: new.stages };
-        sql::insert_chain(unit.tx(), org, &chain, now).await?;
+        let (id, name, stages) = (Uuid::now_v7(), new.name, new.stages);
+        let mut chain = Chain { id, name, version: 0, stages };
+        loop {
+            let newest = sql::newest_chain(unit.tx(), org, &chain.name).await?;
+            chain.version = newest.map_or(0, |old| old.version) + 1;
+            if sql::insert_chain(unit.tx(), org, &chain, now).await? {
+                break;
+            }
+        }
         let code = format!("{} v{}", chain.name, chain.version);
         let subject = Subject { kind: "approval_chain".into(), id: chain.id, code };
         unit.record(&subject, "approval_chain.defined", json!({ "stages": chain.stages }));

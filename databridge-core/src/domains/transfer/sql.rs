@@ -60,20 +60,23 @@ pub(crate) async fn chains(tx: &mut Tx, org: OrgId) -> Result<Vec<Chain>, Error>
     .collect()
 }
 
+/// `false` if somebody else was faster with that version.
 pub(crate) async fn insert_chain(
     tx: &mut Tx,
     org: OrgId,
     chain: &Chain,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let stages = serde_json::to_value(&chain.stages).unwrap_or_default();
-    tx.exec(
-        "INSERT INTO approval_chains (id, org_id, name, version, stages, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        params![chain.id, org, &chain.name, chain.version, stages, now],
-    )
-    .await?;
-    Ok(())
+    let rows = tx
+        .exec(
+            "INSERT INTO approval_chains (id, org_id, name, version, stages, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (org_id, name, version) DO NOTHING",
+            params![chain.id, org, &chain.name, chain.version, stages, now],
+        )
+        .await?;
+    Ok(rows > 0)
 }
 
 macro_rules! select_transfer {
