@@ -126,7 +126,8 @@ async fn walk(kind: Kind, states: &[&str]) {
                         assert_eq!(told, (403, "identity.forbidden".into()), "{place}: {answer:?}");
                         let mut who: Vec<_> = who.iter().map(|w| (*w).to_owned()).collect();
                         let mut roles = answer.required_roles;
-                        (who.sort(), roles.sort());
+                        who.sort();
+                        roles.sort();
                         assert_eq!(roles, who, "{place}");
                     }
                     None if answer.status == 403 => {
