@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod freeze;
 pub mod manifest;
 pub mod monitor;
+pub mod mounts;
 pub mod receipt;
 pub mod rsync;
 pub mod scan;

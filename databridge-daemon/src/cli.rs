@@ -9,12 +9,14 @@ mod files;
 mod ledger;
 mod lineage;
 mod people;
+mod places;
 mod progress;
 mod receipt;
 mod scan;
 mod sign;
 mod traffic;
 mod transfer;
+mod upload;
 mod view;
 
 use std::path::PathBuf;
@@ -100,11 +102,17 @@ enum Command {
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// Uploads in pieces that are not at their end.
+    #[command(subcommand)]
+    Upload(upload::Upload),
     /// Where a transfer stands, since when, what it waits for and who does what next.
     Explain {
         /// TRF-00042
         code: String,
     },
+    /// Where a transfer's files are, as a system calls the place; or what it calls a path
+    /// of another.
+    Where(places::Where),
     /// How much of a host's bandwidth its copies may use.
     #[command(subcommand)]
     Bandwidth(traffic::Bandwidth),
@@ -216,7 +224,9 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Sequences(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Upload(command) => command.run(&open()?, show),
         Command::Explain { code } => transfer::explain(&open()?, show, code),
+        Command::Where(command) => command.run(&open()?, show),
         Command::Bandwidth(command) => command.run(&open()?, show),
         Command::Host(command) => command.run(&open()?, show),
         Command::User(command) => command.run(&open()?, show),

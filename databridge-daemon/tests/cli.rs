@@ -241,6 +241,41 @@ fn the_main_job_on_a_local_store() {
     assert_eq!(shown["approvals"][0]["on_behalf_of"], "lead");
     assert_eq!(shown["approvals"][0]["separate"], false);
     receipts(here, &payload);
+    recall(here, &code, &payload);
+}
+
+fn recall(here: &Path, code: &str, payload: &Path) {
+    let settings = "[space]\nproduction_reserve_bytes = 4611686018427387904\n";
+    fs::write(here.join("full.toml"), settings).unwrap();
+    let doctor = run(here, &["--data", "store", "--config", "full.toml", "doctor"]);
+    assert!(doctor.code == 5 && doctor.out.contains("are kept in reserve: nothing more fits"));
+    let found = ok(here, &at("it", &["where", code, "--for", "linux"]));
+    assert_eq!(fs::canonicalize(found.trim()).unwrap(), fs::canonicalize(payload).unwrap());
+    fails(here, &at("it", &["where", code, "--for", "windows"]), 2, "[[mounts]]");
+    fails(here, &at("it", &["where", code, "--for", "amiga"]), 2, "linux, windows or macos");
+    fails(here, &at("it", &["where", "film", "--from", "macos"]), 2, "slash");
+    let same = ok(here, &at("it", &["where", "/a//b", "--from", "linux", "--for", "linux"]));
+    assert_eq!(same, "/a/b\n");
+    let staging = ok(here, &at("it", &["where", code, "--for", "linux", "--staging"]));
+    assert!(staging.ends_with("TRF-00001/frozen-r1\n"), "{staging}");
+    let recall = ["transfer", "recall", code, "--reason", "the wrong plate"];
+    fails(here, &at("lead", &recall), 3, "it_team");
+    let done = ok(here, &at("it", &recall));
+    assert!(done.contains("recalled"), "{done}");
+    assert!(!payload.exists());
+    let shown = ok(here, &at("it", &["transfer", "show", code]));
+    assert!(shown.contains(".recalled/TRF-00001") && shown.contains("the wrong plate"), "{shown}");
+    let kept = payload.with_file_name(".recalled").join("TRF-00001/TRF-00001.recall.json");
+    let kept = kept.to_str().unwrap();
+    let key = ["--key", "store/keys/receipt.pub"];
+    let verify = |extra: &[&str]| run(here, &[&["receipt", "verify", kept], extra].concat());
+    assert_eq!(verify(&key).code, 6, "an embedded store's word is not enough");
+    let verified = verify(&[&key[..], &["--allow-embedded"]].concat());
+    assert!(verified.code == 0 && verified.out.contains("the wrong plate"), "{}", verified.err);
+    for args in [vec!["receipt", "show", kept], at("it", &["receipt", "show", code, "--recall"])] {
+        let text = ok(here, &args);
+        assert!(text.contains("Because     the wrong plate"), "{text}");
+    }
 }
 
 fn receipts(here: &Path, payload: &Path) {

@@ -76,6 +76,70 @@ def test_from_frames_to_a_verified_delivery(bridge: Bridge, shot: Path, tmp_path
     bridge.verify_ledger()
 
 
+def test_a_wrong_delivery_is_taken_back(bridge: Bridge, shot: Path, tmp_path: Path) -> None:
+    code = reviewed(bridge, shot)
+    bridge.as_user("data_team").scan(code)
+    if bridge.wait(code).state == "undecided":
+        bridge.as_user("data_team").decide(code, "accept", "frames of our own farm")
+    it_team = bridge.as_user("it_team")
+    it_team.start(code)
+    assert bridge.wait(code).state == "delivered"
+    where = bridge.where(code, "linux")
+    payload = Path(where.production)
+    assert payload == tmp_path / "data" / "production" / "alpha" / "comp" / code
+    assert (where.proof, where.recalled) == (f"{payload}.proof", None)
+    with pytest.raises(databridge.InvalidError):
+        it_team.recall(code, "")
+    with pytest.raises(databridge.PermissionDenied):
+        bridge.as_user("artist").recall(code, "no")
+    it_team.recall(code, "the wrong plate")
+    recalled = bridge.wait(code)
+    assert recalled.state == "recalled"
+    assert recalled.recall is not None
+    assert recalled.recall["reason"] == "the wrong plate"
+    kept = Path(recalled.recall["place"])
+    assert not payload.exists()
+    assert databridge.verify(kept / code) == ()
+    assert json.loads((kept / f"{code}.recall.json").read_text()) == bridge.recall_receipt(code)
+    assert bridge.where(code, "linux").recalled == str(kept)
+
+
+def test_paths_and_what_other_systems_call_them(tmp_path: Path) -> None:
+    production = tmp_path / "data" / "production"
+    config = {
+        "layout": {
+            "template": "{project}/{shot}/v{version:03}",
+            "fields": {"reel": "name"},
+        },
+        "mounts": [{"server": str(production), "windows": "P:\\", "macos": "/Volumes/prod"}],
+    }
+    with Bridge(tmp_path / "data", config=config) as bridge:
+        bridge.create_user("artist", roles=["artist"])
+        artist = bridge.as_user("artist")
+        shot: dict[str, str | int] = {"shot": "sh010", "version": 3, "reel": "r1"}
+        made = artist.create("Comp", "alpha", "comp", metadata=shot)
+        assert (made.path, made.metadata) == ("alpha/sh010/v003", shot)
+        assert made.destination == str(production / "alpha" / "sh010" / "v003")
+        assert artist.where(made.code, "windows").production == "P:\\alpha\\sh010\\v003"
+        there = artist.translate("p:/alpha/sh010", "windows", "macos")
+        assert there == "/Volumes/prod/alpha/sh010"
+        refusals: list[tuple[dict[str, str | int] | None, str]] = [
+            (None, "transfer.missing_field"),
+            ({"shop": "x"}, "transfer.unknown_field"),
+            ({"shot": "..", "version": 1}, "transfer.bad_field"),
+        ]
+        for metadata, code in refusals:
+            with pytest.raises(databridge.InvalidError) as refused:
+                artist.create("Comp", "alpha", "comp", metadata=metadata)
+            assert refused.value.code == code
+        with pytest.raises(databridge.ConflictError) as taken:
+            artist.create("Comp", "alpha", "comp", metadata=shot)
+        assert taken.value.code == "transfer.path_taken"
+        with pytest.raises(databridge.NotFound) as nowhere:
+            artist.translate("/elsewhere", "macos", "windows")
+        assert nowhere.value.code == "mounts.not_mounted"
+
+
 def test_a_rejection_comes_back_and_goes_again(bridge: Bridge, shot: Path) -> None:
     artist, lead = bridge.as_user("artist"), bridge.as_user("team_lead")
     code = artist.create("Comp v001", "alpha", "comp").code

@@ -17,6 +17,7 @@ pub mod life;
 pub mod mounts;
 pub mod postgres;
 pub mod process;
+pub mod relay;
 pub mod s3;
 pub mod slapd;
 pub mod sshd;

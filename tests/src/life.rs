@@ -65,8 +65,8 @@ impl Accident for Traps {
 }
 
 /// States in which the daemon works and a client waits.
-const WORKING: [&str; 6] =
-    ["submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"];
+const WORKING: [&str; 7] =
+    ["submitting", "scanning", "preparing", "transferring", "verifying", "recalling", "cancelling"];
 
 /// So many events, or seconds without one, are waited for: a copy of a large file
 /// takes its time.

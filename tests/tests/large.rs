@@ -43,6 +43,7 @@ fn add(place: &Place, source: &Path) -> String {
             chain: None,
             priority: None,
             parents: Vec::new(),
+            metadata: Default::default(),
         };
         let made = app.call(&ctx, Call::TransferCreate(create), None).await.unwrap();
         let code = made["code"].as_str().unwrap().to_owned();

@@ -8,6 +8,7 @@ use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
 use crate::control::commands::Store;
+use crate::control::ctx::Ctx;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
 use crate::control::{inbox, ledger};
@@ -103,6 +104,14 @@ impl App {
                 swept = Some(Instant::now());
                 if let Err(error) = self.entrance.forget().await {
                     warn!(error = error.chain(), "sessions that are over could not be removed");
+                }
+                let system = Ctx::system(self.org);
+                match self.transfers.collect_uploads(&system, false).await {
+                    Ok(uploads) if uploads.is_empty() => {}
+                    Ok(uploads) => info!(uploads = uploads.len(), "expired uploads were removed"),
+                    Err(error) => {
+                        warn!(error = error.chain(), "expired uploads could not be removed");
+                    }
                 }
                 let transfers = self.transfers.clone();
                 match tokio::task::spawn_blocking(move || transfers.sweep_uploads()).await {

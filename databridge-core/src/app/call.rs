@@ -1,8 +1,12 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
 mod lineage;
+mod places;
+mod uploads;
 
 pub use lineage::*;
+pub use places::*;
+pub use uploads::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -121,6 +125,12 @@ pub enum Call {
         /// The file.
         path: String,
     },
+    /// Its uploads in pieces that are not at their end.
+    UploadList(Code),
+    /// Gives an upload up.
+    UploadEnd(UploadName),
+    /// Removes unfinished uploads whose time is over.
+    UploadCollect(Sweep),
     /// Asks for review.
     TransferSubmit(Code),
     /// Withdraws it.
@@ -147,6 +157,14 @@ pub enum Call {
     },
     /// Its signed receipt.
     TransferReceipt(Code),
+    /// Where its files are, as a client's system calls the place.
+    TransferWhere(Where),
+    /// What one system calls a path of another.
+    PathTranslate(PathTranslate),
+    /// Takes a wrong delivery out of production.
+    TransferRecall(Because),
+    /// The signed statement of a recall.
+    TransferRecallReceipt(Code),
     /// What waits for the caller's decision.
     ApprovalsWaiting {},
     /// Agrees, at the current stage.
@@ -450,8 +468,12 @@ impl Call {
                 | Self::TransferShow(_)
                 | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
+                | Self::UploadList(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
+                | Self::TransferWhere(_)
+                | Self::PathTranslate(_)
+                | Self::TransferRecallReceipt(_)
                 | Self::ScanReport(_)
                 | Self::ScanEngines {}
                 | Self::ApprovalsWaiting {}

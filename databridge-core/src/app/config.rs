@@ -2,7 +2,9 @@
 
 mod copies;
 mod http;
+mod places;
 mod reload;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,14 +14,17 @@ use tracing::warn;
 
 pub use copies::CopyConfig;
 pub use http::{HttpConfig, TlsConfig};
+pub use places::SpaceConfig;
 pub use reload::Changes;
+pub use uploads::UploadsConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
 use crate::control::jobs::{Capability, Rules, Traffic};
 use crate::control::limits;
-use crate::domains::transfer::{Places, Policy};
+use crate::domains::transfer::{Layout, Places, Policy};
+use crate::media::mounts::Mounts;
 use crate::media::storage::{Location, make_dirs};
 use crate::media::throttle::Throttle;
 use crate::media::{cloud, delivery, scan};
@@ -59,6 +64,8 @@ pub struct Config {
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// Quotas, and uploads that come in pieces.
+    pub uploads: UploadsConfig,
     /// How people sign in.
     pub signin: signin::Settings,
     /// The directory that knows them, if there is one.
@@ -79,6 +86,12 @@ pub struct Config {
     pub copy: CopyConfig,
     /// The object store, where production is one.
     pub s3: cloud::Settings,
+    /// Where deliveries belong in production.
+    pub layout: Layout,
+    /// What clients call staging and production.
+    pub mounts: Mounts,
+    /// What is to stay free.
+    pub space: SpaceConfig,
 }
 
 impl Default for Config {
@@ -96,6 +109,7 @@ impl Default for Config {
             drain_seconds: 20,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            uploads: UploadsConfig::default(),
             signin: signin::Settings::default(),
             directory: directory::Settings::default(),
             min_free_bytes: 64 << 20,
@@ -110,6 +124,9 @@ impl Default for Config {
             },
             copy: CopyConfig::default(),
             s3: cloud::Settings::default(),
+            layout: Layout::default(),
+            mounts: Mounts::default(),
+            space: SpaceConfig::default(),
         }
     }
 }
@@ -188,8 +205,17 @@ impl Config {
         if let Err((name, reason)) = self.http.check() {
             return setting(name, &reason);
         }
+        if let Err((name, reason)) = self.uploads.check() {
+            return setting(name, reason);
+        }
         if let Err((name, reason)) = self.tls.check() {
             return setting(name, &reason);
+        }
+        if let Err((setting, reason)) = self.layout.check() {
+            return Err(Error::Setting { setting, reason });
+        }
+        if let Err(reason) = self.mounts.check() {
+            return setting("mounts", &reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;
@@ -284,11 +310,15 @@ impl Config {
         Ok(Policy {
             scan: self.scan.clone(),
             copy: self.copy.policy()?,
+            layout: self.layout.clone(),
+            mounts: self.mounts.clone(),
+            reserve: self.space.reserve(self.can.contains(&Capability::Production)),
             methods: delivery::Methods {
                 folders: self.copy.method,
                 rsync: self.copy.rsync.clone(),
                 s3: self.s3.clone(),
             },
+            uploads: self.uploads.limits(self.max_upload_bytes),
         })
     }
 

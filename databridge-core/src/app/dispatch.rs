@@ -1,6 +1,7 @@
 //! From a [`Call`] to the service that answers it.
 
 mod lineage;
+mod uploads;
 
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,10 @@ impl App {
                 json(self.history(ctx, &code, after, limit, wait).await?)
             }
             Call::TransferReceipt(c) => t.receipt(ctx, &c.code).await,
+            Call::TransferWhere(w) => json(t.whereabouts(ctx, &w.code, w.system).await?),
+            Call::PathTranslate(p) => json(t.translate(p.from, p.to, &p.path)?),
+            Call::TransferRecall(b) => json(t.recall(ctx, &b.code, &b.reason).await?),
+            Call::TransferRecallReceipt(c) => t.recall_receipt(ctx, &c.code).await,
             Call::ApprovalsWaiting {} => json(t.waiting(ctx).await?),
             Call::Approve { code, manifest_digest, comment } => {
                 json(t.approve(ctx, &code, manifest_digest.as_deref(), comment.as_deref()).await?)
@@ -136,7 +141,7 @@ impl App {
             Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_lineage(ctx, other).await,
+            other => self.answer_uploads(ctx, other).await,
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, Health};
 use crate::base::error::Error;
 use crate::control::ledger;
+use crate::media::storage::Space;
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,11 +65,8 @@ impl Drop for Hand {
 
 /// Free and all bytes of the file system that has `path`.
 pub(super) fn space(path: &Path) -> std::io::Result<(u64, u64)> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok((
-        found.f_bavail.saturating_mul(found.f_frsize),
-        found.f_blocks.saturating_mul(found.f_frsize),
-    ))
+    let found = Space::of(path)?;
+    Ok((found.free_bytes, found.size_bytes))
 }
 
 impl App {

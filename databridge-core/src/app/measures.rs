@@ -36,6 +36,12 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "bytes read back from production by this process",
     ),
     ("databridge_disk_free_bytes", "gauge", "root", "free on `data`, `staging`, `production`"),
+    (
+        "databridge_disk_reserve_bytes",
+        "gauge",
+        "root",
+        "what of `staging`, `production` is to stay free",
+    ),
     ("databridge_disk_size_bytes", "gauge", "root", "size of the same file systems"),
     ("databridge_http_request_seconds", "histogram", "route", "time to answer"),
     (
@@ -90,6 +96,8 @@ pub struct Measures {
     pub tallied: Vec<Tallied>,
     /// Root, free and all bytes.
     pub disks: Vec<(&'static str, u64, u64)>,
+    /// Root, and what of it is to stay free.
+    pub reserves: Vec<(&'static str, u64)>,
     /// The engines, and how old their signatures are.
     pub engines: Ages,
 }
@@ -132,6 +140,10 @@ impl App {
             unsealed: unsealed.unwrap_or_default(),
             tallied: self.tally.read(),
             disks: self.disks(),
+            reserves: vec![
+                ("staging", self.config.space.staging_reserve_bytes),
+                ("production", self.config.space.production_reserve_bytes),
+            ],
             engines: self.engines().await,
         })
     }

@@ -57,6 +57,7 @@ const CONDITIONAL: &[&str] = &[
     "transfer_priority",
     "transfer_pause",
     "transfer_resume",
+    "transfer_recall",
 ];
 
 const fn route(method: Method, path: &'static str, op: &'static str) -> Route {
@@ -73,10 +74,14 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/transfers/{code}/explain", "transfer_explain"),
     route(Get, "/transfers/{code}/files", "transfer_files"),
     route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
+    route(Get, "/transfers/{code}/uploads", "upload_list"),
+    route(Post, "/transfers/{code}/uploads/{id}/end", "upload_end"),
     route(Post, "/transfers/{code}/submit", "transfer_submit"),
     route(Post, "/transfers/{code}/cancel", "transfer_cancel"),
     route(Get, "/transfers/{code}/history", "transfer_history"),
     route(Get, "/transfers/{code}/receipt", "transfer_receipt"),
+    route(Get, "/transfers/{code}/where", "transfer_where"),
+    route(Get, "/transfers/{code}/recall", "transfer_recall_receipt"),
     route(Get, "/approvals", "approvals_waiting"),
     route(Post, "/approvals/{code}/approve", "approve"),
     route(Post, "/approvals/{code}/reject", "reject"),
@@ -95,11 +100,14 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfer-ops/{code}/priority", "transfer_priority"),
     route(Post, "/transfer-ops/{code}/pause", "transfer_pause"),
     route(Post, "/transfer-ops/{code}/resume", "transfer_resume"),
+    route(Post, "/transfer-ops/uploads/collect", "upload_collect"),
+    route(Post, "/transfer-ops/{code}/recall", "transfer_recall"),
     route(Get, "/transfer-ops/bandwidth", "bandwidth_list"),
     route(Post, "/transfer-ops/bandwidth", "bandwidth_set"),
     route(Get, "/transfer-ops/hosts", "host_list"),
     route(Get, "/transfer-ops/jobs", "job_list"),
     route(Get, "/transfer-ops/receipt-key", "receipt_key"),
+    route(Get, "/transfer-ops/translate", "path_translate"),
     route(Post, "/lots", "lot_register"),
     route(Post, "/lots/batch", "lot_register_all"),
     route(Get, "/lots", "lot_list"),
@@ -210,6 +218,12 @@ fn encode(text: &str, keep_slashes: bool) -> String {
 /// The path below the server's address where a file of a transfer is put.
 pub fn upload_path(code: &str, path: &str) -> String {
     format!("{PREFIX}/transfers/{}/files/{}", encode(code, false), encode(path, true))
+}
+
+/// The path below the server's address where uploads of a transfer begin; each goes on at
+/// its own name below.
+pub fn uploads_path(code: &str) -> String {
+    format!("{PREFIX}/transfers/{}/uploads", encode(code, false))
 }
 
 /// The request that carries a call to a daemon; `None` where there is no such call.

@@ -28,7 +28,7 @@ pub struct Notification {
     pub kind: String,
     /// To what: `TRF-00042`.
     pub subject: String,
-    /// Why they are told: `yours`, `your_turn`.
+    /// Why they are told: `yours`, `your_turn`, `approved` (by them).
     pub reason: String,
     /// When it happened.
     pub at: Timestamp,

@@ -7,29 +7,42 @@ mod drafting;
 mod error;
 mod explain;
 mod jobs;
+mod layout;
 mod notices;
 mod places;
 mod priority;
 mod proof;
 mod query;
+mod recall;
 mod review;
 mod scanning;
 mod service;
+mod space;
 mod sql;
 mod standing;
 pub mod state;
 mod types;
+mod uploads;
+mod whereabouts;
 
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use explain::{Explanation, Step, Waits};
+pub use layout::{Kind as FieldKind, Layout, Meta, Metadata, Rule as LayoutRule, Template};
 pub use places::Places;
 pub use priority::{Pause, Priority};
 pub use query::{Detail, ScanView};
+pub use recall::Recall;
 pub use service::{Policy, Service};
+pub use space::Reserve;
 pub use standing::Standing;
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
+};
+pub use whereabouts::{Translation, Whereabouts};
+
+pub use uploads::{
+    Checked, Collected, Error as UploadError, Limits, NewUpload, Piece, Room, UploadView, Writer,
 };
 
 use crate::control::db::Migration;
@@ -55,5 +68,20 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 2032,
         name: "parents",
         sql: include_str!("transfer/migrations/2032_parents.sql"),
+    },
+    Migration {
+        version: 2060,
+        name: "uploads",
+        sql: include_str!("transfer/migrations/2060_uploads.sql"),
+    },
+    Migration {
+        version: 2070,
+        name: "paths",
+        sql: include_str!("transfer/migrations/2070_paths.sql"),
+    },
+    Migration {
+        version: 2071,
+        name: "recall",
+        sql: include_str!("transfer/migrations/2071_recall.sql"),
     },
 ];

@@ -5,6 +5,7 @@
 //! are served by our own engine or filled by rsync, prefixes in object stores by
 //! [`cloud`](crate::media::cloud); [`open`] chooses.
 
+mod aside;
 mod folder;
 mod proof;
 
@@ -20,6 +21,7 @@ use super::monitor::Monitor;
 use super::storage::Location;
 use super::{cloud, rsync};
 
+pub use aside::{Aside, Moved};
 pub use proof::{FolderProof, Found, Overtaken, Proof};
 
 /// What is delivered where, by whom and how.

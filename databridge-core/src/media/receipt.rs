@@ -14,6 +14,7 @@
 mod envelope;
 mod error;
 mod key;
+mod recall;
 mod statement;
 mod text;
 mod tree;
@@ -22,7 +23,8 @@ mod types;
 pub use self::envelope::{Envelope, PAYLOAD_TYPE, Signature, pae};
 pub use self::error::Error;
 pub use self::key::{PublicKey, SigningKey};
-pub use self::statement::{PREDICATE_TYPE, STATEMENT_TYPE};
+pub use self::recall::{Recall, recall_text, sign_recall, verify_recall};
+pub use self::statement::{PREDICATE_TYPE, RECALL_TYPE, STATEMENT_TYPE};
 pub use self::text::text;
 pub use self::tree::{verify_list, verify_tree};
 pub use self::types::{
@@ -44,7 +46,8 @@ pub struct Options {
 /// [`Error::Malformed`] where the receipt cannot be written as JSON,
 /// [`Error::Key`] where the key does not sign.
 pub fn sign(receipt: &Receipt, key: &SigningKey) -> Result<Envelope, Error> {
-    Envelope::sign(statement::to_payload(receipt)?, key)
+    let about = (receipt.transfer.code.as_str(), receipt.manifest.sha256);
+    Envelope::sign(statement::to_payload(PREDICATE_TYPE, about, receipt)?, key)
 }
 
 /// Verifies the signature, then reads the statement.
@@ -55,7 +58,9 @@ pub fn sign(receipt: &Receipt, key: &SigningKey) -> Result<Envelope, Error> {
 /// [`Error::Embedded`] unless `options` allow it.
 pub fn verify(envelope: &Envelope, key: &PublicKey, options: Options) -> Result<Receipt, Error> {
     let payload = envelope.verify(key)?;
-    let receipt = statement::from_payload(payload)?;
+    let receipt = statement::from_payload(PREDICATE_TYPE, payload, |receipt: &Receipt| {
+        (&receipt.transfer.code, receipt.manifest.sha256)
+    })?;
     if receipt.authority == Authority::Embedded && !options.allow_embedded {
         return Err(Error::Embedded { code: receipt.transfer.code });
     }

@@ -13,6 +13,7 @@ mod location;
 mod medium;
 mod nearest;
 mod path;
+mod space;
 mod stat;
 
 pub(crate) use aligned::{ALIGN_BYTES, Aligned, aligned_down, aligned_up};
@@ -27,4 +28,5 @@ pub use location::{Location, ObjectLocation};
 pub use medium::{Medium, Worth};
 pub(crate) use nearest::Nearest;
 pub use path::{Flaw, RESERVED_PREFIX, RelPath, escape};
+pub use space::Space;
 pub use stat::{Kind, Stat};

@@ -9,7 +9,7 @@ use databridge_core::base::clock::Timestamp;
 use databridge_core::control::db::Target;
 use databridge_core::media::cloud;
 use databridge_core::media::scan::{Engines, Policy, Standing};
-use databridge_core::media::storage::Location;
+use databridge_core::media::storage::{Location, Space};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -75,8 +75,8 @@ pub fn run(global: &Global, show: &Show) -> Outcome {
     config::check(&config, global.config.as_deref())?;
     let places = config.places();
     let mut findings = vec![
-        finding("data", folder(&config.data)),
-        finding("staging", folder(&places.staging)),
+        finding("data", folder(&config.data, 0)),
+        finding("staging", folder(&places.staging, config.space.staging_reserve_bytes)),
         finding("production", production(&places.production, &config)),
         finding("clock", clock()),
         finding("scanner", scanner(&config)),
@@ -89,8 +89,9 @@ pub fn run(global: &Global, show: &Show) -> Outcome {
     Ok(if findings.iter().all(|f| f.ok) { 0 } else { 5 })
 }
 
-/// Whether it is there, can be written, and how much room it has.
-fn folder(path: &Path) -> Result<String, String> {
+/// Whether it is there, can be written, and how much room it has beyond what is to stay
+/// free.
+fn folder(path: &Path, reserve_bytes: u64) -> Result<String, String> {
     let shown = path.display();
     if !path.exists() {
         return Ok(format!("{shown} is not there yet: the first start makes it"));
@@ -99,16 +100,25 @@ fn folder(path: &Path) -> Result<String, String> {
     std::fs::write(&probe, b"probe")
         .and_then(|()| std::fs::remove_file(&probe))
         .map_err(|e| format!("{shown} cannot be written: {e}"))?;
-    let free = rustix::fs::statvfs(path)
-        .map(|s| s.f_bavail.saturating_mul(s.f_frsize))
-        .map_err(|e| format!("{shown}: {e}"))?;
-    Ok(format!("{shown} can be written, {} free", size(free)))
+    let free = Space::of(path).map_err(|e| format!("{shown}: {e}"))?.free_bytes;
+    let reserve = size(reserve_bytes);
+    match reserve_bytes {
+        0 => Ok(format!("{shown} can be written, {} free", size(free))),
+        _ if free <= reserve_bytes => Err(format!(
+            "{shown} has {} free and {reserve} are kept in reserve: nothing more fits",
+            size(free)
+        )),
+        _ => Ok(format!(
+            "{shown} can be written, {} free, of which {reserve} are kept in reserve",
+            size(free)
+        )),
+    }
 }
 
 /// A folder as above; of an object store, whether it can be listed.
 fn production(place: &Location, config: &Config) -> Result<String, String> {
     match place {
-        Location::Path(path) => folder(path),
+        Location::Path(path) => folder(path, config.space.production_reserve_bytes),
         Location::Object(at) => match cloud::recorded(&at.child("doctor"), &config.s3, &()) {
             Ok(_) => Ok(format!("{at} answers")),
             Err(error) => Err(error.to_string()),

@@ -22,6 +22,9 @@ pub enum Receipt {
         /// receipt.json, or TRF-00042.
         #[arg(value_name = "FILE|CODE")]
         what: String,
+        /// Of a transfer: the statement that it was taken out of production again.
+        #[arg(long)]
+        recall: bool,
     },
     /// Proves a receipt, and with --tree that the files are those that were signed.
     Verify {
@@ -47,7 +50,7 @@ fn read(path: &Path) -> Result<String, Error> {
 impl Receipt {
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
         match self {
-            Self::Show { what } => {
+            Self::Show { what, recall } => {
                 let json = if Path::new(&what).exists() {
                     read(Path::new(&what))?
                 } else if global.server.is_none()
@@ -59,15 +62,22 @@ impl Receipt {
                         "name a receipt.json; or a transfer, with --server URL or --data DIR",
                     ));
                 } else {
-                    let call = Call::TransferReceipt(Code { code: what });
+                    let code = Code { code: what };
+                    let call = match recall {
+                        true => Call::TransferRecallReceipt(code),
+                        false => Call::TransferReceipt(code),
+                    };
                     Backend::open(global)?.call(call)?.to_string()
                 };
                 let envelope = Envelope::from_json(&json)?;
                 let statement: serde_json::Value =
                     serde_json::from_slice(&envelope.payload).unwrap_or_default();
                 show.document(&statement);
-                if let Ok(receipt) = serde_json::from_value(statement["predicate"].clone()) {
+                let predicate = || statement["predicate"].clone();
+                if let Ok(receipt) = serde_json::from_value(predicate()) {
                     show.line(receipt::text(&receipt).trim_end());
+                } else if let Ok(recall) = serde_json::from_value(predicate()) {
+                    show.line(receipt::recall_text(&recall).trim_end());
                 }
                 Ok(0)
             }
@@ -94,7 +104,17 @@ fn verify(
         ));
     }
     let public = PublicKey::read_file(key.unwrap_or(&beside))?;
-    let receipt = receipt::verify(&envelope, &public, Options { allow_embedded })?;
+    let options = Options { allow_embedded };
+    if let Some(recall) = receipt::verify_recall(&envelope, &public, options)? {
+        show.document(&json!({
+            "verified": true, "key_id": public.key_id(), "key_given": key.is_some(),
+            "recall": recall,
+        }));
+        show.line(format!("{} is signed by {}", file.display(), public.key_id()));
+        show.line(format!("{} was recalled: {}", recall.transfer.code, recall.decision.reason));
+        return Ok(0);
+    }
+    let receipt = receipt::verify(&envelope, &public, options)?;
     if let Some(tree) = tree {
         let sums = read(&file.with_file_name("SHA256SUMS"))?;
         receipt::verify_tree(&receipt, &sums, tree, &Terminal::new())?;

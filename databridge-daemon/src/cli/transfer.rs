@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use databridge_core::app::Call;
 use databridge_core::app::call::{Because, Code, Decision};
-use databridge_core::domains::transfer::{Create, Priority};
+use databridge_core::domains::transfer::{Create, Meta, Priority};
 use databridge_core::workflow::Symbol;
 use serde_json::Value;
 
 use super::Outcome;
 use super::backend::Backend;
 use super::error::usage;
+use super::places::{meta, metadata};
 use super::view::{Show, size, text};
 pub use show::progress;
 use show::{detail, event, list};
@@ -39,6 +40,10 @@ pub enum Transfer {
         /// What it is made from: a transfer's or a lot's code, as often as needed.
         #[arg(long = "parent", value_name = "CODE")]
         parents: Vec<String>,
+        /// What else is known of it (shot=sh010, version=3), as often as needed; its path
+        /// in production may ask for some.
+        #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = meta)]
+        metadata: Vec<(String, Meta)>,
     },
     /// Adds files, or the content of folders.
     Add {
@@ -90,6 +95,16 @@ pub enum Transfer {
     Start(Step),
     /// Takes a failed step up again.
     Retry(Step),
+    /// Takes a wrong delivery out of production: it is moved aside whole (IT).
+    Recall {
+        /// TRF-00042
+        code: String,
+        /// Why: it is kept and told to whoever approved it.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Withdraws it.
     Cancel {
         /// TRF-00042
@@ -224,11 +239,22 @@ fn because(r: Reasoned) -> Because {
 impl Transfer {
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         match self {
-            Self::Create { title, project, category, chain, priority, parents } => {
-                let create = Create { title, project, category, chain, priority, parents };
+            Self::Create {
+                title,
+                project,
+                category,
+                chain,
+                priority,
+                parents,
+                metadata: given,
+            } => {
+                let metadata = metadata(given)?;
+                let create =
+                    Create { title, project, category, chain, priority, parents, metadata };
                 let made = on.call(Call::TransferCreate(create))?;
                 show.line(text(&made["code"]));
                 show.document(&made);
+                show.aside(format!("it goes to {}", text(&made["destination"])));
                 next(on, show, text(&made["code"]));
                 Ok(0)
             }
@@ -260,6 +286,10 @@ impl Transfer {
             Self::Override(r) => brief(on, show, &on.call(Call::OverrideApproval(because(r)))?),
             Self::Decide { code, decision, reason, wait } => {
                 let call = Call::Decide { code: code.clone(), decision: decision.into(), reason };
+                follow(on, show, &code, call, wait.is_wanted(on))
+            }
+            Self::Recall { code, reason, wait } => {
+                let call = Call::TransferRecall(Because { code: code.clone(), reason });
                 follow(on, show, &code, call, wait.is_wanted(on))
             }
             Self::Cancel { code, reason, wait } => {

@@ -42,6 +42,7 @@ pub(super) struct Metrics {
     transfers: Family<Labels, Gauge<i64, AtomicI64>>,
     free: Family<Labels, Gauge<i64, AtomicI64>>,
     size: Family<Labels, Gauge<i64, AtomicI64>>,
+    reserve: Family<Labels, Gauge<i64, AtomicI64>>,
     signatures: Family<Labels, Gauge<i64, AtomicI64>>,
     ended: Family<Labels, Counter>,
     copied: Counter,
@@ -70,6 +71,7 @@ impl Metrics {
             transfers: Family::default(),
             free: Family::default(),
             size: Family::default(),
+            reserve: Family::default(),
             signatures: Family::default(),
             ended: Family::default(),
             copied: Counter::default(),
@@ -94,6 +96,7 @@ impl Metrics {
             "databridge_bytes_copied_total" => to.register(bare, help, self.copied.clone()),
             "databridge_bytes_verified_total" => to.register(bare, help, self.verified.clone()),
             "databridge_disk_free_bytes" => to.register(bare, help, self.free.clone()),
+            "databridge_disk_reserve_bytes" => to.register(bare, help, self.reserve.clone()),
             "databridge_disk_size_bytes" => to.register(bare, help, self.size.clone()),
             "databridge_http_request_seconds" => to.register(bare, help, self.seconds.clone()),
             "databridge_http_requests_total" => to.register(bare, help, self.requests.clone()),
@@ -151,6 +154,9 @@ impl Metrics {
             let labels = vec![("root", (*root).to_owned())];
             self.free.get_or_create(&labels).set(whole(*free));
             self.size.get_or_create(&labels).set(whole(*size));
+        }
+        for (root, reserve) in &found.reserves {
+            self.reserve.get_or_create(&vec![("root", (*root).to_owned())]).set(whole(*reserve));
         }
         for (engine, age) in &found.engines {
             self.signatures.get_or_create(&vec![("engine", engine.clone())]).set(whole(*age));

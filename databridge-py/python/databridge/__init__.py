@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         TransferFile,
         User,
         Verification,
+        Whereabouts,
     )
     from .sequences import Frames, FrameSequence, find_sequences
 
@@ -112,6 +113,7 @@ __all__ = [
     "User",
     "Verification",
     "WaitTimeout",
+    "Whereabouts",
     "WrongType",
     "__version__",
     "begin",
@@ -163,6 +165,7 @@ _HOMES = {
         "TransferFile",
         "User",
         "Verification",
+        "Whereabouts",
     ),
     "sequences": ("Frames", "FrameSequence", "find_sequences"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Callable, NoReturn, Union, cast
@@ -59,6 +60,15 @@ def text(name: str, given: object) -> str:
 def optional_text(name: str, given: object) -> str | None:
     """A str, or none."""
     return None if given is None else text(name, given)
+
+
+def system(name: str, given: str | None) -> str:
+    """A system; this computer's where none is given."""
+    if given is not None:
+        return text(name, given)
+    if sys.platform in {"win32", "cygwin"}:
+        return "windows"
+    return "macos" if sys.platform == "darwin" else "linux"
 
 
 def whole(name: str, given: object) -> int:

@@ -14,7 +14,15 @@ from .session import Session
 
 # States in which DataBridge itself is at work.
 _AT_WORK = frozenset(
-    {"submitting", "scanning", "preparing", "transferring", "verifying", "cancelling"}
+    {
+        "submitting",
+        "scanning",
+        "preparing",
+        "transferring",
+        "verifying",
+        "recalling",
+        "cancelling",
+    }
 )
 _LONGEST_WAIT_SECONDS = 30
 

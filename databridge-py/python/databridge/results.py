@@ -243,6 +243,12 @@ class Transfer:
     paused: dict[str, Any] | None
     """Who paused it, when and why, where its work stands still."""
     destination: str | None
+    path: str
+    """The same below production's root: decided when it was made."""
+    metadata: dict[str, Any]
+    """What else is known of it: `shot`, `version` and the like."""
+    recall: dict[str, Any] | None
+    """Who took it out of production again, when, why, and where it is kept."""
     parents: tuple[str, ...]
     """What it is made from."""
     actions: tuple[str, ...]
@@ -262,6 +268,23 @@ class TransferDetail(Transfer):
     scan: dict[str, Any] | None
     scan_decision: dict[str, Any] | None
     jobs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a transfer's files are, on one system."""
+
+    code: str
+    state: str
+    """What is not delivered is not there yet."""
+    system: str
+    production: str
+    """The payload; a URL, where production is an object store."""
+    proof: str
+    staging: str | None
+    """The frozen files; `None` before there are any, or where staging is not mounted."""
+    recalled: str | None
+    """The folder where it is kept, if it was recalled."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,7 +14,16 @@ from ._arguments import OnProgress, Pathish, plain
 from ._databridge import Task
 from ._work import Work, can_begin, finish
 from .lineage import Lineage
-from .results import Event, Explanation, Transfer, TransferDetail, TransferFile, User, build
+from .results import (
+    Event,
+    Explanation,
+    Transfer,
+    TransferDetail,
+    TransferFile,
+    User,
+    Whereabouts,
+    build,
+)
 
 _S = TypeVar("_S", bound="Session")
 
@@ -60,10 +69,13 @@ class Session(ABC):
         chain: str | None = None,
         priority: str | None = None,
         parents: Iterable[str] = (),
+        metadata: Mapping[str, str | int] | None = None,
     ) -> Transfer:
         """Makes a transfer with nothing in it; `parents` are what it is made from.
 
         `priority` is `low` or `normal`; `high` and `urgent` by who executes transfers.
+        `metadata` is what else is known of it (`{"shot": "sh010", "version": 3}`): its
+        `path` in production may ask for some, and is decided now.
         """
         return self._transfer(
             "transfer_create",
@@ -73,6 +85,7 @@ class Session(ABC):
             chain=chain,
             priority=priority,
             parents=[*parents],
+            metadata=dict(metadata or {}),
         )
 
     def prioritise(self, code: str, priority: str) -> Transfer:
@@ -147,6 +160,34 @@ class Session(ABC):
     def cancel(self, code: str, reason: str | None = None) -> Transfer:
         """Withdraws it."""
         return self._transfer("transfer_cancel", code=code, reason=reason)
+
+    def recall(self, code: str, reason: str) -> Transfer:
+        """Takes a wrong delivery out of production: it is moved aside whole (IT)."""
+        return self._transfer("transfer_recall", code=code, reason=reason)
+
+    def recall_receipt(self, code: str) -> dict[str, Any]:
+        """The signed statement that a delivery was taken back, a DSSE envelope."""
+        found: dict[str, Any] = self.call("transfer_recall_receipt", code=code)
+        return found
+
+    def where(self, code: str, system: str | None = None) -> Whereabouts:
+        """Where its files are, as `linux`, `windows` or `macos` calls the place.
+
+        As this computer does, where no system is named.
+        """
+        asked = arguments.system("system", system)
+        return build(Whereabouts, self.call("transfer_where", code=code, system=asked))
+
+    def translate(self, path: Pathish, source: str, target: str | None = None) -> str:
+        """What the system `target`, or this computer, calls a path of `source`."""
+        found = self.call(
+            "path_translate",
+            path=arguments.path("path", path),
+            to=arguments.system("target", target),
+            **{"from": arguments.system("source", source)},
+        )
+        translated: str = found["path"]
+        return translated
 
     @can_begin
     def show(self, code: str) -> TransferDetail:

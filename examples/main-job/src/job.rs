@@ -139,6 +139,7 @@ pub fn deliver(
         chain: None,
         priority: None,
         parents: Vec::new(),
+        metadata: Default::default(),
     };
     let created = team.call("artist", &Call::TransferCreate(create))?;
     team.code = created["code"].as_str().unwrap_or_default().to_owned();

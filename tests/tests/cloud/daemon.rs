@@ -7,7 +7,7 @@ use databridge_tests::delivery::names;
 use databridge_tests::life::{Accident, Life, Source};
 use databridge_tests::process::run;
 use databridge_tests::s3::{ACCESS_KEY, SECRET_KEY, Server, found, objects};
-use databridge_tests::studio::{Place, Settings};
+use databridge_tests::studio::{Place, Settings, Trouble};
 use databridge_tests::tree::Listing;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -112,6 +112,14 @@ impl Lab {
 fn a_transfer_is_delivered_to_an_object_store() {
     let mut lab = Lab::new(&[]);
     lab.life.live();
+    lab.assert_delivered();
+    // Nothing can be moved aside whole there, and nothing else is done instead.
+    let code = lab.life.code.clone();
+    let recall = format!("/transfer-ops/{code}/recall");
+    let refused = lab.life.try_call("it", "POST", &recall, json!({ "reason": "wrong" }));
+    let Err(Trouble::Problem { status, code, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!((status, code.as_str()), (409, "transfer.no_recall"));
+    assert_eq!(lab.life.show()["state"], "delivered");
     lab.assert_delivered();
 }
 

@@ -8,4 +8,5 @@
 mod campaign;
 mod cancel;
 mod quarantine;
+mod recall;
 mod scan;

@@ -167,15 +167,16 @@ async fn production_that_takes_nothing_is_a_failed_step_that_can_be_retried(kind
     let small = mounts::tmpfs(1 << 20);
     let lab = on(kind, small.path()).await;
     let ballast = small.path().join("ballast");
-    std::fs::write(&ballast, vec![1; 700 << 10]).unwrap();
     let frame = vec![7; 600 << 10];
     let code = lab.scanned(&[("big.exr", &frame)]).await;
+    std::fs::write(&ballast, vec![1; 700 << 10]).unwrap();
     lab.act("it_team", "start", &code).await;
     let state = lab.settle(&code).await;
     assert!(["prepare_failed", "transfer_failed"].contains(&state.as_str()), "{state}");
     let failure = lab.show(&code).await["failure"].clone();
-    assert_eq!(failure["code"], "copy.no_space", "{failure}");
+    assert_eq!(failure["code"], "transfer.insufficient_space", "{failure}");
     assert!(!text(&failure, "hint").is_empty());
+    assert!(failure["needed_bytes"].as_u64() > failure["free_bytes"].as_u64(), "{failure}");
     assert!(!lab.destination(&code).await.exists());
     std::fs::remove_file(&ballast).unwrap();
     lab.act("it_team", "retry", &code).await;

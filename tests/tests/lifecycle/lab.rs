@@ -108,6 +108,14 @@ impl Lab {
         self.worker = hasty(&self.store, handler, "lab");
     }
 
+    /// The same store with other settings, as after a restart.
+    pub async fn reopen(&mut self, set: impl FnOnce(&mut Config)) {
+        let mut config = self.app.config().clone();
+        set(&mut config);
+        self.app = App::open(config).await.unwrap().app;
+        self.worker = hasty(&self.store, Arc::new(self.app.transfers().clone()), "lab");
+    }
+
     /// Makes somebody known and signs them in by an API key.
     pub async fn hire(&mut self, name: &str, roles: &[&str]) -> String {
         let root = self.app.embedded(None).await.unwrap();

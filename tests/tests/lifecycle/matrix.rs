@@ -10,7 +10,7 @@ use crate::lab::{Kind, Lab, text};
 const REVIEWERS: [&str; 3] = ["team_lead", "supervisor", "line_producer"];
 const ROLES: [&str; 7] =
     ["artist", "team_lead", "supervisor", "line_producer", "data_team", "it_team", "admin"];
-pub const ACTIONS: [&str; 13] = [
+pub const ACTIONS: [&str; 14] = [
     "upload",
     "submit",
     "approve",
@@ -23,6 +23,7 @@ pub const ACTIONS: [&str; 13] = [
     "override_scan",
     "start",
     "retry",
+    "recall",
     "cancel",
 ];
 
@@ -87,13 +88,15 @@ pub const TABLE: &[Row] = &[
     ("verifying", "cancel", STOP, "cancelling"),
     ("verify_failed", "retry", IT, "transferring"),
     ("verify_failed", "cancel", STOP, "cancelling"),
+    ("delivered", "recall", IT, "recalling"),
+    ("recall_failed", "retry", IT, "recalling"),
     ("rejected", "upload", MAKERS, "uploading"),
     ("rejected", "submit", MAKERS, "submitting"),
     ("rejected", "cancel", STOP, "cancelled"),
     ("cancel_failed", "retry", STOP, "cancelling"),
 ];
 
-const STATES: [&str; 24] = [
+const STATES: [&str; 27] = [
     "draft",
     "uploading",
     "submitting",
@@ -114,6 +117,9 @@ const STATES: [&str; 24] = [
     "verifying",
     "verify_failed",
     "delivered",
+    "recalling",
+    "recall_failed",
+    "recalled",
     "rejected",
     "cancelling",
     "cancel_failed",
@@ -251,6 +257,7 @@ pub async fn act(lab: &Lab, who: &str, code: &str, action: &str) -> Result<Value
         "start" => lab.call(who, "start", plain).await,
         "retry" => lab.call(who, "retry", plain).await,
         "cancel" => lab.call(who, "transfer_cancel", because).await,
+        "recall" => lab.call(who, "transfer_recall", because).await,
         decision => lab.decide(who, code, decision).await,
     }
 }
@@ -274,6 +281,7 @@ pub async fn reach(lab: &Lab, state: &str) -> String {
             lab.settle(&code).await;
             code
         }
+        "recalling" | "recall_failed" | "recalled" => taken_back(lab, state).await,
         _ if state.ends_with("_review") => in_review(lab, state).await,
         _ => in_production(lab, state).await,
     }
@@ -317,6 +325,31 @@ async fn at_the_scan(lab: &Lab, state: &str) -> String {
         failure_is_told(lab, &code).await;
     } else if state != "scanning" {
         lab.settle(&code).await;
+    }
+    code
+}
+
+/// Delivered, and taken back.
+async fn taken_back(lab: &Lab, state: &str) -> String {
+    let code = in_production(lab, "delivered").await;
+    while lab.step().await {}
+    let destination = lab.destination(&code).await;
+    let aside = destination.with_file_name("somebody has it");
+    let proof = destination.with_file_name(format!("{code}.proof"));
+    if state == "recall_failed" {
+        std::fs::create_dir(&aside).unwrap();
+        std::fs::rename(&destination, aside.join("payload")).unwrap();
+        std::fs::rename(&proof, aside.join("proof")).unwrap();
+    }
+    act(lab, "it_team", &code, "recall").await.unwrap();
+    if state != "recalling" {
+        assert_eq!(lab.settle(&code).await, state, "{}", lab.show(&code).await["failure"]);
+    }
+    if state == "recall_failed" {
+        std::fs::rename(aside.join("payload"), &destination).unwrap();
+        std::fs::rename(aside.join("proof"), &proof).unwrap();
+        std::fs::remove_dir(&aside).unwrap();
+        failure_is_told(lab, &code).await;
     }
     code
 }

@@ -24,3 +24,4 @@ mod people;
 mod reload;
 mod strangers;
 mod tls;
+mod uploads;

@@ -28,6 +28,76 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// There is no such field of metadata.
+    #[error("there is no field {name:?}; the fields are {known}")]
+    UnknownField {
+        /// As it was given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The path in production asks for what was not given.
+    #[error("deliveries of {delivery} go to {template}: without {missing} there is no such path")]
+    MissingField {
+        /// Project and category.
+        delivery: String,
+        /// Where such deliveries go.
+        template: String,
+        /// The fields without a value.
+        missing: String,
+    },
+    /// The path in production cannot be.
+    #[error("{path} cannot be a path in production: {reason}")]
+    BadPath {
+        /// Filled in.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The path in production is another transfer's, or inside it, or around it.
+    #[error("{path} in production belongs to {}", holder.as_deref().unwrap_or("another transfer"))]
+    PathTaken {
+        /// Filled in.
+        path: String,
+        /// Whose, where the caller may know.
+        holder: Option<String>,
+    },
+    /// There is not enough room.
+    #[error(
+        "{place} has not enough room: {needed_bytes} bytes are needed and {free_bytes} free, of which {reserve_bytes} are kept in reserve"
+    )]
+    InsufficientSpace {
+        /// Where.
+        place: String,
+        /// What is still to be written.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+        /// What of it is to stay free.
+        reserve_bytes: u64,
+    },
+    /// An object store knows no renaming.
+    #[error("{code} stands in an object store ({url}), where nothing can be moved aside whole")]
+    NoRecall {
+        /// The transfer.
+        code: String,
+        /// Where it stands.
+        url: String,
+    },
+    /// Neither payload nor proof is where it was delivered.
+    #[error("{path} is not there, and neither is its proof")]
+    NothingToRecall {
+        /// Where it was delivered.
+        path: String,
+    },
+    /// Nobody took it out of production.
+    #[error("{code} was not recalled: it is {state}")]
+    NotRecalled {
+        /// The transfer.
+        code: String,
+        /// Where it stands.
+        state: String,
+    },
     /// A decision without a reason.
     #[error("{code}: to {action} a transfer, a reason must be given")]
     NoReason {
@@ -150,14 +220,21 @@ impl Fault for Error {
             | Self::NoFile { .. }
             | Self::NoSource { .. }
             | Self::NoChain(_)
+            | Self::NotRecalled { .. }
             | Self::NoReceipt { .. } => ErrorKind::NotFound,
-            Self::BadField { .. } | Self::NoReason { .. } | Self::Collision { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::BadField { .. }
+            | Self::UnknownField { .. }
+            | Self::MissingField { .. }
+            | Self::BadPath { .. }
+            | Self::NoReason { .. }
+            | Self::Collision { .. } => ErrorKind::Invalid,
             Self::SeparationOfDuties { .. } => ErrorKind::Forbidden,
             Self::ContentChanged { .. } => ErrorKind::CheckFailed,
-            Self::ScanTrouble { .. } => ErrorKind::Unavailable,
-            Self::ProofExists { .. } => ErrorKind::Conflict,
+            Self::ScanTrouble { .. } | Self::InsufficientSpace { .. } => ErrorKind::Unavailable,
+            Self::ProofExists { .. }
+            | Self::PathTaken { .. }
+            | Self::NoRecall { .. }
+            | Self::NothingToRecall { .. } => ErrorKind::Conflict,
             Self::Io { source, .. } if is_full(source) => ErrorKind::Unavailable,
             Self::Io { .. } => ErrorKind::Io,
             Self::NotUnderWay { .. } | Self::NotPaused { .. } => ErrorKind::IllegalState,
@@ -170,6 +247,14 @@ impl Fault for Error {
             Self::NotFound(_) => "transfer.not_found",
             Self::NoFile { .. } => "transfer.no_file",
             Self::BadField { .. } => "transfer.bad_field",
+            Self::UnknownField { .. } => "transfer.unknown_field",
+            Self::MissingField { .. } => "transfer.missing_field",
+            Self::BadPath { .. } => "transfer.bad_path",
+            Self::PathTaken { .. } => "transfer.path_taken",
+            Self::InsufficientSpace { .. } => "transfer.insufficient_space",
+            Self::NoRecall { .. } => "transfer.no_recall",
+            Self::NothingToRecall { .. } => "transfer.nothing_to_recall",
+            Self::NotRecalled { .. } => "transfer.not_recalled",
             Self::NoReason { .. } => "transfer.no_reason",
             Self::Collision { .. } => "transfer.collision",
             Self::SeparationOfDuties { .. } => "transfer.separation_of_duties",
@@ -192,6 +277,24 @@ impl Fault for Error {
             Self::NotFound(_) => "`databridge transfer list` shows what there is".into(),
             Self::NoFile { .. } => "`databridge transfer show` lists its files".into(),
             Self::NoSource { .. } => "name a file or a folder that this process can read".into(),
+            Self::UnknownField { .. } => {
+                "name one of them; the studio's own are defined in [layout.fields]".into()
+            }
+            Self::MissingField { .. } => "give them as metadata (`--meta NAME=VALUE`)".into(),
+            Self::BadPath { .. } => "give other values; the template is IT's, in [layout]".into(),
+            Self::PathTaken { .. } => {
+                "give another version, say; or have the other one cancelled or recalled".into()
+            }
+            Self::InsufficientSpace { .. } => {
+                "make room there, then try again: what was written already is kept".into()
+            }
+            Self::NoRecall { .. } => {
+                "take the manifest object away by the store's own tools, and deliver anew".into()
+            }
+            Self::NothingToRecall { .. } => {
+                "look whether production is mounted and where it was moved, then retry".into()
+            }
+            Self::NotRecalled { .. } => "`databridge transfer recall` takes a delivery back".into(),
             Self::NoReason { .. } => "say why: it is kept and shown".into(),
             Self::Collision { .. } => "rename one of them".into(),
             Self::SeparationOfDuties { .. } => "somebody else has to decide".into(),

@@ -69,6 +69,8 @@ struct Facts<'a> {
     now: Timestamp,
     /// The newest job that is not at its end.
     job: Option<&'a JobView>,
+    /// That production has not the room for it now.
+    shortage: Option<String>,
 }
 
 impl Service {
@@ -79,7 +81,7 @@ impl Service {
     pub async fn explain(&self, ctx: &Ctx, code: &str) -> Result<Explanation, AnyError> {
         let mut tx = self.store.db().read().await?;
         let t = visible(ctx, sql::by_code(&mut tx, ctx.org, code).await?, code)?;
-        let (files, _) = sql::totals(&mut tx, t.id, t.revision).await?;
+        let (files, bytes) = sql::totals(&mut tx, t.id, t.revision).await?;
         let state = t.state_name();
         let events = ledger::latest(&mut tx, ctx.org, t.id, EVENTS).await?;
         let same = events.iter().take_while(|event| event.data["state"] == state.as_str());
@@ -88,7 +90,9 @@ impl Service {
         let is_open =
             |job: &&JobView| matches!(job.state, jobs::State::Ready | jobs::State::Leased);
         let job = jobs.iter().find(is_open);
-        Ok(Facts { t: &t, files, since, now: Timestamp::now(), job }.explain())
+        drop(tx);
+        let shortage = self.shortage(&t, bytes).await;
+        Ok(Facts { t: &t, files, since, now: Timestamp::now(), job, shortage }.explain())
     }
 }
 
@@ -96,7 +100,7 @@ impl Service {
 fn is_usual(state: State, action: Action) -> bool {
     !matches!(
         (state, action),
-        (_, Action::Cancel | Action::Override | Action::OverrideScan)
+        (_, Action::Cancel | Action::Override | Action::OverrideScan | Action::Recall)
             | (State::Scanned, Action::Scan)
     )
 }
@@ -105,6 +109,7 @@ fn command(action: Action, code: &str) -> String {
     let rest = match action {
         Action::Upload => format!("add {code} PATH"),
         Action::Reject => format!("reject {code} --reason WHY"),
+        Action::Recall => format!("recall {code} --reason WHY"),
         Action::Accept | Action::Release => format!("decide {code} {action} --reason WHY"),
         Action::SendBack => format!("decide {code} send-back --reason WHY"),
         action => format!("{action} {code}"),
@@ -134,7 +139,7 @@ impl Facts<'_> {
     fn explain(&self) -> Explanation {
         let t = self.t;
         let waits_for = match t.state {
-            State::Delivered | State::Cancelled => Waits::Nothing,
+            state if state.is_over() => Waits::Nothing,
             _ if t.paused.is_some() || t.state.rests() => Waits::Person,
             _ => Waits::Work,
         };
@@ -151,6 +156,9 @@ impl Facts<'_> {
             span(self.now.since(self.since)),
             self.situation(),
         );
+        if let Some(shortage) = &self.shortage {
+            text.push_str(&format!(" As things are, {shortage}."));
+        }
         for (at, step) in next.iter().enumerate() {
             let or = if at == 0 { " Next:" } else { " Or" };
             text.push_str(&format!("{or} {} ({}): `{}`.", step.action, who(step), step.command));
@@ -215,6 +223,14 @@ impl Facts<'_> {
                 let place = t.destination.as_deref().unwrap_or("production");
                 format!("It is at its end: read back and published as {place}, with its receipt.")
             }
+            State::Recalled => {
+                let recall = t.recall.as_ref();
+                let who = recall.map(|r| format!(" by {}: {}", r.by, r.reason)).unwrap_or_default();
+                let kept = recall.and_then(|r| r.place.as_ref());
+                let kept =
+                    kept.map(|place| format!(", and is kept as {place}")).unwrap_or_default();
+                format!("It is at its end: moved aside, out of production{who}{kept}.")
+            }
             State::Rejected => {
                 let why = t.reason.as_deref().unwrap_or("no reason is recorded");
                 format!("It was given back to its artist: {why}.")
@@ -228,12 +244,14 @@ impl Facts<'_> {
             | State::PrepareFailed
             | State::TransferFailed
             | State::VerifyFailed
+            | State::RecallFailed
             | State::CancelFailed => self.failure(),
             State::Submitting
             | State::Scanning
             | State::Preparing
             | State::Transferring
             | State::Verifying
+            | State::Recalling
             | State::Cancelling => self.work(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod journal;
 mod prepare;
+mod recall;
 mod scan;
 mod verify;
 
@@ -29,8 +30,16 @@ use crate::media::manifest::Manifest;
 use crate::media::monitor::Phase;
 use crate::media::walk::Kind;
 
-const KINDS: &[&str] =
-    &[work::FREEZE, work::SCAN, work::PREPARE, work::COPY, work::VERIFY, work::ABORT, work::TIDY];
+const KINDS: &[&str] = &[
+    work::FREEZE,
+    work::SCAN,
+    work::PREPARE,
+    work::COPY,
+    work::VERIFY,
+    work::ABORT,
+    work::RECALL,
+    work::TIDY,
+];
 
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
@@ -47,7 +56,7 @@ impl Handler for Service {
             work::PREPARE | work::COPY | work::VERIFY => {
                 &[Capability::Staging, Capability::Production]
             }
-            work::ABORT => &[Capability::Production],
+            work::ABORT | work::RECALL => &[Capability::Production],
             _ => &[Capability::Staging],
         }
     }
@@ -70,6 +79,7 @@ impl Handler for Service {
                 work::COPY => job.copy().await,
                 work::VERIFY => job.verify().await,
                 work::ABORT => job.abort().await,
+                work::RECALL => job.recall().await,
                 work::TIDY => job.tidy().await,
                 _ => Err(Fenced { job: lease.job }.into()),
             }
@@ -83,10 +93,16 @@ impl Handler for Service {
                 && lease.kind != work::TIDY
                 && self.step(&mut unit, &mut t, Action::Fail).await.is_ok()
             {
-                let failure = json!({
+                let mut failure = json!({
                     "code": error.code(), "kind": error.kind(), "message": error.chain(),
                     "hint": error.hint(),
                 });
+                if let Some(Error::InsufficientSpace { needed_bytes, free_bytes, .. }) =
+                    error.downcast_ref()
+                {
+                    failure["needed_bytes"] = (*needed_bytes).into();
+                    failure["free_bytes"] = (*free_bytes).into();
+                }
                 t.failure = Some(failure.clone());
                 self.save(&mut unit, &mut t, "transfer.step_failed", failure).await?;
             }
@@ -196,7 +212,7 @@ impl Job<'_> {
         };
         sql::insert_revision(unit.tx(), t.id, &view).await?;
         let data = json!({
-            "manifest_digest": view.manifest_digest, "file_count": view.file_count,
+            "manifest_digest": view.manifest_digest, "path": t.path, "file_count": view.file_count,
             "total_bytes": view.total_bytes, "carried": rows.iter().filter(|r| r.carried.is_some()).count(),
         });
         self.save(unit, t, "transfer.frozen", data).await
@@ -233,8 +249,7 @@ impl Job<'_> {
         let mut tx = service.store.db().read().await?;
         let t = sql::by_id(&mut tx, self.lease.org, self.lease.subject_id).await?;
         drop(tx);
-        let over =
-            t.as_ref().is_some_and(|t| matches!(t.state, State::Delivered | State::Cancelled));
+        let over = t.as_ref().is_some_and(|t| t.state.is_over());
         if let Some(t) = t {
             if t.state == State::Delivered {
                 let (_, delivery) = self.delivery(&t).await?;
@@ -307,10 +322,20 @@ fn remove(path: &std::path::Path) -> Result<(), AnyError> {
     }
 }
 
-/// A copy that another worker has taken over ends like any lost lease.
+/// A copy that another worker has taken over ends like any lost lease; one that would not
+/// fit was not begun.
 fn fenced(lease: &Lease, error: copy::Error) -> AnyError {
     match error {
         copy::Error::Fenced { .. } => Fenced { job: lease.job }.into(),
+        copy::Error::NoSpace {
+            path,
+            needed_bytes: Some(needed_bytes),
+            free_bytes: Some(free_bytes),
+            reserve_bytes,
+        } => {
+            let place = path.display().to_string();
+            Error::InsufficientSpace { place, needed_bytes, free_bytes, reserve_bytes }.into()
+        }
         other if other.kind() == ErrorKind::Cancelled => Error::Stopped.into(),
         other => other.into(),
     }

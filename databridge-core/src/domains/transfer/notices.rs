@@ -25,7 +25,11 @@ const TOLD: &[&str] = &[
     "transfer.cancelled",
     "transfer.paused",
     "transfer.delivered",
+    "transfer.recall_requested",
+    "transfer.recalled",
 ];
+/// What is to know of it besides whoever approved the revision.
+const UNDONE: &[&str] = &["transfer.recall_requested", "transfer.recalled"];
 
 type Concerned<'a> =
     Pin<Box<dyn Future<Output = Result<BTreeMap<UserId, &'static str>, AnyError>> + Send + 'a>>;
@@ -45,6 +49,15 @@ impl Rule for Service {
             if (TOLD.contains(&event.kind.as_str()) || failed) && event.by.username != t.owner {
                 concerned.insert(t.owner_id, "yours");
             }
+            if UNDONE.contains(&event.kind.as_str()) {
+                for (user, approval) in sql::approvals(unit.tx(), t.id).await? {
+                    let approved =
+                        approval.revision == t.revision && approval.decision == "approve";
+                    if approved && user != t.owner_id && event.by.username != approval.username {
+                        concerned.insert(user, "approved");
+                    }
+                }
+            }
             // Only where it still stands as the event left it: a reader who comes late
             // tells nobody to do what is done.
             if event.data["state"] != t.state_name() {
@@ -62,6 +75,7 @@ impl Rule for Service {
                     | State::PrepareFailed
                     | State::TransferFailed
                     | State::VerifyFailed
+                    | State::RecallFailed
                     | State::CancelFailed,
                 ) => having(Permission::Transfer),
                 _ => Vec::new(),

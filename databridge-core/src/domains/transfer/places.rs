@@ -7,7 +7,10 @@
 //! staging/.quarantine/TRF-00042/r1/ what was found infected, mode 000, evidence beside it
 //! production/PROJECT/CATEGORY/TRF-00042/        the payload, untouched
 //! production/PROJECT/CATEGORY/TRF-00042.proof/  checksums, receipt, report
+//! production/PROJECT/CATEGORY/.recalled/        what was taken out again
 //! ```
+//!
+//! What is between production's root and a payload is the [layout](super::Layout)'s.
 
 use std::path::PathBuf;
 
@@ -43,9 +46,9 @@ impl Places {
     pub fn quarantine(&self, code: &str, revision: i64) -> PathBuf {
         self.staging.join(".quarantine").join(code).join(format!("r{revision}"))
     }
-    /// The payload in production; its proof is beside it.
-    pub fn payload(&self, project: &str, category: &str, code: &str) -> Location {
-        self.production.join(&format!("{project}/{category}/{code}"))
+    /// The payload in production, by the transfer's own path; its proof is beside it.
+    pub fn payload(&self, path: &str) -> Location {
+        self.production.join(path)
     }
 }
 
@@ -63,7 +66,7 @@ mod tests {
         ] {
             let places =
                 Places { staging: "/s".into(), production: Location::parse(root).unwrap() };
-            assert_eq!(places.payload("film", "plates", "TRF-00042").to_string(), payload);
+            assert_eq!(places.payload("film/plates/TRF-00042").to_string(), payload);
         }
     }
 }

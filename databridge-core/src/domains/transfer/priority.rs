@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::review::reason;
 use super::service::visible;
-use super::state::{MATRIX, Permission, State};
+use super::state::{MATRIX, Permission};
 use super::types::Transfer;
 use super::{Error, Service, TransferView};
 use crate::base::clock::Timestamp;
@@ -79,7 +79,7 @@ impl Service {
         priority: Priority,
     ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.direct(ctx, code).await?;
-        if matches!(t.state, State::Delivered | State::Cancelled) {
+        if t.state.is_over() {
             return Err(Error::NotUnderWay { code: t.code.clone(), state: t.state_name() }.into());
         }
         let before = std::mem::replace(&mut t.priority, priority);
@@ -100,7 +100,7 @@ impl Service {
     ) -> Result<TransferView, AnyError> {
         let why = why.map(|why| reason(code, "pause", why)).transpose()?;
         let (mut unit, mut t) = self.direct(ctx, code).await?;
-        if t.state.rests() || t.state == State::Cancelling || t.paused.is_some() {
+        if t.state.rests() || !t.state.is_directed() || t.paused.is_some() {
             return Err(Error::NotUnderWay { code: t.code.clone(), state: shown(&t) }.into());
         }
         t.paused = Some(Pause {

@@ -116,18 +116,8 @@ impl Service {
             })
             .collect::<Result<_, AnyError>>()?;
         Ok(Receipt {
-            transfer: receipt::Transfer {
-                code: t.code.clone(),
-                id: t.id.to_string(),
-                revision: u32::try_from(t.revision).unwrap_or(u32::MAX),
-                project: t.project.clone(),
-                category: t.category.clone(),
-                title: t.title.clone(),
-            },
-            authority: match t.authority {
-                Authority::Embedded => receipt::Authority::Embedded,
-                Authority::Daemon | Authority::System => receipt::Authority::Daemon,
-            },
+            transfer: told(t),
+            authority: authority(t),
             manifest: receipt::ManifestFacts {
                 sha256: manifest.digest(),
                 sums_sha256: Sha256::of(sums.as_bytes()),
@@ -146,18 +136,51 @@ impl Service {
                 .collect(),
             scan: scan_facts(scan, &self.policy.scan, verified_at)?,
             copy: copy_facts(&copy, manifest, read_back, verified_at, delivery),
-            ledger: receipt::Ledger {
-                origin: self.checkpoints.origin().to_owned(),
-                size,
-                root: Sha256(root),
-                checkpoint: self.checkpoints.sign(size, root)?,
-            },
-            issuer: receipt::Issuer {
-                host: self.host.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            ledger: self.ledger_at(size, root)?,
+            issuer: self.issuer(),
             issued_at: verified_at,
         })
+    }
+
+    /// The history at this size, signed.
+    pub(super) fn ledger_at(&self, size: u64, root: [u8; 32]) -> Result<receipt::Ledger, AnyError> {
+        Ok(receipt::Ledger {
+            origin: self.checkpoints.origin().to_owned(),
+            size,
+            root: Sha256(root),
+            checkpoint: self.checkpoints.sign(size, root)?,
+        })
+    }
+
+    /// This host.
+    pub(super) fn issuer(&self) -> receipt::Issuer {
+        receipt::Issuer { host: self.host.clone(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
+/// The transfer, as statements tell of it.
+pub(super) fn told(t: &Transfer) -> receipt::Transfer {
+    receipt::Transfer {
+        code: t.code.clone(),
+        id: t.id.to_string(),
+        revision: u32::try_from(t.revision).unwrap_or(u32::MAX),
+        project: t.project.clone(),
+        category: t.category.clone(),
+        title: t.title.clone(),
+        path: Some(t.path.clone()),
+        metadata: t
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect(),
+    }
+}
+
+/// Who enforced the rules.
+pub(super) fn authority(t: &Transfer) -> receipt::Authority {
+    match t.authority {
+        Authority::Embedded => receipt::Authority::Embedded,
+        Authority::Daemon | Authority::System => receipt::Authority::Daemon,
     }
 }
 

@@ -196,7 +196,10 @@ impl Service {
         let mut tx = self.store.db().read().await?;
         let t = self.find(ctx, &mut tx, code).await?;
         let none = || Error::NoReceipt { code: code.to_owned(), state: t.state_name() };
-        if t.state != State::Delivered {
+        // What was taken out again was delivered all the same.
+        let was_delivered =
+            [State::Delivered, State::Recalling, State::RecallFailed, State::Recalled];
+        if !was_delivered.contains(&t.state) {
             return Err(none().into());
         }
         let text = sql::receipt(&mut tx, t.id).await?.ok_or_else(none)?;

@@ -64,6 +64,7 @@ impl Service {
         }
         let data = json!({
             "stage": approval.stage_key, "role": approval.role, "manifest_digest": seen,
+            "path": t.path,
             "separate": approval.separate, "comment": comment,
             "on_behalf_of": approval.on_behalf_of,
         });

@@ -6,12 +6,13 @@ use serde_json::{Value as Json, json};
 
 use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
-use super::{Error, Places, sql};
+use super::{Error, Layout, Limits, Places, Reserve, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::jobs::NewJob;
 use crate::control::ledger::{Signer, Subject};
+use crate::media::mounts::Mounts;
 use crate::media::receipt::SigningKey;
 use crate::media::{copy, delivery, scan};
 
@@ -24,6 +25,14 @@ pub struct Policy {
     pub copy: copy::Policy,
     /// By what.
     pub methods: delivery::Methods,
+    /// How much may be put into transfers, and how long unfinished uploads wait.
+    pub uploads: Limits,
+    /// Where deliveries belong.
+    pub layout: Layout,
+    /// What clients call these places.
+    pub mounts: Mounts,
+    /// What is to stay free.
+    pub reserve: Reserve,
 }
 
 /// The transfer domain over a store and two folders. Cheap to clone.
@@ -93,6 +102,10 @@ impl Service {
             ctx.within_scope("transfers", true)?;
         }
         let mut unit = self.store.begin(ctx).await?;
+        // Files come from many at once, and with the last one many submit.
+        if matches!(action, Action::Upload | Action::Submit) {
+            sql::hold_transfer(unit.tx(), ctx.org, code).await?;
+        }
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
         bound(ctx, &t.code, t.version)?;
@@ -118,8 +131,11 @@ impl Service {
             Guard::StagesLeft => !last,
         })?;
         t.state = row.to;
-        if t.state.rests() || t.state == State::Cancelling {
+        if t.state.rests() || !t.state.is_directed() {
             t.paused = None;
+        }
+        if matches!(t.state, State::Cancelled | State::Recalled) {
+            sql::release_path(unit.tx(), t.id).await?;
         }
         if let Some(kind) = row.work {
             let job = NewJob {
@@ -288,6 +304,9 @@ pub(super) fn view_of(ctx: &Ctx, t: &Transfer, (files, bytes): (u64, u64)) -> Tr
         priority: t.priority,
         paused: t.paused.clone(),
         destination: t.destination.clone(),
+        path: t.path.clone(),
+        metadata: t.metadata.clone(),
+        recall: t.recall.clone(),
         parents: t.parents.clone(),
         actions,
         created_at: t.created_at,

@@ -2,17 +2,22 @@
 
 mod counts;
 mod files;
+mod paths;
 mod records;
 mod scanned;
+mod uploads;
 
 pub(super) use counts::*;
 pub(super) use files::*;
+pub(super) use paths::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
+pub(super) use uploads::*;
 
 use uuid::Uuid;
 
 use super::chain::Chain;
+use super::layout;
 use super::types::Transfer;
 use crate::base::clock::Timestamp;
 use crate::base::id::{OrgId, UserId};
@@ -82,7 +87,8 @@ macro_rules! select_transfer {
         concat!(
             "SELECT t.id, t.code, t.title, t.project, t.category, t.owner_id, u.username AS owner,
                     t.state, t.stage, t.revision, t.version, t.manifest_digest, t.reason, t.failure,
-                    t.priority, t.paused, t.destination, t.parents, t.created_at, t.updated_at,
+                    t.priority, t.paused, t.destination, t.path, t.metadata, t.recall, t.parents,
+                    t.created_at, t.updated_at,
                     t.delivered_at, t.authority,
                     c.id AS chain_id, c.name AS chain_name, c.version AS chain_version, c.stages
              FROM transfers t JOIN users u ON u.id = t.owner_id
@@ -119,6 +125,9 @@ fn transfer(row: &Row) -> Result<Transfer, Error> {
             .opt::<serde_json::Value>("paused")?
             .and_then(|p| serde_json::from_value(p).ok()),
         destination: row.opt("destination")?,
+        path: row.get("path")?,
+        metadata: row.json("metadata")?,
+        recall: row.opt_json("recall")?,
         parents: row.json("parents")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
@@ -157,6 +166,7 @@ pub(crate) struct NewTransfer<'a> {
     pub owner: UserId,
     pub chain: Uuid,
     pub destination: &'a str,
+    pub path: &'a str,
     pub authority: Authority,
 }
 
@@ -169,8 +179,10 @@ pub(crate) async fn insert(
     tx.exec(
         "INSERT INTO transfers (id, org_id, code, title, project, category, owner_id, chain_id,
                                 state, stage, revision, version, fence, destination, authority,
-                                parents, created_at, updated_at, priority)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13, $14)",
+                                parents, created_at, updated_at, priority, path, path_key,
+                                metadata)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', 0, 1, 1, 0, $9, $10, $11, $12, $13, $14,
+                 $15, $16, $17)",
         params![
             new.id,
             org,
@@ -185,7 +197,10 @@ pub(crate) async fn insert(
             serde_json::to_value(&new.create.parents).unwrap_or_default(),
             now,
             now,
-            new.create.priority.unwrap_or_default().name()
+            new.create.priority.unwrap_or_default().name(),
+            new.path,
+            layout::key(new.path),
+            serde_json::to_value(&new.create.metadata).unwrap_or_default()
         ],
     )
     .await?;
@@ -197,8 +212,8 @@ pub(crate) async fn update(tx: &mut Tx, t: &Transfer, now: Timestamp) -> Result<
     tx.exec(
         "UPDATE transfers SET state = $1, stage = $2, revision = $3, manifest_digest = $4,
                 reason = $5, failure = $6, updated_at = $7, delivered_at = $8, authority = $9,
-                priority = $10, paused = $11, version = version + 1
-         WHERE id = $12 AND version = $13",
+                priority = $10, paused = $11, recall = $12, version = version + 1
+         WHERE id = $13 AND version = $14",
         params![
             t.state.name(),
             t.stage,
@@ -211,6 +226,7 @@ pub(crate) async fn update(tx: &mut Tx, t: &Transfer, now: Timestamp) -> Result<
             t.authority.name(),
             t.priority.name(),
             t.paused.as_ref().and_then(|paused| serde_json::to_value(paused).ok()),
+            t.recall.as_ref().and_then(|recall| serde_json::to_value(recall).ok()),
             t.id,
             t.version
         ],

@@ -43,6 +43,12 @@ symbols! {
         VerifyFailed = "verify_failed",
         /// In production, with its proof beside it.
         Delivered = "delivered",
+        /// Being taken out of production again.
+        Recalling = "recalling",
+        /// It could not be.
+        RecallFailed = "recall_failed",
+        /// Moved aside, out of everybody's way.
+        Recalled = "recalled",
         /// Back with its artist.
         Rejected = "rejected",
         /// Being withdrawn from production's side.
@@ -64,8 +70,19 @@ impl State {
                 | Self::Preparing
                 | Self::Transferring
                 | Self::Verifying
+                | Self::Recalling
                 | Self::Cancelling
         )
+    }
+
+    /// Whether nothing more is to come of it by itself or by anybody's duty.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Delivered | Self::Recalled | Self::Cancelled)
+    }
+
+    /// Whether its work may be paused: what takes something back may not.
+    pub const fn is_directed(self) -> bool {
+        !matches!(self, Self::Cancelling | Self::Recalling)
     }
 
     /// As [`State::rests`], of a state as it is shown; a review's stage rests.
@@ -115,6 +132,10 @@ symbols! {
         Copied = "copied",
         /// Published, and the receipt is signed.
         Deliver = "deliver",
+        /// Takes a wrong delivery back, with a reason.
+        Recall = "recall",
+        /// It is out of production.
+        MovedAside = "moved_aside",
         /// A step's job was given up.
         Fail = "fail",
         /// Takes a failed step up again.
@@ -153,6 +174,8 @@ symbols! {
         Transfer = "execute transfers",
         /// See transfers of others.
         ViewAll = "view all transfers",
+        /// Take a wrong delivery out of production.
+        Recall = "recall deliveries",
         /// Withdraw a transfer: one's own, or any.
         Cancel = "cancel transfers",
         /// Stand in for an approval or a scan, on record.
@@ -172,10 +195,19 @@ pub const MATRIX: Matrix<Permission> = &[
     ("supervisor", &[P::Review, P::ViewAll]),
     ("line_producer", &[P::Review, P::ViewAll]),
     ("data_team", &[P::Scan, P::ViewAll]),
-    ("it_team", &[P::Transfer, P::Cancel, P::ViewAll]),
+    ("it_team", &[P::Transfer, P::Recall, P::Cancel, P::ViewAll]),
     (
         "admin",
-        &[P::Create, P::Scan, P::Transfer, P::ViewAll, P::Cancel, P::Override, P::ManageChains],
+        &[
+            P::Create,
+            P::Scan,
+            P::Transfer,
+            P::Recall,
+            P::ViewAll,
+            P::Cancel,
+            P::Override,
+            P::ManageChains,
+        ],
     ),
 ];
 
@@ -193,6 +225,8 @@ pub mod work {
     pub const VERIFY: &str = "transfer.verify";
     /// Takes a cancelled transfer out of production.
     pub const ABORT: &str = "transfer.abort";
+    /// Moves a delivery aside.
+    pub const RECALL: &str = "transfer.recall";
     /// Removes what staging no longer needs.
     pub const TIDY: &str = "transfer.tidy";
 }
@@ -283,6 +317,11 @@ pub const MACHINE: TransferMachine = Machine {
         row(S::Verifying, A::Fail, S::VerifyFailed),
         // What was read back wrong has to be written again.
         row(S::VerifyFailed, A::Retry, S::Transferring).by(P::Transfer).then(work::COPY),
+        // Recall
+        row(S::Delivered, A::Recall, S::Recalling).by(P::Recall).then(work::RECALL),
+        row(S::Recalling, A::MovedAside, S::Recalled),
+        row(S::Recalling, A::Fail, S::RecallFailed),
+        row(S::RecallFailed, A::Retry, S::Recalling).by(P::Recall).then(work::RECALL),
         // Cancel: before production is touched at once, after that through a fence
         row(S::Draft, A::Cancel, S::Cancelled).by(P::Cancel).then(work::TIDY),
         row(S::Uploading, A::Cancel, S::Cancelled).by(P::Cancel).then(work::TIDY),

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::Error;
 use super::chain::{Chain, Stage};
+use super::layout::Metadata;
 use super::priority::{Pause, Priority};
+use super::recall::Recall;
 use super::state::{Action, State};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -34,6 +36,10 @@ pub struct Create {
     /// with its delivery, for whoever keeps genealogies.
     #[serde(default)]
     pub parents: Vec<String>,
+    /// What else is known of it: `shot`, `version` and the like. The path in production
+    /// may ask for some of them.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 /// One uploaded file, at its place in staging but not yet part of a transfer.
@@ -100,6 +106,16 @@ pub struct TransferView {
     pub paused: Option<Pause>,
     /// Where it is, or will be, in production.
     pub destination: Option<String>,
+    /// The same below production's root: decided when it was made, and bound by every
+    /// approval.
+    #[serde(default)]
+    pub path: String,
+    /// What else is known of it.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// Who took it out of production again.
+    #[serde(default)]
+    pub recall: Option<Recall>,
     /// What it is made from.
     #[serde(default)]
     pub parents: Vec<String>,
@@ -242,6 +258,9 @@ pub(super) struct Transfer {
     pub priority: Priority,
     pub paused: Option<Pause>,
     pub destination: Option<String>,
+    pub path: String,
+    pub metadata: Metadata,
+    pub recall: Option<Recall>,
     pub parents: Vec<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -113,6 +113,7 @@ impl Choice {
             reader: self.readable_by.as_deref().map(Reader::parse).transpose()?,
             limit_bytes_per_second: self.limit_bytes_per_second,
             jobs: self.jobs,
+            reserve_bytes: usual.reserve_bytes,
         };
         let known = self.manifest.as_deref().map(List::read).transpose();
         Ok(Options {

@@ -119,7 +119,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The destination has not enough room, or a quota says so.
-    #[error("{}: not enough space{}", show(path), shortage(*needed_bytes, *free_bytes))]
+    #[error("{}: not enough space{}", show(path), shortage(*needed_bytes, *free_bytes, *reserve_bytes))]
     NoSpace {
         /// Where it was missing.
         path: PathBuf,
@@ -127,6 +127,8 @@ pub enum Error {
         needed_bytes: Option<u64>,
         /// What was free, where it is known.
         free_bytes: Option<u64>,
+        /// What of it is to stay free.
+        reserve_bytes: u64,
     },
     /// The file system is mounted read-only.
     #[error("{}: the file system is read-only", show(path))]
@@ -270,8 +272,11 @@ fn show(path: &Path) -> String {
     storage::escape(path.as_os_str().as_encoded_bytes())
 }
 
-fn shortage(needed: Option<u64>, free: Option<u64>) -> String {
+fn shortage(needed: Option<u64>, free: Option<u64>, reserve: u64) -> String {
     match (needed, free) {
+        (Some(needed), Some(free)) if reserve > 0 => {
+            format!(" ({needed} bytes needed, {free} free, of which {reserve} are kept in reserve)")
+        }
         (Some(needed), Some(free)) => format!(" ({needed} bytes needed, {free} free)"),
         _ => String::new(),
     }
@@ -298,7 +303,7 @@ impl Error {
         let errno = source.raw_os_error().map(Errno::from_raw_os_error);
         match errno {
             Some(Errno::NOSPC | Errno::DQUOT) => {
-                Self::NoSpace { path, needed_bytes: None, free_bytes: None }
+                Self::NoSpace { path, needed_bytes: None, free_bytes: None, reserve_bytes: 0 }
             }
             Some(Errno::ROFS) => Self::ReadOnly { path },
             Some(Errno::ACCESS | Errno::PERM) => Self::Permission { path, source },

@@ -34,6 +34,8 @@ pub struct Policy {
     /// Files handled at a time; `None` is what the destination's device does best,
     /// together with every other copy of this process to it.
     pub jobs: Option<usize>,
+    /// Bytes of the destination's file system that are to stay free.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Policy {
@@ -51,6 +53,7 @@ impl Default for Policy {
             reader: None,
             limit_bytes_per_second: None,
             jobs: None,
+            reserve_bytes: 0,
         }
     }
 }

@@ -264,15 +264,18 @@ fn check_space(plan: &Plan, site: &Site, ours: Occupied) -> Result<(), Error> {
         let entries = plan.manifest.entries().iter().enumerate();
         entries.map(|(at, entry)| rounded(size(at, entry))).sum::<u64>()
     };
+    let reserve_bytes = plan.policy.reserve_bytes;
     let no_space = |needed_bytes, free_bytes| {
-        Err(Error::NoSpace { path: site.final_path(), needed_bytes, free_bytes })
+        Err(Error::NoSpace { path: site.final_path(), needed_bytes, free_bytes, reserve_bytes })
     };
+    // What is written already takes nothing from the reserve.
+    let fits = |needed: u64| needed <= ours.bytes || needed.saturating_add(reserve_bytes) <= free;
     let files = plan.manifest.entries().len() as u64;
     if stat.f_files > 0 && stat.f_favail.saturating_add(ours.files) < files {
         return no_space(None, None);
     }
     let needed_bytes = needed(&|_, entry| entry.size_bytes());
-    if needed_bytes <= free {
+    if fits(needed_bytes) {
         return Ok(());
     }
     // Holes of the source stay holes, and names of one file that: look closer before
@@ -285,7 +288,7 @@ fn check_space(plan: &Plan, site: &Site, ours: Occupied) -> Result<(), Error> {
         Some(_) => 0,
         None => entry.size_bytes().min(allocated(plan, entry)),
     }));
-    if needed_bytes <= free {
+    if fits(needed_bytes) {
         return Ok(());
     }
     no_space(Some(needed_bytes), Some(free))

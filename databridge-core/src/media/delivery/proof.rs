@@ -98,16 +98,32 @@ pub struct FolderProof {
 #[derive(Debug)]
 pub struct Overtaken;
 
-fn fail(path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn fail(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::at(path, source)
 }
 
 /// A path that is gone already is no error.
-fn gone(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+/// Renames without replacing; where the file system knows no such rename, after a look.
+pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), Error> {
+    let exists = || Error::DestinationExists { path: to.to_owned() };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST | Errno::NOTEMPTY) => Err(exists()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(exists());
+            }
+            std::fs::rename(from, to).map_err(fail(to))
+        }
+        Err(error) => Err(fail(to)(error.into())),
     }
 }
 
@@ -155,27 +171,9 @@ impl FolderProof {
         std::fs::set_permissions(&draft, mode).map_err(fail(&draft))?;
         File::open(&draft).and_then(|f| f.sync_all()).map_err(fail(&draft))?;
         reach("proof.written");
-        self.rename_new(&draft)?;
+        rename_new(&draft, &self.folder)?;
         reach("proof.renamed");
         self.flush()
-    }
-
-    /// Renames without replacing; where the file system knows no such rename, after
-    /// a look.
-    fn rename_new(&self, from: &Path) -> Result<(), Error> {
-        let to = &self.folder;
-        let exists = || Error::DestinationExists { path: to.clone() };
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST | Errno::NOTEMPTY) => Err(exists()),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                if to.symlink_metadata().is_ok() {
-                    return Err(exists());
-                }
-                std::fs::rename(from, to).map_err(fail(to))
-            }
-            Err(error) => Err(fail(to)(error.into())),
-        }
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {

@@ -1,14 +1,17 @@
 //! The in-toto Statement v1 around a receipt.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Receipt};
+use super::Error;
 use crate::media::checksum::Sha256;
 
 /// `_type` of an in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// The name of what a receipt says; a name, not a link.
 pub const PREDICATE_TYPE: &str = "https://databridge.dev/receipt/v1";
+/// The name of what is said of a recall.
+pub const RECALL_TYPE: &str = "https://databridge.dev/recall/v1";
 
 #[derive(Serialize, Deserialize)]
 struct Statement<R> {
@@ -31,34 +34,46 @@ struct Digest {
     sha256: Sha256,
 }
 
-/// The statement's JSON.
-pub fn to_payload(receipt: &Receipt) -> Result<Vec<u8>, Error> {
+/// The statement's JSON: `kind` says what the predicate is, which speaks of the delivery
+/// of that code and manifest.
+pub fn to_payload<R: Serialize>(
+    kind: &str,
+    (code, manifest): (&str, Sha256),
+    predicate: &R,
+) -> Result<Vec<u8>, Error> {
     let statement = Statement {
         kind: STATEMENT_TYPE.to_owned(),
-        subject: vec![Subject {
-            name: receipt.transfer.code.clone(),
-            digest: Digest { sha256: receipt.manifest.sha256 },
-        }],
-        predicate_type: PREDICATE_TYPE.to_owned(),
-        predicate: receipt,
+        subject: vec![Subject { name: code.to_owned(), digest: Digest { sha256: manifest } }],
+        predicate_type: kind.to_owned(),
+        predicate,
     };
     serde_json::to_vec(&statement).map_err(Error::because("the receipt"))
 }
 
 /// Reads it back; subject and predicate must speak of the same thing.
-pub fn from_payload(payload: &[u8]) -> Result<Receipt, Error> {
-    let statement: Statement<Receipt> =
+pub fn from_payload<R: DeserializeOwned>(
+    kind: &str,
+    payload: &[u8],
+    about: impl Fn(&R) -> (&str, Sha256),
+) -> Result<R, Error> {
+    let statement: Statement<serde_json::Value> =
         serde_json::from_slice(payload).map_err(Error::because("the statement"))?;
     if statement.kind != STATEMENT_TYPE {
         return Err(Error::malformed("the statement's type"));
     }
-    if statement.predicate_type != PREDICATE_TYPE {
+    if statement.predicate_type != kind {
         return Err(Error::malformed("the predicate's type"));
     }
-    let receipt = statement.predicate;
-    let about = (&receipt.transfer.code, receipt.manifest.sha256);
+    let predicate = R::deserialize(statement.predicate).map_err(Error::because("the statement"))?;
+    let is_about = |one: &Subject| (one.name.as_str(), one.digest.sha256) == about(&predicate);
     match &statement.subject[..] {
-        [one] if (&one.name, one.digest.sha256) == about => Ok(receipt),
+        [one] if is_about(one) => Ok(predicate),
         _ => Err(Error::malformed("the statement's subject")),
     }
+}
+
+/// What a payload says its predicate is.
+pub fn kind_of(payload: &[u8]) -> Option<String> {
+    let statement: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    statement["predicateType"].as_str().map(str::to_owned)
 }

@@ -13,6 +13,10 @@ use crate::media::scan::{EngineInfo, Policy, Reason, Verdict};
 
 const EMBEDDED: Options = Options { allow_embedded: true };
 
+fn about(receipt: &Receipt) -> (&str, Sha256) {
+    (&receipt.transfer.code, receipt.manifest.sha256)
+}
+
 fn key() -> SigningKey {
     SigningKey::from_seed(&[7; 32]).unwrap()
 }
@@ -58,6 +62,8 @@ fn receipt(manifest: &Manifest) -> Receipt {
     let digest = manifest.digest();
     Receipt {
         transfer: Transfer {
+            path: None,
+            metadata: Default::default(),
             code: "TRF-00042".into(),
             id: "0199a4c2-0000-7000-8000-000000000042".into(),
             revision: 2,
@@ -234,7 +240,10 @@ fn no_bit_of_payload_or_signature_can_flip() {
 #[test]
 fn a_signed_statement_of_another_kind_is_refused() {
     let receipt = receipt(&Manifest::default());
-    let good: Value = serde_json::from_slice(&statement::to_payload(&receipt).unwrap()).unwrap();
+    let good: Value = serde_json::from_slice(
+        &statement::to_payload(PREDICATE_TYPE, about(&receipt), &receipt).unwrap(),
+    )
+    .unwrap();
     let with = |path: &str, value: Value| {
         let mut statement = good.clone();
         *statement.pointer_mut(path).unwrap() = value;

@@ -14,7 +14,7 @@ pub fn text(receipt: &Receipt) -> String {
 struct Page<'a>(&'a Receipt);
 
 /// Text that somebody wrote.
-struct Said<'a>(&'a str);
+pub(super) struct Said<'a>(pub &'a str);
 
 /// `not_scanned(too_large), suspicious(odd)`.
 fn reasons(accept: &Accept) -> String {
@@ -57,6 +57,12 @@ impl Page<'_> {
         writeln!(f, "Title       {}", Said(&transfer.title))?;
         writeln!(f, "Project     {}", Said(&transfer.project))?;
         writeln!(f, "Category    {}", Said(&transfer.category))?;
+        if let Some(path) = &transfer.path {
+            writeln!(f, "Path        {}", Said(path))?;
+        }
+        for (name, value) in &transfer.metadata {
+            writeln!(f, "{:<11} {}", Said(name).to_string(), Said(value))?;
+        }
         writeln!(f, "Revision    {}", transfer.revision)?;
         writeln!(f, "Id          {}", Said(&transfer.id))?;
         writeln!(f, "Content     {} files, {} bytes", manifest.file_count, manifest.total_bytes)?;

@@ -51,6 +51,12 @@ pub struct Transfer {
     pub category: String,
     /// The title that the artist gave it.
     pub title: String,
+    /// Where it belongs below production's root, as its approvers saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What else was known of it: `shot`, `version` and the like.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Who enforced the rules of the transfer.

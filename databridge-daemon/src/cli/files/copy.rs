@@ -127,6 +127,7 @@ impl Copy {
             reader: self.readable_by.as_deref().map(Reader::parse).transpose()?,
             limit_bytes_per_second: self.limit.filter(|_| self.limit_file.is_none()),
             jobs: self.jobs,
+            ..Policy::default()
         })
     }
 

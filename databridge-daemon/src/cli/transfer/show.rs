@@ -53,6 +53,31 @@ fn paused(pause: &Value) -> String {
     format!("by {} since {}{why}", text(&pause["by"]), time(&pause["at"]))
 }
 
+/// What else is known of it.
+fn metadata(given: &Value) -> String {
+    let fields = given.as_object().into_iter().flatten();
+    let shown = |(name, value): (&String, &Value)| match value.as_str() {
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
+    };
+    fields.map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// Who took it out of production, when, why, and where it is kept.
+fn recalled(recall: &Value) -> String {
+    if recall.is_null() {
+        return String::new();
+    }
+    let kept = recall["place"].as_str().map(|place| format!("; kept in {place}"));
+    format!(
+        "by {} at {}: {}{}",
+        text(&recall["by"]),
+        time(&recall["asked_at"]),
+        text(&recall["reason"]),
+        kept.unwrap_or_default(),
+    )
+}
+
 /// How far the work in hand is; `None` where there is none.
 pub fn progress(t: &Value) -> Option<String> {
     let jobs = t["jobs"].as_array()?;
@@ -94,6 +119,8 @@ pub fn detail(show: &Show, t: &Value) {
         ("paused", paused(&t["paused"])),
         ("progress", progress(t).unwrap_or_default()),
         ("destination", text(&t["destination"]).to_owned()),
+        ("metadata", metadata(&t["metadata"])),
+        ("recalled", recalled(&t["recall"])),
         ("reason", text(&t["reason"]).to_owned()),
         ("failure", text(&t["failure"]["message"]).to_owned()),
         ("hint", text(&t["failure"]["hint"]).to_owned()),

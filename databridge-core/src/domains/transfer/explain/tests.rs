@@ -33,6 +33,9 @@ fn transfer(state: State) -> Transfer {
         priority: Priority::Normal,
         paused: None,
         destination: Some("film/plates/TRF-00042".into()),
+        path: "film/plates/TRF-00042".into(),
+        metadata: Default::default(),
+        recall: None,
         parents: Vec::new(),
         created_at: NOW,
         updated_at: NOW,
@@ -60,7 +63,7 @@ fn job(state: jobs::State) -> JobView {
 
 fn explained(t: &Transfer, files: u64, job: Option<&JobView>) -> Explanation {
     let since = NOW - Duration::from_secs(3 * 86_400 + 5);
-    Facts { t, files, since, now: NOW, job }.explain()
+    Facts { t, files, since, now: NOW, job, shortage: None }.explain()
 }
 
 /// A state, what it waits for, what is next and by whom, and what its paragraph must say.
@@ -94,6 +97,9 @@ const STATES: &[Expected] = {
         (Verifying, Work, &[], "waited for a worker"),
         (VerifyFailed, Person, &[("retry", "it_team")], "given up: no room"),
         (Delivered, Nothing, &[], "published as film/plates/TRF-00042"),
+        (Recalling, Work, &[], "waited for a worker"),
+        (RecallFailed, Person, &[("retry", "it_team")], "given up: no room"),
+        (Recalled, Nothing, &[], "moved aside, out of production"),
         (Rejected, Person, &[("upload", "ada"), ("submit", "ada")], "the matte is cut"),
         (Cancelling, Work, &[], "waited for a worker"),
         (CancelFailed, Person, &[("retry", "it_team")], "given up: no room"),

@@ -29,12 +29,17 @@ impl Job<'_> {
         unit.hold(self.lease).await?;
         let epoch = sql::next_fence(unit.tx(), t.id).await?;
         unit.commit(()).await?;
+        let mut policy = service.policy.copy.clone();
+        // What was written already needs no room.
+        if matches!(t.state, State::Preparing | State::Transferring) {
+            policy.reserve_bytes = service.policy.reserve.production_bytes;
+        }
         let plan = Plan {
             source: service.places.frozen(&t.code, t.revision),
-            destination: service.places.payload(&t.project, &t.category, &t.code),
+            destination: service.places.payload(&t.path),
             manifest: manifest.clone(),
             attempt: Attempt { id: t.id, epoch: u64::try_from(epoch).unwrap_or(0) },
-            policy: service.policy.copy.clone(),
+            policy,
         };
         Ok((manifest, delivery::open(plan, &service.policy.methods)?))
     }

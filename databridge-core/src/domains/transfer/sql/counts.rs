@@ -3,7 +3,7 @@
 use crate::base::clock::Timestamp;
 use crate::base::id::OrgId;
 use crate::control::db::{Error, Tx};
-use crate::domains::transfer::state::{MACHINE, State};
+use crate::domains::transfer::state::State;
 use crate::params;
 use crate::workflow::Symbol;
 
@@ -13,7 +13,7 @@ pub(crate) async fn count_by_state(
     tx: &mut Tx,
     org: OrgId,
 ) -> Result<(Vec<(String, i64)>, Option<Timestamp>), Error> {
-    let open: Vec<State> = State::ALL.iter().copied().filter(|s| !MACHINE.is_final(*s)).collect();
+    let open: Vec<State> = State::ALL.iter().copied().filter(|s| !s.is_over()).collect();
     let mut params = params![org];
     let mut places = Vec::new();
     for state in &open {

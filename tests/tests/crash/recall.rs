@@ -1,0 +1,62 @@
+//! A delivery taken back while its daemon is killed, in each step around the renames:
+//! it ends moved aside, whole, once; and another goes to its place.
+
+use databridge_tests::delivery::{assert_same, count, names};
+use databridge_tests::life::{Life, Source, Traps};
+use databridge_tests::postgres::fresh_database;
+use databridge_tests::studio::Place;
+use serde_json::json;
+
+/// One daemon dies in each, the next goes on.
+const STEPS: [&str; 5] = [
+    "recall.announced:1",
+    "recall.payload_moved:1",
+    "recall.proof_moved:1",
+    "recall.stated:1",
+    "recall.before_commit:1",
+];
+
+fn recall(place: Place, folder: &std::path::Path) {
+    let source = Source::media(folder, 11);
+    let mut life = Life::new(place, source, Traps::default());
+    life.live();
+    life.jobs();
+    // The next daemon gets the first trap.
+    life.stop();
+    life.accident = Traps::of(STEPS.map(|step| format!("{step}:KILL")));
+    let payload = life.payload();
+    life.act("it", "transfer-ops", "recall", json!({ "reason": "the wrong plate" }));
+    life.expect("recalled");
+    assert_eq!(life.accident.sprung(), STEPS.len(), "not every trap sprang");
+    life.jobs();
+    let shelf = payload.parent().unwrap();
+    assert_eq!(names(shelf), [".recalled"]);
+    let (code, place) = (life.code.clone(), shelf.join(".recalled").join(&life.code));
+    let kept = [code.clone(), format!("{code}.proof"), format!("{code}.recall.json")];
+    assert_eq!(names(&place), kept);
+    assert_same(&life.source.listing, &place.join(&code));
+    let report = life.sealed();
+    assert_eq!(report["findings"], json!([]), "{report}");
+    let events = life.events();
+    let counts = count(&events);
+    for kind in ["transfer.delivered", "transfer.recall_requested", "transfer.recalled"] {
+        assert_eq!(counts.get(kind), Some(&1), "{kind} in {events:?}");
+    }
+    let path = format!("/transfers/{code}/recall");
+    let told = life.call("it", "GET", &path, json!({}));
+    let written = std::fs::read(place.join(format!("{code}.recall.json"))).unwrap();
+    assert_eq!(told, serde_json::from_slice::<serde_json::Value>(&written).unwrap());
+}
+
+#[test]
+fn a_recall_survives_kills_in_each_of_its_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    recall(Place::below(folder.path()), folder.path());
+}
+
+#[test]
+fn a_recall_survives_kills_in_each_of_its_steps_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = fresh_database();
+    recall(Place::on(folder.path(), &database), folder.path());
+}
