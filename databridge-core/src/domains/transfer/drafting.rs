@@ -42,8 +42,8 @@ impl Service {
         super::priority::check_wish(ctx, &create.project, create.priority)?;
         let mut unit = self.store.begin(ctx).await?;
         let (org, now) = (unit.org(), unit.now());
-        // The counter lets one transfer be made at a time: whoever is the first of all
-        // also makes the default chain, and nobody takes a path from under another.
+        // The counter lets one transfer be made at a time, so nobody takes a path from under
+        // another.
         let code = format!("TRF-{:05}", unit.tx().next_number("transfer").await?);
         let name = create.chain.as_deref().unwrap_or(chain::DEFAULT);
         let chain = chain::newest(&mut unit, name).await?;

@@ -184,10 +184,10 @@ proptest! {
         )
     ) {
         // Two texts in a row are one when they are read.
-        let split = |name: &Vec<Piece>| {
-            name.windows(2).any(|two| matches!(two, [Piece::Text(_), Piece::Text(_)]))
-        };
-        prop_assume!(!names.iter().any(split));
+        let mut names = names;
+        for name in &mut names {
+            name.dedup_by(|two, one| matches!((one, two), (Piece::Text(_), Piece::Text(_))));
+        }
         let template = Template(names);
         prop_assert_eq!(Template::parse(&template.to_string()).unwrap(), template);
     }
