@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 tests/rest-tools.sh
 features=databridge-core/steps,databridge-daemon/steps
-cargo build --locked --workspace --features "$features"
+# With the tests, so that what both need is built once.
+cargo build --locked --workspace --all-targets --features "$features"
 target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \
   --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all}
 if [ "$(id -u)" != 0 ]; then

@@ -14,6 +14,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
 
+mod pieces;
 mod session;
 
 pub use session::Keeper;
@@ -387,7 +388,16 @@ impl Remote {
         monitor: &dyn Monitor,
     ) -> Result<Value, AnyError> {
         let file = folder.open_file(path)?;
-        let answer = match self.upload(code, path, Watched { file, monitor }) {
+        let length = folder.stat(path)?.size_bytes;
+        let in_pieces = length >= pieces::LARGE;
+        let answer = match in_pieces
+            .then(|| self.send_in_pieces(code, path, (&file, length), monitor))
+        {
+            Some(Ok(true)) => self.call(&Call::TransferShow(Code { code: code.to_owned() }), None),
+            Some(Err(error)) => Err(error),
+            Some(Ok(false)) | None => self.upload(code, path, Watched { file, monitor }),
+        };
+        let answer = match answer {
             Err(_) if monitor.cancelled() => {
                 return Err(crate::domains::transfer::Error::Stopped.into());
             }

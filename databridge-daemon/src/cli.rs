@@ -15,6 +15,7 @@ mod scan;
 mod sign;
 mod traffic;
 mod transfer;
+mod upload;
 mod view;
 
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ enum Command {
     /// Transfers, from creation to delivery.
     #[command(subcommand)]
     Transfer(transfer::Transfer),
+    /// Uploads in pieces that are not at their end.
+    #[command(subcommand)]
+    Upload(upload::Upload),
     /// Where a transfer stands, since when, what it waits for and who does what next.
     Explain {
         /// TRF-00042
@@ -214,6 +218,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Sequences(command) => command.run(show),
         Command::Scan(command) => command.run(show),
         Command::Transfer(command) => command.run(&open()?, show),
+        Command::Upload(command) => command.run(&open()?, show),
         Command::Explain { code } => transfer::explain(&open()?, show, code),
         Command::Bandwidth(command) => command.run(&open()?, show),
         Command::Host(command) => command.run(&open()?, show),

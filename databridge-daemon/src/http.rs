@@ -11,6 +11,7 @@ mod limits;
 mod metrics;
 mod problem;
 pub mod server;
+mod tus;
 mod uploads;
 
 use std::collections::HashMap;
@@ -81,7 +82,8 @@ fn interface() -> Router<Served> {
         .route(&format!("{PREFIX}/events"), get(events::mine))
         .route(&format!("{PREFIX}/transfers/{{code}}/events"), get(events::of_transfer))
         .route(&format!("{PREFIX}/transfers/{{code}}/files/{{*path}}"), put(uploads::put))
-        .merge(docs::routes());
+        .merge(docs::routes())
+        .merge(tus::routes());
     for route in ROUTES {
         router = router.route(&format!("{PREFIX}{}", route.path), handler(*route));
     }

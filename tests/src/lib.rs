@@ -18,6 +18,7 @@ pub mod matrix;
 pub mod mounts;
 pub mod postgres;
 pub mod process;
+pub mod relay;
 pub mod s3;
 pub mod slapd;
 pub mod sshd;

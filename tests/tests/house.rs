@@ -174,7 +174,9 @@ fn the_page_of_the_rest_interface_is_fresh() {
          | Method | Path | Call |\n|---|---|---|\n\
          | POST | /auth/login | `username`, `password`, `new_password` |\n\
          | POST | /auth/refresh | `refresh_token`; it is used up, and a second use ends the session |\n\
-         | PUT | /transfers/{{code}}/files/{{*path}} | the body becomes the file; `?kind=empty_dir` a folder |\n"
+         | PUT | /transfers/{{code}}/files/{{*path}} | the body becomes the file; `?kind=empty_dir` a folder |\n\
+         | POST | /transfers/{{code}}/uploads | tus 1.0: an upload in pieces begins |\n\
+         | HEAD, PATCH, DELETE | /transfers/{{code}}/uploads/{{id}} | tus 1.0: its offset, its next piece, its end |\n"
     );
     for route in ROUTES {
         let method = format!("{:?}", route.method).to_uppercase();

@@ -3,10 +3,12 @@
 mod decision;
 mod house;
 mod lineage;
+mod uploads;
 
 pub use decision::Decision;
 pub use house::TransferHook;
 pub use lineage::*;
+pub use uploads::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -125,6 +127,12 @@ pub enum Call {
         /// The file.
         path: String,
     },
+    /// Its uploads in pieces that are not at their end.
+    UploadList(Code),
+    /// Gives an upload up.
+    UploadEnd(UploadName),
+    /// Removes unfinished uploads whose time is over.
+    UploadCollect(Sweep),
     /// Asks for review.
     TransferSubmit(Code),
     /// Withdraws it.
@@ -444,6 +452,7 @@ impl Call {
                 | Self::TransferShow(_)
                 | Self::TransferExplain(_)
                 | Self::TransferFiles(_)
+                | Self::UploadList(_)
                 | Self::TransferHistory { .. }
                 | Self::TransferReceipt(_)
                 | Self::ScanReport(_)

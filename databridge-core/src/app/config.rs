@@ -3,6 +3,7 @@
 mod copies;
 mod house;
 mod http;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tracing::warn;
 pub use copies::CopyConfig;
 pub use house::HousekeepingConfig;
 pub use http::HttpConfig;
+pub use uploads::UploadsConfig;
 
 use crate::base::error::{ErrorKind, Fault};
 use crate::control::db::Target;
@@ -61,6 +63,8 @@ pub struct Config {
     pub lease_seconds: u64,
     /// The largest upload, in bytes.
     pub max_upload_bytes: u64,
+    /// Quotas, and uploads that come in pieces.
+    pub uploads: UploadsConfig,
     /// How people sign in.
     pub signin: signin::Settings,
     /// The directory that knows them, if there is one.
@@ -98,6 +102,7 @@ impl Default for Config {
             drain_seconds: 20,
             lease_seconds: 30,
             max_upload_bytes: 1 << 40,
+            uploads: UploadsConfig::default(),
             signin: signin::Settings::default(),
             directory: directory::Settings::default(),
             min_free_bytes: 64 << 20,
@@ -189,6 +194,9 @@ impl Config {
         }
         if let Err((name, reason)) = self.http.check() {
             return setting(name, &reason);
+        }
+        if let Err((name, reason)) = self.uploads.check() {
+            return setting(name, reason);
         }
         self.copy.policy()?;
         self.copy.windows()?;
@@ -295,6 +303,7 @@ impl Config {
                 s3: self.s3.clone(),
             },
             hooks: self.hooks.clone(),
+            uploads: self.uploads.limits(self.max_upload_bytes),
         })
     }
 

@@ -1,6 +1,7 @@
 //! From a [`Call`] to the service that answers it.
 
 mod lineage;
+mod uploads;
 
 use std::time::{Duration, Instant};
 
@@ -137,7 +138,7 @@ impl App {
             Call::HookRetry(of) => json(t.retry_hook(ctx, &of.code, &of.hook).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_lineage(ctx, other).await,
+            other => self.answer_uploads(ctx, other).await,
         }
     }
 

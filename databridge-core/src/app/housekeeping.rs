@@ -68,6 +68,8 @@ impl Housekeeper {
             self.removed.add(leftover.what.name(), 1, leftover.bytes);
         };
         self.transfers.collect(lease, watch, self.keep, &count).await?;
+        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
+        self.removed.add(What::Upload.name(), expired.len() as u64, 0);
         self.entrance.forget().await?;
         for (what, rows) in retention::forget(&self.store, self.retention).await? {
             self.removed.add(what, rows, 0);

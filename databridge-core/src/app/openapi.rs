@@ -3,6 +3,7 @@
 
 mod answers;
 mod beside;
+mod uploads;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,9 @@ pub fn document() -> Value {
         let (path, operation) = operation(route, &calls, answer);
         paths.entry(path).or_default().insert(method(route.method).to_owned(), operation);
     }
-    for (path, verb, operation) in beside::operations(&mut answers) {
+    for (path, verb, operation) in
+        beside::operations(&mut answers).into_iter().chain(uploads::operations())
+    {
         paths.entry(path).or_default().insert(verb.to_owned(), operation);
     }
     answers.subschema_for::<super::answers::Problem>();

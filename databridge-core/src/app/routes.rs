@@ -73,6 +73,8 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/transfers/{code}/explain", "transfer_explain"),
     route(Get, "/transfers/{code}/files", "transfer_files"),
     route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
+    route(Get, "/transfers/{code}/uploads", "upload_list"),
+    route(Post, "/transfers/{code}/uploads/{id}/end", "upload_end"),
     route(Post, "/transfers/{code}/submit", "transfer_submit"),
     route(Post, "/transfers/{code}/cancel", "transfer_cancel"),
     route(Get, "/transfers/{code}/history", "transfer_history"),
@@ -98,6 +100,7 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/transfer-ops/{code}/hooks/{hook}/retry", "hook_retry"),
     route(Get, "/transfer-ops/housekeeping", "housekeeping_plan"),
     route(Post, "/transfer-ops/housekeeping", "housekeeping_run"),
+    route(Post, "/transfer-ops/uploads/collect", "upload_collect"),
     route(Get, "/transfer-ops/bandwidth", "bandwidth_list"),
     route(Post, "/transfer-ops/bandwidth", "bandwidth_set"),
     route(Get, "/transfer-ops/hosts", "host_list"),
@@ -213,6 +216,12 @@ fn encode(text: &str, keep_slashes: bool) -> String {
 /// The path below the server's address where a file of a transfer is put.
 pub fn upload_path(code: &str, path: &str) -> String {
     format!("{PREFIX}/transfers/{}/files/{}", encode(code, false), encode(path, true))
+}
+
+/// The path below the server's address where uploads of a transfer begin; each goes on at
+/// its own name below.
+pub fn uploads_path(code: &str) -> String {
+    format!("{PREFIX}/transfers/{}/uploads", encode(code, false))
 }
 
 /// The request that carries a call to a daemon; `None` where there is no such call.

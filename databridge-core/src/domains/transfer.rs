@@ -21,6 +21,7 @@ mod sql;
 mod standing;
 pub mod state;
 mod types;
+mod uploads;
 
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
@@ -33,6 +34,10 @@ pub use service::{Policy, Service};
 pub use standing::Standing;
 pub use types::{
     Approval, Create, FileView, Filter, Override, RevisionView, TransferView, Upload, UploadedFile,
+};
+
+pub use uploads::{
+    Checked, Collected, Error as UploadError, Limits, NewUpload, Piece, Room, UploadView, Writer,
 };
 
 use crate::control::db::Migration;
@@ -58,5 +63,10 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 2032,
         name: "parents",
         sql: include_str!("transfer/migrations/2032_parents.sql"),
+    },
+    Migration {
+        version: 2060,
+        name: "uploads",
+        sql: include_str!("transfer/migrations/2060_uploads.sql"),
     },
 ];

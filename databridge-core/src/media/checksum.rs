@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod hasher;
 mod pipeline;
+mod resumable;
 mod sha256;
 mod tree;
 
@@ -20,6 +21,7 @@ pub use file::{FileDigest, file};
 pub(crate) use file::{below, buffer, pool, read};
 pub use hasher::Hasher;
 pub(crate) use pipeline::{Desk, Feed, jobs, run};
+pub use resumable::Resumable;
 pub use sha256::Sha256;
 pub use tree::{Found, Options, each, tree};
 pub(crate) use tree::{announce, below as of_place};

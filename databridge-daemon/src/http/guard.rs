@@ -102,7 +102,14 @@ pub(super) fn origins(config: &HttpConfig) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
             .allow_headers([
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
@@ -110,11 +117,24 @@ pub(super) fn origins(config: &HttpConfig) -> Option<CorsLayer> {
                 named("content-digest"),
                 named("idempotency-key"),
                 named("last-event-id"),
+                named("tus-resumable"),
+                named("upload-checksum"),
+                named("upload-length"),
+                named("upload-metadata"),
+                named("upload-offset"),
+                named("x-http-method-override"),
                 REQUEST_ID,
             ])
             .expose_headers([
                 header::ETAG,
+                header::LOCATION,
                 header::RETRY_AFTER,
+                named("tus-resumable"),
+                named("tus-version"),
+                named("upload-expires"),
+                named("upload-length"),
+                named("upload-metadata"),
+                named("upload-offset"),
                 named("x-ratelimit-limit"),
                 named("x-ratelimit-remaining"),
                 named("x-ratelimit-reset"),

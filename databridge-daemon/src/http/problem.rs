@@ -7,6 +7,20 @@ use databridge_core::ErrorKind;
 use serde_json::json;
 use tracing::error;
 
+/// Where a protocol has a status of its own for what the kind says in general: tus 1.0,
+/// RFC 9110 and RFC 4918.
+const STATUSES: &[(&str, u16)] = &[
+    ("storage.full", 507),
+    ("upload.busy", 423),
+    ("upload.checksum", 460),
+    ("upload.expired", 410),
+    ("upload.interrupted", 400),
+    ("upload.lost", 410),
+    ("upload.too_long", 413),
+    ("upload.transfer_quota", 413),
+    ("upload.user_quota", 413),
+];
+
 /// A refusal on its way out.
 #[derive(Debug)]
 pub struct Problem {
@@ -48,6 +62,20 @@ impl Problem {
         let detail = "the body is not application/json".to_owned();
         let hint = "send JSON with Content-Type: application/json";
         Self::new(415, ErrorKind::Invalid, "http.media_type", detail, hint)
+    }
+
+    /// The body is no piece of an upload.
+    pub(super) fn no_piece(kind: &str) -> Self {
+        let detail = format!("the body is not {kind}");
+        let hint = "send the bytes of the file as they are, under that Content-Type";
+        Self::new(415, ErrorKind::Invalid, "http.media_type", detail, hint)
+    }
+
+    /// The client speaks another tus.
+    pub(super) fn tus_version(spoken: &str) -> Self {
+        let detail = format!("Tus-Resumable is not {spoken}");
+        let hint = "use a client of the tus protocol 1.0";
+        Self::new(412, ErrorKind::Invalid, "http.tus_version", detail, hint)
     }
 
     /// The head of the request is out of bounds.
@@ -98,7 +126,8 @@ impl Problem {
 impl From<databridge_core::Error> for Problem {
     fn from(error: databridge_core::Error) -> Self {
         let kind = error.kind();
-        let status = kind.http_status();
+        let named = STATUSES.iter().find(|(code, _)| *code == error.code());
+        let status = named.map_or(kind.http_status(), |(_, status)| *status);
         // What went wrong inside is for the log; the caller learns that it did.
         let detail = if kind == ErrorKind::Internal {
             error!(code = error.code(), error = error.chain(), "internal error");
@@ -125,7 +154,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = json!({
             "type": format!("urn:databridge:error:{}", self.code),
-            "title": status.canonical_reason(),
+            "title": status.canonical_reason().unwrap_or("Refused"),
             "status": self.status,
             "detail": self.detail,
             "code": self.code,

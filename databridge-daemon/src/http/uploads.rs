@@ -13,7 +13,7 @@ use databridge_core::app::{App, fields};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::limits::Class;
-use databridge_core::domains::transfer::{Error, Upload, UploadedFile};
+use databridge_core::domains::transfer::{Error, Room, Upload, UploadedFile};
 use databridge_core::media::checksum::Sha256;
 use databridge_core::media::storage::RelPath;
 use serde_json::Value;
@@ -70,10 +70,10 @@ async fn take_in(
     let upload = match kind {
         Some("empty_dir") => Upload::EmptyDir(path),
         None | Some("file") => {
-            app.transfers().may_upload(ctx, code).await?;
-            refuse_too_large(app, headers)?;
+            let room = app.transfers().room_for(ctx, code, &path).await?;
+            refuse_too_large(app, &room, headers)?;
             let body = body.take().unwrap_or_default();
-            Upload::File(receive(app, path, headers, body).await?)
+            Upload::File(receive(app, path, &room, headers, body).await?)
         }
         Some(other) => {
             return Err(Problem::input(&format!("kind {other:?} is not file or empty_dir")));
@@ -83,19 +83,21 @@ async fn take_in(
     Ok(Json(serde_json::to_value(view).map_err(|e| Problem::input(&e))?))
 }
 
-fn refuse_too_large(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+fn refuse_too_large(app: &App, room: &Room, headers: &HeaderMap) -> Result<(), Problem> {
     let limit = app.config().max_upload_bytes;
     let announced =
         headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     match announced {
         Some(length) if length > limit => Err(Problem::too_large(limit, SETTING)),
-        _ => Ok(()),
+        Some(length) => Ok(room.hold(length).map_err(databridge_core::Error::from)?),
+        None => Ok(()),
     }
 }
 
 async fn receive(
     app: &App,
     path: RelPath,
+    room: &Room,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<UploadedFile, Problem> {
@@ -104,8 +106,10 @@ async fn receive(
     let stream = body::patient(body, Duration::from_secs(seconds));
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let service = app.transfers().clone();
+    // One more than there may be, so that too much is noticed.
+    let most = limit.min(room.left()).saturating_add(1);
     let received = tokio::task::spawn_blocking(move || {
-        service.receive(path, reader.take(limit.saturating_add(1)), &Cancel::new())
+        service.receive(path, reader.take(most), &Cancel::new())
     });
     let file = received
         .await
@@ -121,6 +125,9 @@ async fn receive(
     };
     if file.size_bytes > limit {
         return refuse(Problem::too_large(limit, SETTING));
+    }
+    if let Err(error) = room.hold(file.size_bytes) {
+        return refuse(databridge_core::Error::from(error).into());
     }
     match content_digest(headers) {
         Some(Err(())) => refuse(Problem::input(&"Content-Digest holds no sha-256=:base64:")),

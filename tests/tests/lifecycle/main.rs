@@ -38,3 +38,4 @@ mod orgs;
 mod scanning;
 mod terms;
 mod traffic;
+mod uploads;

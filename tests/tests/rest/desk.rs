@@ -126,26 +126,11 @@ impl Desk {
 
     /// One request in bytes, on a connection of its own.
     pub fn raw(&self, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address());
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        head.push_str("connection: close\r\n\r\n");
-        let mut stream = self.connect();
-        stream.write_all(head.as_bytes()).unwrap();
-        // What is refused early may not be read to its end.
-        let _ = stream.write_all(body);
-        read(stream)
+        raw(self.address(), method, path, headers, body)
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect(self.address())
     }
 
     /// A transfer of the artist's with a file in it.
@@ -204,6 +189,36 @@ impl Desk {
         }
         panic!("{code} does not come to {state}");
     }
+}
+
+/// The same by its address, for threads.
+pub fn raw(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("connection: close\r\n\r\n");
+    let mut stream = connect(address);
+    stream.write_all(head.as_bytes()).unwrap();
+    // What is refused early may not be read to its end.
+    let _ = stream.write_all(body);
+    read(stream)
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// Reads an answer to the end of the connection.

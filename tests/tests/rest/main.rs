@@ -20,3 +20,4 @@ mod input;
 mod metrics;
 mod operations;
 mod people;
+mod uploads;

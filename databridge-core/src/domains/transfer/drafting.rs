@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use rustix::fs::ioctl_ficlone;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::review::LONGEST;
@@ -97,7 +98,19 @@ impl Service {
     pub fn receive(
         &self,
         path: RelPath,
-        mut source: impl Read,
+        source: impl Read,
+        monitor: &dyn Monitor,
+    ) -> Result<UploadedFile, AnyError> {
+        self.take(path, source, None, monitor)
+    }
+
+    /// The same; where the file system can, the content of `original` is shared and not
+    /// written once more. What is digested is then what was shared.
+    fn take(
+        &self,
+        path: RelPath,
+        source: impl Read,
+        original: Option<&File>,
         monitor: &dyn Monitor,
     ) -> Result<UploadedFile, AnyError> {
         let folder = self.places.uploads();
@@ -107,6 +120,12 @@ impl Service {
         let place = folder.join(&blob);
         let result = (|| {
             let mut file = File::create_new(&place).map_err(io)?;
+            // Any refusal (another file system, none that can) leaves the file empty.
+            let is_shared = original.is_some_and(|from| ioctl_ficlone(&file, from).is_ok());
+            let mut source: Box<dyn Read + '_> = match is_shared {
+                true => Box::new(File::open(&place).map_err(io)?),
+                false => Box::new(source),
+            };
             let mut hasher = Hasher::new(&[]);
             let mut buffer = vec![0; BUFFER];
             let mut size_bytes = 0;
@@ -120,7 +139,9 @@ impl Service {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(io(error)),
                 };
-                file.write_all(&buffer[..n]).map_err(io)?;
+                if !is_shared {
+                    file.write_all(&buffer[..n]).map_err(io)?;
+                }
                 hasher.update(&buffer[..n]);
                 size_bytes += n as u64;
                 monitor.on(Progress::Bytes(n as u64));
@@ -147,7 +168,8 @@ impl Service {
         let _ = std::fs::remove_file(self.places.uploads().join(blob));
     }
 
-    /// Takes a file or a folder in from a path that this process can read.
+    /// Takes a file or a folder in from a path that this process can read: copied, or on
+    /// one file system with reflinks shared.
     ///
     /// # Errors
     /// What the walk refuses, by name; [`Error::Io`].
@@ -201,7 +223,7 @@ impl Service {
         let file = root.open_file(&name)?;
         let stat = || Stat::of(&file).map_err(|e| storage::Error::io("examine", &path, e));
         let before = stat()?;
-        let upload = self.receive(name, &file, monitor)?;
+        let upload = self.take(name, &file, Some(&file), monitor)?;
         if stat()?.is_unchanged_since(&before) && upload.size_bytes == before.size_bytes {
             return Ok(upload);
         }
@@ -244,7 +266,21 @@ impl Service {
         uploads: &[Upload],
     ) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
-        self.open_revision(&mut unit, &mut t, Action::Upload).await?;
+        let (data, ended) = self.put_in(&mut unit, &mut t, uploads).await?;
+        let view = self.done(unit, t, "transfer.files_added", data).await?;
+        self.forget_blobs(&ended);
+        Ok(view)
+    }
+
+    /// Moves what was taken in to its place and writes it down, in the open revision.
+    /// Answers what to tell of it, and which unfinished uploads it put an end to.
+    pub(super) async fn put_in(
+        &self,
+        unit: &mut Unit,
+        t: &mut Transfer,
+        uploads: &[Upload],
+    ) -> Result<(Json, Vec<Uuid>), AnyError> {
+        self.open_revision(unit, t, Action::Upload).await?;
         let mut rows = Vec::with_capacity(uploads.len());
         for upload in uploads {
             let row = match upload {
@@ -266,17 +302,19 @@ impl Service {
             let (path, other) = (clash.second.to_string(), clash.first.to_string());
             return Err(Error::Collision { path, other }.into());
         }
+        let ended = self.end_earlier(unit, t, rows.iter().map(|r| &r.path)).await?;
+        let bytes = rows.iter().map(|r| r.size_bytes).sum();
+        self.room(unit, t, None).await?.hold(bytes)?;
         // The files are moved first: if we die here, they are orphans in a folder
         // that only counts what the rows name. The other way round a row would
         // name a file that is not there.
         // Housekeeping looks for blobs that no row names: not now.
         sql::lock(unit.tx(), &t.code).await?;
-        self.move_in(&t, uploads)?;
+        self.move_in(t, uploads)?;
         crate::base::steps::reach("upload.moved");
         sql::insert_files(unit.tx(), t.id, t.revision, &rows).await?;
         let paths: Vec<&str> = rows.iter().take(20).map(|r| r.path.as_str()).collect();
-        let data = json!({ "files": rows.len(), "paths": paths });
-        self.done(unit, t, "transfer.files_added", data).await
+        Ok((json!({ "files": rows.len(), "paths": paths }), ended))
     }
 
     fn move_in(&self, t: &Transfer, uploads: &[Upload]) -> Result<(), AnyError> {
@@ -326,6 +364,7 @@ impl Service {
     /// [`Error::NotFound`], not permitted, illegal state (also without files).
     pub async fn submit(&self, ctx: &Ctx, code: &str) -> Result<TransferView, AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Submit).await?;
+        self.none_unfinished(&mut unit, &t).await?;
         self.open_revision(&mut unit, &mut t, Action::Submit).await?;
         t.failure = None;
         self.done(unit, t, "transfer.submitted", json!({})).await
@@ -370,6 +409,8 @@ impl Service {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Cancel).await?;
         unit.withdraw(t.id).await?;
         self.step(&mut unit, &mut t, Action::Cancel).await?;
+        let now = unit.now();
+        sql::expire_uploads(unit.tx(), t.id, now).await?;
         t.reason = reason.map(str::to_owned).or(t.reason);
         t.failure = None;
         self.done(unit, t, "transfer.cancelled", json!({ "reason": reason })).await

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::service::{view_of, visible};
+use super::service::{sees, view_of, visible};
 use super::state::{MATRIX, Permission, State, work};
 use super::types::Transfer;
 use super::{
@@ -109,7 +109,7 @@ impl Service {
         }
         let mut tx = self.store.db().read().await?;
         let me = self.self_id(ctx, &mut tx).await?;
-        // `visible` then looks closer: at projects, and at what is denied.
+        // `sees` then looks closer: at projects, and at what is denied.
         let away = ctx.actor.stands_in_for.iter().flat_map(|away| &away.grants);
         let stands_in: Vec<&str> =
             away.filter(|grant| !grant.deny).map(|grant| grant.role.as_str()).collect();
@@ -121,14 +121,12 @@ impl Service {
                 .then(|| ctx.roles(None).into_iter().chain(stands_in.iter().copied()).collect()),
             stands_in: stands_in.clone(),
         };
-        let mut views = Vec::new();
-        for t in sql::list(&mut tx, ctx.org, &sight, filter, limit).await? {
-            if let Ok(t) = visible(ctx, Some(t), "") {
-                let totals = sql::totals(&mut tx, t.id, t.revision).await?;
-                views.push(view_of(ctx, &t, totals));
-            }
-        }
-        Ok(views)
+        let mut page = sql::list(&mut tx, ctx.org, &sight, filter, limit).await?;
+        page.retain(|t| sees(ctx, t));
+        let revisions: Vec<_> = page.iter().map(|t| (t.id, t.revision)).collect();
+        let totals = sql::totals_of(&mut tx, &revisions).await?;
+        let totals = |t: &Transfer| totals.get(&t.id).copied().unwrap_or_default();
+        Ok(page.iter().map(|t| view_of(ctx, t, totals(t))).collect())
     }
 
     async fn self_id(&self, ctx: &Ctx, tx: &mut Tx) -> Result<crate::base::id::UserId, AnyError> {

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::state::{Action, Guard, MACHINE, MATRIX, Permission, State, work};
 use super::types::{Transfer, TransferView};
-use super::{Error, Places, sql};
+use super::{Error, Limits, Places, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
@@ -27,6 +27,8 @@ pub struct Policy {
     pub methods: delivery::Methods,
     /// What follows a delivery.
     pub hooks: Vec<Hook>,
+    /// How much may be put into transfers, and how long unfinished uploads wait.
+    pub uploads: Limits,
 }
 
 /// The transfer domain over a store and two folders. Cheap to clone.
@@ -86,6 +88,10 @@ impl Service {
             ctx.within_scope("transfers", true)?;
         }
         let mut unit = self.store.begin(ctx).await?;
+        // Files come from many at once, and with the last one many submit.
+        if matches!(action, Action::Upload | Action::Submit) {
+            sql::hold_transfer(unit.tx(), ctx.org, code).await?;
+        }
         let mut t = self.load(&mut unit, code).await?;
         authorise(ctx, &t, action)?;
         bound(ctx, &t.code, t.version)?;
@@ -182,13 +188,15 @@ pub(super) fn subject(t: &Transfer) -> Subject {
 
 /// A transfer that the caller may not see is not there.
 pub(super) fn visible(ctx: &Ctx, t: Option<Transfer>, code: &str) -> Result<Transfer, AnyError> {
-    t.filter(|t| {
-        ctx.actor.authority == Authority::System
-            || owns(ctx, t)
-            || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
-            || (t.state == State::Review && reviews(ctx, t))
-    })
-    .ok_or_else(|| Error::NotFound(code.to_owned()).into())
+    t.filter(|t| sees(ctx, t)).ok_or_else(|| Error::NotFound(code.to_owned()).into())
+}
+
+/// Whether the caller may know of it.
+pub(super) fn sees(ctx: &Ctx, t: &Transfer) -> bool {
+    ctx.actor.authority == Authority::System
+        || owns(ctx, t)
+        || ctx.may(MATRIX, Permission::ViewAll, Some(&t.project))
+        || (t.state == State::Review && reviews(ctx, t))
 }
 
 /// Whether it is the caller's own. On an embedded store also that of whoever they

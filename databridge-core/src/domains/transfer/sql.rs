@@ -5,12 +5,14 @@ mod files;
 mod records;
 mod scanned;
 mod staging;
+mod uploads;
 
 pub(super) use counts::*;
 pub(super) use files::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
 pub(super) use staging::*;
+pub(super) use uploads::*;
 
 use uuid::Uuid;
 

@@ -34,7 +34,16 @@ impl Service {
             items.extend(service.moved_aside()?);
             Ok((items, service.folders()?))
         });
-        let (mut items, folders) = looked.await?;
+        let (found, folders) = looked.await?;
+        let mut items = Vec::new();
+        let mut tx = self.store.db().read().await?;
+        for item in found {
+            let blob = item.path.rsplit('/').next().unwrap_or_default();
+            if item.what != What::Upload || !sql::is_in_pieces(&mut tx, blob).await? {
+                items.push(item);
+            }
+        }
+        drop(tx);
         for folder in folders.chunks(200) {
             let mut tx = self.store.db().read().await?;
             let owned = sql::owned(&mut tx, folder).await?;

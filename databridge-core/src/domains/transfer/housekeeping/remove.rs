@@ -162,7 +162,11 @@ impl Service {
     ) -> Result<bool, AnyError> {
         let (org, now) = (unit.org(), unit.now());
         let code = match (&leftover.transfer, leftover.what) {
-            (_, What::Upload | What::Aside) => return Ok(true),
+            (_, What::Aside) => return Ok(true),
+            (_, What::Upload) => {
+                let blob = leftover.path.rsplit('/').next().unwrap_or_default();
+                return Ok(!sql::is_in_pieces(unit.tx(), blob).await?);
+            }
             (Some(code), _) => code.clone(),
             (None, _) => leftover.path.clone(),
         };

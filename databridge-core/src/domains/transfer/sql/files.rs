@@ -1,5 +1,7 @@
 //! The files of a revision.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use crate::control::db::{Error, Row, Tx, Value};
@@ -153,6 +155,32 @@ pub(crate) async fn totals(
         )
         .await?;
     Ok((row.size("files")?, row.size("bytes")?))
+}
+
+/// The same of a page of revisions, by transfer; one without files is not there.
+pub(crate) async fn totals_of(
+    tx: &mut Tx,
+    revisions: &[(Uuid, i64)],
+) -> Result<BTreeMap<Uuid, (u64, u64)>, Error> {
+    if revisions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let places: Vec<String> = (1..=revisions.len()).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "SELECT transfer_id, revision, COUNT(sha256) AS files,
+                CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS bytes
+         FROM transfer_files WHERE transfer_id IN ({}) GROUP BY transfer_id, revision",
+        places.join(", ")
+    );
+    let ids = revisions.iter().map(|(id, _)| (*id).into()).collect();
+    let mut totals = BTreeMap::new();
+    for row in tx.all_built(sql, ids).await? {
+        let of: (Uuid, i64) = (row.get("transfer_id")?, row.get("revision")?);
+        if revisions.contains(&of) {
+            totals.insert(of.0, (row.size("files")?, row.size("bytes")?));
+        }
+    }
+    Ok(totals)
 }
 
 /// The path that stands where `path` would, by name or by a name like it, and its
