@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::life::{Accident, Life};
-use crate::process::{PATIENCE, run};
+use crate::process::run;
 use crate::tree::{Listing, Node, digest_tree};
 
 /// Panics unless `folder` holds just `expected`, byte for byte.

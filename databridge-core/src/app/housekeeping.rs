@@ -67,11 +67,9 @@ impl Housekeeper {
             info!(what = %leftover.what, path = leftover.path, "removed from staging");
             self.removed.add(leftover.what.name(), 1, leftover.bytes);
         };
-        let ended = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
-        if !ended.is_empty() {
-            info!(uploads = ended.len(), "expired uploads were removed");
-        }
         self.transfers.collect(lease, watch, self.keep, &count).await?;
+        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
+        self.removed.add(What::Upload.name(), expired.len() as u64, 0);
         self.entrance.forget().await?;
         for (what, rows) in retention::forget(&self.store, self.retention).await? {
             self.removed.add(what, rows, 0);

@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use std::fs::DirEntry;
 use std::path::Path;
 
-use uuid::Uuid;
-
 use super::super::sql::{self, Owned};
 use super::super::state::{MACHINE, State};
 use super::super::{Error, Service};
@@ -36,11 +34,16 @@ impl Service {
             items.extend(service.moved_aside()?);
             Ok((items, service.folders()?))
         });
-        let (mut items, folders) = looked.await?;
+        let (found, folders) = looked.await?;
+        let mut items = Vec::new();
         let mut tx = self.store.db().read().await?;
-        let awaited = sql::upload_ids(&mut tx).await?;
+        for item in found {
+            let blob = item.path.rsplit('/').next().unwrap_or_default();
+            if item.what != What::Upload || !sql::is_in_pieces(&mut tx, blob).await? {
+                items.push(item);
+            }
+        }
         drop(tx);
-        items.retain(|item| !item.is_of(&awaited));
         for folder in folders.chunks(200) {
             let mut tx = self.store.db().read().await?;
             let owned = sql::owned(&mut tx, folder).await?;
@@ -168,14 +171,6 @@ impl Service {
             bytes,
             since_at,
         }
-    }
-}
-
-impl Leftover {
-    /// Whether it is what came of one of these uploads, which may go on.
-    pub(super) fn is_of(&self, uploads: &HashSet<Uuid>) -> bool {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
-        self.what == What::Upload && Uuid::parse_str(name).is_ok_and(|id| uploads.contains(&id))
     }
 }
 

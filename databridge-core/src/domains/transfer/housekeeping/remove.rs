@@ -164,7 +164,8 @@ impl Service {
         let code = match (&leftover.transfer, leftover.what) {
             (_, What::Aside) => return Ok(true),
             (_, What::Upload) => {
-                return Ok(!leftover.is_of(&sql::upload_ids(unit.tx()).await?));
+                let blob = leftover.path.rsplit('/').next().unwrap_or_default();
+                return Ok(!sql::is_in_pieces(unit.tx(), blob).await?);
             }
             (Some(code), _) => code.clone(),
             (None, _) => leftover.path.clone(),

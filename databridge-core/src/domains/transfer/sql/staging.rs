@@ -66,6 +66,13 @@ pub(crate) async fn blobs(tx: &mut Tx, transfer: Uuid) -> Result<HashSet<String>
     .collect()
 }
 
+/// Whether a blob is what has come of an upload in pieces, which has its own time.
+pub(crate) async fn is_in_pieces(tx: &mut Tx, blob: &str) -> Result<bool, Error> {
+    let Ok(id) = blob.parse::<Uuid>() else { return Ok(false) };
+    let row = tx.opt("SELECT 1 AS one FROM transfer_uploads WHERE id = $1", params![id]).await?;
+    Ok(row.is_some())
+}
+
 /// Holds a transfer to the end of the transaction: nobody adds to it meanwhile.
 pub(crate) async fn lock(tx: &mut Tx, code: &str) -> Result<(), Error> {
     tx.exec("UPDATE transfers SET fence = fence WHERE code = $1", params![code]).await?;

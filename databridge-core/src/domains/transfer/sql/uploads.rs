@@ -1,7 +1,5 @@
 //! Uploads that come in pieces.
 
-use std::collections::HashSet;
-
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
@@ -129,12 +127,6 @@ pub(crate) async fn upload(
         .await?
         .map(|row| stored(&row))
         .transpose()
-}
-
-/// All there are, whosever.
-pub(crate) async fn upload_ids(tx: &mut Tx) -> Result<HashSet<Uuid>, Error> {
-    let rows = tx.all("SELECT id FROM transfer_uploads", params![]).await?;
-    rows.iter().map(|row| row.get("id")).collect()
 }
 
 /// A transfer's uploads that can still go on, oldest first.
