@@ -13,6 +13,7 @@ mod embedded;
 mod export;
 pub mod fields;
 mod health;
+mod housekeeping;
 mod keys;
 mod live;
 mod measures;
@@ -23,6 +24,7 @@ pub mod routes;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -41,9 +43,10 @@ use crate::control::commands::Store;
 use crate::control::ctx::Ctx;
 use crate::control::db::{Db, Migration};
 use crate::control::identity::{self, Attempt, Directory, Entrance, Session, Tokens};
-use crate::control::jobs::{self, Worker};
+use crate::control::jobs::{self, Handler, Worker};
 use crate::control::ledger;
 use crate::control::limits::Limits;
+use crate::control::outbound;
 use crate::domains::{lineage, transfer};
 
 /// Every domain's steps of the schema.
@@ -68,6 +71,7 @@ pub struct App {
     live: Arc<live::Live>,
     tally: jobs::Tally,
     asked: Arc<measures::Asked>,
+    removed: housekeeping::Removed,
     org: OrgId,
     /// Another with each start.
     instance: Uuid,
@@ -127,6 +131,7 @@ impl App {
             live: Arc::default(),
             tally: jobs::Tally::default(),
             asked: Arc::default(),
+            removed: housekeeping::Removed::default(),
             config: Arc::new(config),
             org,
             instance: Uuid::new_v4(),
@@ -234,15 +239,36 @@ impl App {
 
     /// A worker for every domain's jobs.
     pub fn worker(&self) -> Worker {
+        self.worker_of(Arc::new(self.transfers.clone()), true)
+    }
+
+    /// Workers for what follows them and nobody waits for, hooks and housekeeping, which
+    /// do not wait for each other either.
+    pub fn chores(&self) -> [Worker; 2] {
+        let house = housekeeping::Housekeeper {
+            store: self.store.clone(),
+            transfers: self.transfers.clone(),
+            entrance: self.entrance.clone(),
+            keep: self.config.housekeeping.keep(),
+            retention: self.config.housekeeping.retention(),
+            removed: self.removed.clone(),
+        };
+        let hooks = outbound::Hooks::new(self.store.clone(), &self.config.hooks);
+        [self.worker_of(Arc::new(hooks), false), self.worker_of(Arc::new(house), false)]
+    }
+
+    fn worker_of(&self, handler: Arc<dyn Handler>, eager: bool) -> Worker {
         let owner = format!("{}:{}:{}", self.config.host(), self.instance, Uuid::new_v4().simple());
         let settings = jobs::Settings {
             lease: self.config.lease(),
             traffic: self.traffic.clone(),
             can: self.config.can.clone(),
             tally: self.tally.clone(),
+            eager,
+            poll: Duration::from_millis(if eager { 500 } else { 1000 }),
             ..jobs::Settings::default()
         };
-        Worker::new(self.store.clone(), vec![Arc::new(self.transfers.clone())], settings, owner)
+        Worker::new(self.store.clone(), vec![handler], settings, owner)
     }
 
     /// Every role that some domain knows.

@@ -9,4 +9,6 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod limits;
+pub mod outbound;
 pub mod recovery;
+pub mod retention;

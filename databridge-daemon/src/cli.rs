@@ -6,6 +6,7 @@ mod backup;
 mod doctor;
 mod error;
 mod files;
+mod house;
 mod ledger;
 mod lineage;
 mod people;
@@ -160,6 +161,8 @@ enum Command {
     Backup(backup::Backup),
     /// Puts a backup back, proved by its ledger.
     Restore(backup::Restore),
+    /// Removes what staging and the store no longer need.
+    Housekeeping(house::Housekeeping),
     /// Whether a local store can do its work.
     Doctor,
     /// A local store's settings.
@@ -244,6 +247,7 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Receipt(command) => command.run(&global, show),
         Command::Backup(command) => command.run(&global, show),
         Command::Restore(command) => command.run(&global, show),
+        Command::Housekeeping(command) => command.run(&open()?, show),
         Command::Doctor => doctor::run(&global, show),
         Command::Config(command) => command.run(&global, show),
         Command::Completions { shell } => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,51 @@ def test_users(bridge: Bridge) -> None:
         bridge.create_user("compositor")
     with pytest.raises(databridge.PermissionDenied):
         bridge.as_user("artist").create_user("friend", roles=["admin"])
+
+
+def test_a_role_for_a_time(bridge: Bridge) -> None:
+    later = datetime(2099, 1, 1, tzinfo=timezone.utc)
+    bridge.set_role("artist", "data_team", begin=later, project="alpha")
+    assert "data_team" not in {one["role"] for one in bridge.as_user("artist").me()["grants"]}
+    (term,) = [one for one in bridge.user("artist")["terms"] if one["role"] == "data_team"]
+    assert (term["from"], term["in_force"]) == ("2099-01-01T00:00:00Z", False)
+    with pytest.raises(databridge.InvalidError):
+        bridge.set_role("artist", "data_team", begin=later, until=later)
+
+
+def test_what_follows_a_delivery_and_what_is_removed_after_it(tmp_path: Path, shot: Path) -> None:
+    told = tmp_path / "told.json"
+    script = f'cat > "{told}"; exit 3'
+    config = {
+        "hooks": [{"name": "index", "command": ["/bin/sh", "-c", script], "attempts": 1}],
+        "housekeeping": {"delivered_days": 0},
+    }
+    with Bridge(tmp_path / "data", config=config) as bridge:
+        for role in ("artist", "team_lead", "supervisor", "line_producer", "data_team", "it_team"):
+            bridge.create_user(role, roles=[role])
+        code = reviewed(bridge, shot)
+        bridge.as_user("data_team").scan(code)
+        bridge.wait(code)
+        bridge.as_user("data_team").decide(code, "accept", "frames of our own farm")
+        bridge.as_user("it_team").start(code)
+        delivered = bridge.wait(code)
+        assert delivered.state == "delivered"
+        (hook,) = delivered.hooks
+        assert (hook["hook"], hook["state"]) == ("index", "dead")
+        assert json.loads(told.read_text())["data"]["code"] == code
+        assert "retry_hook" in {step["action"] for step in bridge.explain(code).next}
+        (again,) = bridge.retry_hook(code, "index")
+        assert again["state"] == "ready"
+        bridge.wait(code)
+
+        staged = tmp_path / "data" / "staging" / code
+        plan = bridge.housekeeping(dry_run=True)
+        assert [(one["what"], one["path"]) for one in plan["items"]] == [("delivered", code)]
+        assert staged.exists()
+        assert bridge.housekeeping()["state"] == "done"
+        assert not staged.exists()
+        assert bridge.housekeeping(dry_run=True)["items"] == []
+        assert "transfer.staging_removed" in {one.kind for one in bridge.history(code)}
 
 
 def test_a_closed_bridge_says_so_and_another_may_open(tmp_path: Path) -> None:

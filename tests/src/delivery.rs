@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::life::{Accident, Life};
-use crate::process::{PATIENCE, run};
+use crate::process::run;
 use crate::tree::{Listing, Node, digest_tree};
 
 /// Panics unless `folder` holds just `expected`, byte for byte.
@@ -116,13 +116,8 @@ fn check_uploads<A: Accident>(life: &mut Life<A>) {
         let file = File::options().write(true).open(folder.join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(8 * 24 * 3600)).unwrap();
     }
-    life.stop();
-    let daemon = &mut life.running().daemon;
-    // It may have said so before it said that it listens.
-    let is_swept = |line: &str| line.contains("nobody came back for");
-    if !daemon.output().lines().any(is_swept) {
-        daemon.wait_for_line(PATIENCE, is_swept);
-    }
+    life.call("it", "POST", "/transfer-ops/housekeeping", json!({}));
+    life.jobs();
     assert_eq!(names(&folder), [""; 0]);
 }
 

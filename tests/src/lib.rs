@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod faultfs;
 pub mod layers;
 pub mod life;
+pub mod matrix;
 pub mod mounts;
 pub mod postgres;
 pub mod process;

@@ -282,8 +282,12 @@ impl<A: Accident> Life<A> {
         self.history.clone()
     }
 
-    /// Makes the transfer and puts every file into it.
+    /// Makes the transfer, or the next one, and puts every file into it.
     pub fn upload(&mut self) {
+        self.version = 0;
+        self.code.clear();
+        self.history.clear();
+        self.added.clear();
         let body = json!({ "title": "shot 010", "project": "film", "category": "plates" });
         let made = self.call("artist", "POST", "/transfers", body);
         self.code = made["code"].as_str().unwrap().to_owned();

@@ -28,7 +28,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// An authority and a certificate by it for 127.0.0.1.
-fn certificates(folder: &Path) {
+pub fn certificates(folder: &Path) {
     let at = |name: &str| folder.join(name);
     let openssl =
         || Command::new(find_program("openssl", &[], "on Debian `apt-get install openssl`"));

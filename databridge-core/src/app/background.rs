@@ -2,21 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
 use crate::control::commands::Store;
-use crate::control::ctx::Ctx;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
 use crate::control::{inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
-/// How often forgotten uploads are looked for.
-const SWEEP: Duration = Duration::from_secs(3600);
 /// Keepers beside the workers.
 pub(super) const KEEPERS: usize = 4;
 
@@ -48,8 +45,12 @@ impl App {
             let (store, host, stop) = (self.store.clone(), host.clone(), stop.clone());
             async move { tell_of(&store, &host, &stop).await }
         });
-        for _ in 0..self.config.workers() {
-            let (worker, stop, hand) = (self.worker(), stop.clone(), self.crew.sign_on());
+        // What takes its time and hurries nobody has workers of its own, so that it never
+        // stands in a delivery's way.
+        let chores = (self.config.workers() > 0).then(|| self.chores());
+        let chores = chores.into_iter().flatten();
+        for worker in (0..self.config.workers()).map(|_| self.worker()).chain(chores) {
+            let (stop, hand) = (stop.clone(), self.crew.sign_on());
             tasks.spawn(async move {
                 worker.run(&stop).await;
                 drop(hand);
@@ -78,7 +79,7 @@ impl App {
         });
         let (app, stop, hand) = (self.clone(), stop.clone(), self.crew.sign_on());
         tasks.spawn(async move {
-            app.keep_uploads(&stop).await;
+            app.keep_house(&stop).await;
             drop(hand);
         });
         while tasks.join_next().await.is_some() {}
@@ -94,34 +95,6 @@ impl App {
             role: self.config.role.to_string(),
             can: self.config.can.clone(),
             workers: i64::try_from(self.config.workers()).unwrap_or(i64::MAX),
-        }
-    }
-
-    async fn keep_uploads(&self, stop: &Cancel) {
-        let mut swept: Option<Instant> = None;
-        while !stop.is_cancelled() {
-            if swept.is_none_or(|at| at.elapsed() > SWEEP) {
-                swept = Some(Instant::now());
-                if let Err(error) = self.entrance.forget().await {
-                    warn!(error = error.chain(), "sessions that are over could not be removed");
-                }
-                let system = Ctx::system(self.org);
-                match self.transfers.collect_uploads(&system, false).await {
-                    Ok(uploads) if uploads.is_empty() => {}
-                    Ok(uploads) => info!(uploads = uploads.len(), "expired uploads were removed"),
-                    Err(error) => {
-                        warn!(error = error.chain(), "expired uploads could not be removed");
-                    }
-                }
-                let transfers = self.transfers.clone();
-                match tokio::task::spawn_blocking(move || transfers.sweep_uploads()).await {
-                    Ok(Ok(0)) => {}
-                    Ok(Ok(files)) => info!(files, "uploads that nobody came back for were removed"),
-                    Ok(Err(error)) => warn!(error = error.chain(), "uploads could not be swept"),
-                    Err(error) => warn!(%error, "uploads could not be swept"),
-                }
-            }
-            tokio::time::sleep(TICK).await;
         }
     }
 

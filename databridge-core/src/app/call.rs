@@ -1,9 +1,13 @@
 //! Every command and query, as data: what a shell sends and the store answers.
 
+mod decision;
+mod house;
 mod lineage;
 mod places;
 mod uploads;
 
+pub use decision::Decision;
+pub use house::TransferHook;
 pub use lineage::*;
 pub use places::*;
 pub use uploads::*;
@@ -218,6 +222,12 @@ pub enum Call {
     },
     /// Lets it go on.
     TransferResume(Code),
+    /// Lets a hook of a transfer run again that was given up.
+    HookRetry(TransferHook),
+    /// What housekeeping would remove from staging now.
+    HousekeepingPlan {},
+    /// Removes it.
+    HousekeepingRun {},
     /// The limits of bandwidth that were set at run time.
     BandwidthList {},
     /// Limits the copies of a host, or of all.
@@ -443,22 +453,6 @@ pub enum Call {
     ReceiptKey {},
 }
 
-/// A decision on a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Decision {
-    /// Lets an undecided scan pass.
-    Accept,
-    /// Gives it back to its artist.
-    SendBack,
-    /// Declares a finding wrong (admin).
-    Release,
-    /// Goes on without a scan (admin).
-    OverrideScan,
-}
-
 impl Call {
     /// Whether it changes anything: only then an idempotency key counts.
     pub fn writes(&self) -> bool {
@@ -507,6 +501,7 @@ impl Call {
                 | Self::JobList { .. }
                 | Self::NotificationList { .. }
                 | Self::BandwidthList {}
+                | Self::HousekeepingPlan {}
                 | Self::HostList {}
                 | Self::LedgerVerify { .. }
                 | Self::LedgerProve { .. }

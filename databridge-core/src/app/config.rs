@@ -1,6 +1,7 @@
 //! What an operator decides, as one TOML file has it.
 
 mod copies;
+mod house;
 mod http;
 mod places;
 mod reload;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 pub use copies::CopyConfig;
+pub use house::HousekeepingConfig;
 pub use http::{HttpConfig, TlsConfig};
 pub use places::SpaceConfig;
 pub use reload::Changes;
@@ -23,6 +25,7 @@ use crate::control::db::Target;
 use crate::control::identity::{directory, signin};
 use crate::control::jobs::{Capability, Rules, Traffic};
 use crate::control::limits;
+use crate::control::outbound::Hook;
 use crate::domains::transfer::{Layout, Places, Policy};
 use crate::media::mounts::Mounts;
 use crate::media::storage::{Location, make_dirs};
@@ -53,7 +56,8 @@ pub struct Config {
     pub role: Role,
     /// What this host is called, on receipts and in leases; else its own name.
     pub host: Option<String>,
-    /// What its workers can do: `staging`, `production` (those mounts), `scan`.
+    /// What its workers can do: `staging`, `production` (those mounts), `scan`, `rsync`,
+    /// `object_store`, `hooks`.
     pub can: Vec<Capability>,
     /// Jobs done at a time by this process; 0 serves without working.
     pub workers: usize,
@@ -84,6 +88,10 @@ pub struct Config {
     pub scan: scan::Settings,
     /// How they are written into production.
     pub copy: CopyConfig,
+    /// What follows a delivery.
+    pub hooks: Vec<Hook>,
+    /// What is removed in time.
+    pub housekeeping: HousekeepingConfig,
     /// The object store, where production is one.
     pub s3: cloud::Settings,
     /// Where deliveries belong in production.
@@ -123,6 +131,8 @@ impl Default for Config {
                 ..scan::Settings::default()
             },
             copy: CopyConfig::default(),
+            hooks: Vec::new(),
+            housekeeping: HousekeepingConfig::default(),
             s3: cloud::Settings::default(),
             layout: Layout::default(),
             mounts: Mounts::default(),
@@ -225,6 +235,12 @@ impl Config {
         if let Err((setting, reason)) = self.directory.check(&super::App::roles()) {
             return Err(Error::Setting { setting, reason });
         }
+        if let Err(reason) = Hook::check_all(&self.hooks) {
+            return Err(Error::Setting { setting: "hooks", reason });
+        }
+        if let Err((name, reason)) = self.housekeeping.check() {
+            return setting(name, reason);
+        }
         let places = self.places();
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
@@ -319,6 +335,7 @@ impl Config {
                 s3: self.s3.clone(),
             },
             uploads: self.uploads.limits(self.max_upload_bytes),
+            hooks: self.hooks.clone(),
         })
     }
 

@@ -139,6 +139,7 @@ impl App {
                 json(t.pause(ctx, &code, reason.as_deref()).await?)
             }
             Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
+            Call::HookRetry(of) => json(t.retry_hook(ctx, &of.code, &of.hook).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
             other => self.answer_uploads(ctx, other).await,
@@ -203,6 +204,8 @@ impl App {
                 let limit = limit.unwrap_or(50).clamp(1, 200);
                 json(jobs::list(&mut tx, ctx.org, state, None, limit).await?)
             }
+            Call::HousekeepingPlan {} => json(self.housekeeping_plan(ctx).await?),
+            Call::HousekeepingRun {} => json(self.housekeeping_run(ctx).await?),
             Call::HostList {} => json(jobs::hosts::hosts(store, ctx).await?),
             Call::BandwidthList {} => json(jobs::bandwidth(store, ctx).await?),
             Call::BandwidthSet(wish) => json(jobs::set_bandwidth(store, ctx, wish).await?),
@@ -212,7 +215,7 @@ impl App {
             }
             Call::LedgerProve { position } => {
                 ctx.require(MATRIX, Permission::ReadLedger, None)?;
-                self.prove(position.unwrap_or(0)).await
+                self.prove(ctx, position.unwrap_or(0)).await
             }
             Call::LedgerCheckpoint {} => {
                 let (size, note) = self.checkpoint().await?;
@@ -268,10 +271,16 @@ impl App {
 
     /// All that somebody needs to check, without us, that an event is in the ledger:
     /// its bytes, the hashes up to the root, and the signed checkpoint over that root.
-    async fn prove(&self, position: u64) -> Result<Value, Error> {
+    async fn prove(&self, ctx: &Ctx, position: u64) -> Result<Value, Error> {
         let mut tx = self.store.db().read().await?;
         let (size, root) = ledger::seal::head(&mut tx).await?;
         let event = ledger::seal::record(&mut tx, position).await?;
+        // One tree has the events of every organisation, and each sees its own; what made
+        // the store is nobody's.
+        let of = serde_json::from_str::<ledger::Event>(&event).map(|event| event.org);
+        if !of.is_ok_and(|org| org == ctx.org || org.0.is_nil()) {
+            return Err(ledger::Error::NoEvent { position }.into());
+        }
         let hashes = ledger::seal::inclusion(&mut tx, size, position).await?;
         let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
         json(Proof {

@@ -65,6 +65,9 @@ impl App {
         }
         // Small work that nobody waits for, such as tidying up.
         while worker.step(stop).await? {}
+        for chores in self.chores() {
+            while chores.step(stop).await? {}
+        }
         self.look_after_ledger(&mut kept).await?;
         self.follow().await?;
         self.call(ctx, Call::TransferShow(super::call::Code { code: code.to_owned() }), None).await

@@ -144,7 +144,11 @@ impl App {
     }
 
     fn look_at_crew(&self) -> Check {
-        let (found, due) = (self.crew.count(), self.config.workers + super::background::KEEPERS);
+        // Beside the workers two for chores.
+        let workers = self.config.workers();
+        let chores = if workers > 0 { 2 } else { 0 };
+        let due = workers + chores + super::background::KEEPERS;
+        let found = self.crew.count();
         let detail = format!("{found} of {due} run");
         Check { name: "workers".into(), ok: found >= due, detail }
     }

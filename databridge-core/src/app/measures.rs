@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::App;
 use super::health::space;
 use crate::base::error::Error;
+use crate::base::id::OrgId;
 use crate::control::ctx::Ctx;
 use crate::control::identity::{MATRIX, Permission};
 use crate::control::jobs::{self, Tallied};
@@ -43,6 +44,18 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "what of `staging`, `production` is to stay free",
     ),
     ("databridge_disk_size_bytes", "gauge", "root", "size of the same file systems"),
+    (
+        "databridge_housekeeping_bytes_total",
+        "counter",
+        "what",
+        "bytes that housekeeping of this process removed from staging",
+    ),
+    (
+        "databridge_housekeeping_removed_total",
+        "counter",
+        "what",
+        "leftovers in staging and rows of the store that it removed, by kind",
+    ),
     ("databridge_http_request_seconds", "histogram", "route", "time to answer"),
     (
         "databridge_http_requests_total",
@@ -100,6 +113,8 @@ pub struct Measures {
     pub reserves: Vec<(&'static str, u64)>,
     /// The engines, and how old their signatures are.
     pub engines: Ages,
+    /// What housekeeping of this process removed: kind, how many, bytes.
+    pub removed: Vec<(&'static str, u64, u64)>,
 }
 
 /// The name of each engine, and the age of its signatures in seconds.
@@ -116,7 +131,7 @@ impl App {
     /// Not permitted; of the store.
     pub async fn measure_for(&self, ctx: &Ctx) -> Result<Measures, Error> {
         ctx.require(MATRIX, Permission::ReadMetrics, None)?;
-        self.measure().await
+        self.measure_of(ctx.org).await
     }
 
     /// Measures.
@@ -124,10 +139,14 @@ impl App {
     /// # Errors
     /// Of the store.
     pub async fn measure(&self) -> Result<Measures, Error> {
+        self.measure_of(self.org).await
+    }
+
+    async fn measure_of(&self, org: OrgId) -> Result<Measures, Error> {
         let mut tx = self.store.db().read().await?;
         let now = tx.now().await?;
-        let (jobs, due) = jobs::standing(&mut tx, self.org).await?;
-        let (transfers, review) = self.transfers.measure(&mut tx, self.org).await?;
+        let (jobs, due) = jobs::standing(&mut tx, org).await?;
+        let (transfers, review) = self.transfers.measure(&mut tx, org).await?;
         drop(tx);
         let since = |at: Option<_>| at.map(|at| now.since(at)).unwrap_or_default();
         let (events, unsealed) = self.unsealed().await?;
@@ -145,6 +164,7 @@ impl App {
                 ("production", self.config.space.production_reserve_bytes),
             ],
             engines: self.engines().await,
+            removed: self.removed.read(),
         })
     }
 

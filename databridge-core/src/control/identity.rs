@@ -16,7 +16,7 @@ pub use absences::{NewAbsence, absences, end_absence, set_absence};
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use directory::Directory;
 pub use keys::{KeyRequest, NewKey, create_key, list_keys, revoke_key};
-pub use people::{UserChange, UserDetail, change_user, show_user, who_has};
+pub use people::{Granted, UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, logout, set_password};
 pub use signin::{Attempt, Entrance, unlock};
 pub use sql::{AbsenceView, KeyView, UserView, org_by_code, user_by_name};
@@ -41,6 +41,8 @@ symbols! {
         ReadLedger = "read the ledger",
         /// Read what a monitoring system watches.
         ReadMetrics = "read metrics",
+        /// See what staging no longer needs, and have it removed.
+        KeepHouse = "keep house",
     }
 }
 
@@ -54,9 +56,10 @@ pub const MATRIX: Matrix<Permission> = &[
             Permission::ManageTraffic,
             Permission::ReadLedger,
             Permission::ReadMetrics,
+            Permission::KeepHouse,
         ],
     ),
-    ("it_team", &[Permission::ManageTraffic, Permission::ReadMetrics]),
+    ("it_team", &[Permission::ManageTraffic, Permission::ReadMetrics, Permission::KeepHouse]),
 ];
 
 /// Failures of identity. None tells whether a user name exists.

@@ -16,7 +16,7 @@ pub use tally::{Tallied, Tally};
 pub use traffic::{
     Bandwidth, EVERY_HOST, Rules, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,
 };
-pub use worker::{Handler, HandlerFuture, Settings, Worker};
+pub use worker::{Handler, HandlerFuture, LONGEST_BACKOFF, Retry, Settings, Worker};
 
 use serde_json::Value;
 use uuid::Uuid;

@@ -85,6 +85,11 @@ pub enum User {
     },
     /// Everybody.
     List,
+    /// Somebody, with every grant and its term.
+    Show {
+        /// Whom.
+        username: String,
+    },
     /// Gives a role, or takes it.
     Role {
         /// Whose.
@@ -100,6 +105,9 @@ pub enum User {
         /// Forbid it instead, whatever else gives it.
         #[arg(long)]
         deny: bool,
+        /// From when it holds (RFC 3339); from now on where it is not said.
+        #[arg(long)]
+        from: Option<String>,
         /// Until when it holds (RFC 3339).
         #[arg(long)]
         until: Option<String>,
@@ -178,9 +186,16 @@ impl User {
                 show.document(&users);
                 return Ok(0);
             }
-            Self::Role { username, role, project, remove, deny, until } => {
-                let until = timestamp(until)?;
-                let change = RoleChange { username, role, project, granted: !remove, deny, until };
+            Self::Show { username } => {
+                let user = on.call(Call::UserShow { username })?;
+                person(show, &user);
+                user["terms"].as_array().into_iter().flatten().for_each(|g| term(show, g));
+                show.document(&user);
+                return Ok(0);
+            }
+            Self::Role { username, role, project, remove, deny, from, until } => {
+                let (from, until, granted) = (timestamp(from)?, timestamp(until)?, !remove);
+                let change = RoleChange { username, role, project, granted, deny, from, until };
                 on.call(Call::UserRole(change))?
             }
             Self::Password { username, password } => {
@@ -218,6 +233,22 @@ fn person(show: &Show, user: &Value) {
         .collect();
     let active = if user["active"] == true { "" } else { "  (deactivated)" };
     show.line(format!("{:<20} {}{active}", text(&user["username"]), roles.join(", ")));
+}
+
+/// A grant on a line: whether it holds, and from when until when.
+fn term(show: &Show, granted: &Value) {
+    let project = granted["project"].as_str().map(|p| format!("@{p}")).unwrap_or_default();
+    let of = |name: &str, word: &str| {
+        granted[name].as_str().map(|at| format!(" {word} {at}")).unwrap_or_default()
+    };
+    show.line(format!(
+        "  {:<8} {:<5} {}{project}{}{}",
+        if granted["in_force"] == true { "holds" } else { "not now" },
+        if granted["deny"] == true { "deny" } else { "allow" },
+        text(&granted["role"]),
+        of("from", "from"),
+        of("until", "until"),
+    ));
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use databridge_core::app::Call;
-use databridge_core::app::call::{Because, Code, Decision};
+use databridge_core::app::call::{Because, Code, Decision, TransferHook};
 use databridge_core::domains::transfer::{Create, Meta, Priority};
 use databridge_core::workflow::Symbol;
 use serde_json::Value;
@@ -104,6 +104,13 @@ pub enum Transfer {
         reason: String,
         #[command(flatten)]
         wait: Wait,
+    },
+    /// Lets a hook run again that was given up.
+    RetryHook {
+        /// TRF-00042
+        code: String,
+        /// The hook, as `show` names it.
+        hook: String,
     },
     /// Withdraws it.
     Cancel {
@@ -272,6 +279,9 @@ impl Transfer {
             Self::Scan(s) => step(on, show, &s, Call::Scan),
             Self::Start(s) => step(on, show, &s, Call::Start),
             Self::Retry(s) => step(on, show, &s, Call::Retry),
+            Self::RetryHook { code, hook } => {
+                show::hooks(show, &on.call(Call::HookRetry(TransferHook { code, hook }))?)
+            }
             Self::Resume(s) => step(on, show, &s, Call::TransferResume),
             Self::Priority { code, priority } => {
                 brief(on, show, &on.call(Call::TransferPriority { code, priority })?)

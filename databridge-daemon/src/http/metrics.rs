@@ -48,6 +48,8 @@ pub(super) struct Metrics {
     copied: Counter,
     verified: Counter,
     verify_failures: Counter,
+    removed: Family<Labels, Counter>,
+    removed_bytes: Family<Labels, Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -77,6 +79,8 @@ impl Metrics {
             copied: Counter::default(),
             verified: Counter::default(),
             verify_failures: Counter::default(),
+            removed: Family::default(),
+            removed_bytes: Family::default(),
         };
         for (name, _, _, help) in METRICS {
             new.register(&mut registry, name, help);
@@ -100,6 +104,12 @@ impl Metrics {
             "databridge_disk_size_bytes" => to.register(bare, help, self.size.clone()),
             "databridge_http_request_seconds" => to.register(bare, help, self.seconds.clone()),
             "databridge_http_requests_total" => to.register(bare, help, self.requests.clone()),
+            "databridge_housekeeping_bytes_total" => {
+                to.register(bare, help, self.removed_bytes.clone());
+            }
+            "databridge_housekeeping_removed_total" => {
+                to.register(bare, help, self.removed.clone());
+            }
             "databridge_jobs" => to.register(bare, help, self.jobs.clone()),
             "databridge_jobs_ended_total" => to.register(bare, help, self.ended.clone()),
             "databridge_ledger_events" => to.register(bare, help, self.events.clone()),
@@ -160,6 +170,11 @@ impl Metrics {
         }
         for (engine, age) in &found.engines {
             self.signatures.get_or_create(&vec![("engine", engine.clone())]).set(whole(*age));
+        }
+        for (what, things, bytes) in &found.removed {
+            let labels = vec![("what", (*what).to_owned())];
+            self.removed.get_or_create(&labels).inner().store(*things, Ordering::Relaxed);
+            self.removed_bytes.get_or_create(&labels).inner().store(*bytes, Ordering::Relaxed);
         }
         let mut totals = [0, 0, 0];
         for line in &found.tallied {

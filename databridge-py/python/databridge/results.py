@@ -268,6 +268,8 @@ class TransferDetail(Transfer):
     scan: dict[str, Any] | None
     scan_decision: dict[str, Any] | None
     jobs: tuple[dict[str, Any], ...]
+    hooks: tuple[dict[str, Any], ...] = ()
+    """What followed its delivery: `hook`, `state` (`done`, `dead`: given up), `last_error`."""
 
 
 @dataclass(frozen=True)

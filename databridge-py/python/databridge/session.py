@@ -100,6 +100,19 @@ class Session(ABC):
         """Lets it go on."""
         return self._transfer("transfer_resume", code=code)
 
+    def retry_hook(self, code: str, hook: str) -> tuple[dict[str, Any], ...]:
+        """Lets a hook of a delivery run again that was given up; answers all its hooks."""
+        return tuple(self.call("hook_retry", code=code, hook=hook))
+
+    def housekeeping(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Removes what staging and the store no longer need; answers the job.
+
+        With `dry_run` nothing is removed, and what would be is the answer.
+        """
+        op = "housekeeping_plan" if dry_run else "housekeeping_run"
+        found: dict[str, Any] = self.call(op)
+        return found
+
     def limit_bandwidth(
         self, bytes_per_second: int | None, host: str | None = None
     ) -> tuple[dict[str, Any], ...]:
@@ -289,6 +302,11 @@ class Session(ABC):
         found: dict[str, Any] = self.call("me")
         return found
 
+    def user(self, username: str) -> dict[str, Any]:
+        """Somebody; `terms` has every grant and denial, from when until when."""
+        found: dict[str, Any] = self.call("user_show", username=username)
+        return found
+
     def users(self) -> tuple[User, ...]:
         """Everybody."""
         return tuple(build(User, one) for one in self.call("user_list"))
@@ -321,9 +339,14 @@ class Session(ABC):
         project: str | None = None,
         granted: bool = True,
         deny: bool = False,
+        begin: datetime | None = None,
         until: datetime | None = None,
     ) -> User:
-        """Gives a role, takes it away (`granted=False`) or forbids it (`deny=True`)."""
+        """Gives a role, takes it away (`granted=False`) or forbids it (`deny=True`).
+
+        It holds from `begin` to `until`; from now on and for good where they are not said.
+        """
+        term: dict[str, Any] = {"from": begin}
         made = self.call(
             "user_role",
             username=username,
@@ -332,6 +355,7 @@ class Session(ABC):
             granted=granted,
             deny=deny,
             until=until,
+            **term,
         )
         return build(User, made)
 

@@ -7,6 +7,8 @@
 
 mod campaign;
 mod cancel;
+mod hooks;
+mod housekeeping;
 mod quarantine;
 mod recall;
 mod scan;

@@ -135,6 +135,11 @@ impl Lab {
         self.app.authenticate(&self.secrets[name]).await.unwrap()
     }
 
+    /// The API key by which somebody signs in.
+    pub fn secret(&self, name: &str) -> &str {
+        &self.secrets[name]
+    }
+
     pub fn who(&self, name: &str) -> &Ctx {
         &self.people[name]
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::lab::{Kind, Lab, text};
 
 /// A lab with somebody in each of the domain's roles; `chief` is the admin.
-async fn open(kind: Kind) -> Lab {
+pub async fn open(kind: Kind) -> Lab {
     let mut lab = Lab::open(kind).await;
     for role in ["manager", "operator", "auditor", "viewer"] {
         lab.hire(role, &[role]).await;
@@ -26,7 +26,7 @@ async fn open(kind: Kind) -> Lab {
 }
 
 /// Registers a lot of that code with these parents.
-async fn lot(lab: &Lab, code: &str, parents: &[&str]) {
+pub async fn lot(lab: &Lab, code: &str, parents: &[&str]) {
     let new = json!({ "lot_code": code, "lot_type": "RAW", "parents": parents });
     lab.ok("operator", "lot_register", new).await;
 }
@@ -69,7 +69,7 @@ async fn publish(lab: &Lab, flow: &str, number: i64) {
 }
 
 /// A run of a flow that is in force.
-async fn run(lab: &Lab, flow: &str) -> String {
+pub async fn run(lab: &Lab, flow: &str) -> String {
     text(&lab.ok("operator", "run_create", json!({ "flow": flow })).await, "run_code")
 }
 
@@ -78,14 +78,14 @@ async fn advance(lab: &Lab, run: &str, to: i64) -> Value {
 }
 
 /// A flow without gates, so that only what a test adds stands in the way.
-fn plain_schema() -> Value {
+pub fn plain_schema() -> Value {
     let steps: Vec<_> = (0..=10)
         .map(|i| json!({ "step_index": i, "node_id": format!("node-{i}"), "name": format!("Step {i}") }))
         .collect();
     json!({ "steps": steps })
 }
 
-async fn plain_flow(lab: &Lab, name: &str, change: impl FnOnce(&mut Value)) {
+pub async fn plain_flow(lab: &Lab, name: &str, change: impl FnOnce(&mut Value)) {
     let mut schema = plain_schema();
     change(&mut schema);
     let draft = json!({ "name": name, "graph_schema": schema });

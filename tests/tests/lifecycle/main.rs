@@ -18,12 +18,16 @@ macro_rules! on_both {
 
 mod lab;
 
+mod can;
 mod chains;
 mod clock;
 mod concurrency;
 mod content;
 mod delivery;
+mod drain;
 mod explain;
+mod housekeeping;
+mod http;
 mod identity;
 mod ledger;
 mod limits;
@@ -31,10 +35,12 @@ mod lineage;
 mod machine;
 mod matrix;
 mod names;
+mod orgs;
 mod paths;
 mod recall;
 mod scanning;
 mod space;
+mod terms;
 mod traffic;
 mod upgrade;
 mod uploads;

@@ -17,7 +17,7 @@ fn repo() -> PathBuf {
 }
 
 /// Installed by `tests/rest/install.sh` below the target folder.
-fn tool(name: &str) -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let path = repo().join("target/rest-tools").join(name);
     assert!(path.exists(), "{name} is missing: run tests/rest-tools.sh");
     path

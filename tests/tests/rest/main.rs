@@ -16,6 +16,8 @@ mod backup;
 mod contract;
 mod disk;
 mod events;
+mod hooks;
+mod housekeeping;
 mod input;
 mod late;
 mod metrics;

@@ -35,12 +35,12 @@ impl Config {
         names.sort();
         names.dedup();
         for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-            let within = |table: &&str| {
-                name.strip_prefix(*table)
+            let within = |table: &str| {
+                name.strip_prefix(table)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
-            let at_once = AT_ONCE.iter().any(|table| within(&table))
-                || within(&TLS) && self.tls.files().is_some() && new.tls.files().is_some();
+            let at_once = AT_ONCE.iter().any(|table| within(table))
+                || within(TLS) && self.tls.files().is_some() && new.tls.files().is_some();
             let list = if at_once { &mut changes.taken_over } else { &mut changes.at_next_start };
             list.push(name.clone());
         }

@@ -30,7 +30,7 @@ impl Default for UploadsConfig {
 impl UploadsConfig {
     /// Whether all of it can work; else which setting, and why not.
     pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
-        // After seven days the sweep takes for forgotten what nobody wrote to.
+        // After seven days nobody comes back.
         if !(1..=7 * DAY).contains(&self.keep_seconds) {
             return Err(("uploads.keep_seconds", "1 to 604800"));
         }

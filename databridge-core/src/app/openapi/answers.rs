@@ -8,6 +8,7 @@ use crate::control::inbox::Inbox;
 use crate::control::jobs::hosts::HostView;
 use crate::control::jobs::{Bandwidth, JobView};
 use crate::control::ledger::{self, Page};
+use crate::control::outbound::HookView;
 use crate::domains::lineage as l;
 use crate::domains::transfer as t;
 use crate::media::scan::Standing;
@@ -55,6 +56,9 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("transfer_priority", of::<t::TransferView>),
     ("transfer_pause", of::<t::TransferView>),
     ("transfer_resume", of::<t::TransferView>),
+    ("hook_retry", of::<Vec<HookView>>),
+    ("housekeeping_plan", of::<t::Leftovers>),
+    ("housekeeping_run", of::<JobView>),
     ("bandwidth_list", of::<Vec<Bandwidth>>),
     ("bandwidth_set", of::<Vec<Bandwidth>>),
     ("host_list", of::<Vec<HostView>>),

@@ -27,6 +27,11 @@ pub(super) const KERNEL: &[Migration] = &[
     Migration { version: 1040, name: "signin", sql: include_str!("migrations/1040_signin.sql") },
     Migration { version: 1041, name: "hosts", sql: include_str!("migrations/1041_hosts.sql") },
     Migration { version: 1050, name: "inbox", sql: include_str!("migrations/1050_inbox.sql") },
+    Migration {
+        version: 1080,
+        name: "retention",
+        sql: include_str!("migrations/1080_retention.sql"),
+    },
 ];
 
 pub(super) fn migrator(dialect: Dialect, domains: &[&[Migration]]) -> Migrator {

@@ -1,5 +1,6 @@
 //! The first start: one organisation, one admin, no default password.
 
+use super::sql::FOR_GOOD;
 use super::{Error, password, sql};
 use crate::base::error::Error as AnyError;
 use crate::base::id::OrgId;
@@ -53,7 +54,7 @@ pub async fn first_start(store: &Store) -> Result<(OrgId, Option<String>), AnyEr
         now,
     )
     .await?;
-    sql::insert_grant(unit.tx(), org, id, "admin", None, false, None, id, now).await?;
+    sql::insert_grant(unit.tx(), org, id, "admin", None, false, FOR_GOOD, id, now).await?;
     let subject = Subject { kind: "user".into(), id: id.0, code: "admin".into() };
     unit.record(&subject, "user.created", serde_json::json!({ "roles": ["admin"], "first": true }));
     unit.commit(()).await?;
@@ -91,7 +92,7 @@ pub async fn os_user(
                 must_change_password: false,
             };
             let id = sql::insert_user(unit.tx(), org, &row, now).await?;
-            sql::insert_grant(unit.tx(), org, id, "admin", None, false, None, id, now).await?;
+            sql::insert_grant(unit.tx(), org, id, "admin", None, false, FOR_GOOD, id, now).await?;
             let subject = Subject { kind: "user".into(), id: id.0, code: username.clone() };
             unit.record(
                 &subject,

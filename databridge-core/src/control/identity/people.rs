@@ -25,6 +25,28 @@ pub struct UserDetail {
     pub version: i64,
     /// When they were made known.
     pub created_at: Timestamp,
+    /// Every grant and denial, those too that hold no longer or not yet.
+    pub terms: Vec<Granted>,
+}
+
+/// A role given or denied, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Granted {
+    /// Which.
+    pub role: String,
+    /// Only in this project.
+    pub project: Option<String>,
+    /// Taken away instead, whatever else gives it.
+    pub deny: bool,
+    /// From when it holds.
+    pub from: Option<Timestamp>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+    /// `local`, or `directory`.
+    pub source: String,
+    /// Whether it holds now.
+    pub in_force: bool,
 }
 
 /// What is to be different about somebody; what is not said stays.
@@ -54,7 +76,8 @@ pub async fn show_user(store: &Store, ctx: &Ctx, username: &str) -> Result<UserD
     let no_user = || Error::NoUser(username.to_owned());
     let user = user_by_name(&mut tx, ctx.org, username).await?.ok_or_else(no_user)?;
     let (version, created_at) = sql::version(&mut tx, user.id).await?;
-    Ok(UserDetail { user, version, created_at })
+    let terms = sql::terms(&mut tx, user.id).await?;
+    Ok(UserDetail { user, version, created_at, terms })
 }
 
 /// Changes what people read of somebody. Over a daemon it is bound to the version that
@@ -99,8 +122,9 @@ pub async fn change_user(
     moved(rows, &user.username)?;
     let subject = Subject { kind: "user".into(), id: user.id.0, code: user.username.clone() };
     unit.record(&subject, "user.changed", json!({ "display_name": name, "email": email }));
+    let terms = sql::terms(unit.tx(), user.id).await?;
     let user = UserView { display_name: name, email, ..user };
-    unit.commit(UserDetail { user, version: version + 1, created_at }).await
+    unit.commit(UserDetail { user, version: version + 1, created_at, terms }).await
 }
 
 fn bad(field: &'static str, value: &str, reason: &str) -> Error {

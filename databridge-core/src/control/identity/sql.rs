@@ -135,6 +135,10 @@ pub(super) async fn insert_user(
     Ok(id)
 }
 
+/// From when until when a grant holds.
+pub(super) type Term = (Option<Timestamp>, Option<Timestamp>);
+pub(super) const FOR_GOOD: Term = (None, None);
+
 #[allow(clippy::too_many_arguments)] // one for each column
 pub(super) async fn insert_grant(
     tx: &mut Tx,
@@ -143,14 +147,14 @@ pub(super) async fn insert_grant(
     role: &str,
     project: Option<&str>,
     deny: bool,
-    until: Option<Timestamp>,
+    (from, until): Term,
     by: UserId,
     now: Timestamp,
 ) -> Result<(), Error> {
     tx.exec(
-        "INSERT INTO role_grants (id, org_id, user_id, role, project, effect, valid_until,
-                                  granted_by, granted_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO role_grants (id, org_id, user_id, role, project, effect, valid_from,
+                                  valid_until, granted_by, granted_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         params![
             Uuid::now_v7(),
             org,
@@ -158,6 +162,7 @@ pub(super) async fn insert_grant(
             role,
             project,
             if deny { "deny" } else { "allow" },
+            from,
             until,
             by,
             now
@@ -188,7 +193,8 @@ pub(super) async fn grants(tx: &mut Tx, user: UserId) -> Result<Vec<Grant>, Erro
     let now = tx.now().await?;
     tx.all(
         "SELECT role, project, effect FROM role_grants
-         WHERE user_id = $1 AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, COALESCE(project, '')",
+         WHERE user_id = $1 AND (valid_from IS NULL OR valid_from <= $2)
+           AND (valid_until IS NULL OR valid_until > $2) ORDER BY role, COALESCE(project, '')",
         params![user, now],
     )
     .await?

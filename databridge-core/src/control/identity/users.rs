@@ -80,9 +80,33 @@ pub struct RoleChange {
     /// Forbids it instead, whatever else gives it.
     #[serde(default)]
     pub deny: bool,
+    /// From when it holds; from now on where it is not said.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
     /// Until when it holds.
     #[serde(default)]
     pub until: Option<Timestamp>,
+}
+
+impl RoleChange {
+    /// That it holds at some time.
+    fn check_term(&self) -> Result<(), Error> {
+        match (self.from, self.until) {
+            (Some(from), Some(until)) if until <= from => {
+                let (value, reason) = (until.to_string(), "it ends before it begins".to_owned());
+                Err(Error::BadField { field: "until", value, reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an admin may be none after it, or not for good: what was given before in
+    /// the same place is replaced.
+    fn takes_an_admin(&self) -> bool {
+        let gives = self.granted && !self.deny && self.from.is_none() && self.until.is_none();
+        let takes_back_a_denial = !self.granted && self.deny;
+        self.role == "admin" && !gives && !takes_back_a_denial
+    }
 }
 
 fn yes() -> bool {
@@ -147,8 +171,8 @@ pub async fn create_user(
         other => other?,
     };
     for role in &new.roles {
-        sql::insert_grant(unit.tx(), org, id, role, None, false, None, ctx.actor.user_id, now)
-            .await?;
+        let by = ctx.actor.user_id;
+        sql::insert_grant(unit.tx(), org, id, role, None, false, sql::FOR_GOOD, by, now).await?;
     }
     let user = sql::user_by_name(unit.tx(), org, &new.username)
         .await?
@@ -179,6 +203,7 @@ pub async fn set_role(
 ) -> Result<UserView, AnyError> {
     ctx.require(MATRIX, Permission::ManageUsers, None)?;
     check_role(&change.role, known_roles)?;
+    change.check_term()?;
     let mut unit = store.begin(ctx).await?;
     let (org, now, by) = (unit.org(), unit.now(), ctx.actor.user_id);
     let user = sql::user_by_name(unit.tx(), org, &change.username)
@@ -194,20 +219,21 @@ pub async fn set_role(
             &change.role,
             project,
             change.deny,
-            change.until,
+            (change.from, change.until),
             by,
             now,
         )
         .await?;
     }
-    if change.role == "admin" && change.granted == change.deny {
+    if change.takes_an_admin() {
         keep_an_admin(&mut unit).await?;
     }
     let kind = if change.granted { "user.role_granted" } else { "user.role_taken" };
     unit.record(
         &subject(&user),
         kind,
-        json!({ "role": change.role, "project": project, "deny": change.deny, "until": change.until }),
+        json!({ "role": change.role, "project": project, "deny": change.deny, "from": change.from,
+               "until": change.until }),
     );
     let user = sql::user_by_name(unit.tx(), org, &change.username)
         .await?

@@ -30,6 +30,12 @@ symbols! {
         Production = "production",
         /// A scan engine.
         Scan = "scan",
+        /// rsync, where deliveries are filled by it.
+        Rsync = "rsync",
+        /// The way to an object store, where production is one.
+        ObjectStore = "object_store",
+        /// What hooks need: their commands, or the way to their receivers.
+        Hooks = "hooks",
     }
 }
 

@@ -63,6 +63,11 @@ impl Watch {
         self.stop.cancel();
     }
 
+    /// Whether the job is to stop: its lease is lost, or the worker ends.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Holds the job in its place or lets it go on; it stands still at its next
     /// look, well within a second.
     pub(super) fn hold(&self, hold: Option<Hold>) {

@@ -42,6 +42,11 @@ pub trait Handler: Send + Sync {
         &[]
     }
 
+    /// How often a job is tried, where that is not as usual.
+    fn retry(&self, _lease: &Lease) -> Option<Retry> {
+        None
+    }
+
     /// Does the job and, in the transaction of its effects, calls
     /// [`Unit::finish`](crate::control::commands::Unit::finish).
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a>;
@@ -49,6 +54,17 @@ pub trait Handler: Send + Sync {
     /// The job will not be tried again: says so on the subject and, in the same
     /// transaction, calls [`Unit::bury`](crate::control::commands::Unit::bury).
     fn give_up<'a>(&'a self, lease: &'a Lease, error: &'a Error) -> HandlerFuture<'a>;
+}
+
+/// How often a job that fails for a passing reason is taken up, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// At most so often.
+    pub attempts: i64,
+    /// The wait before the second attempt; it doubles,
+    pub backoff: Duration,
+    /// up to this, at most [`LONGEST_BACKOFF`].
+    pub longest: Duration,
 }
 
 /// How a worker works.
@@ -62,6 +78,8 @@ pub struct Settings {
     pub backoff: Duration,
     /// How often the table is asked when nothing tells of new work.
     pub poll: Duration,
+    /// Whether it is asked at once where something is told; what nobody waits for is not.
+    pub eager: bool,
     /// Bandwidth and hours.
     pub traffic: Traffic,
     /// What this host has: work that needs more is left to others.
@@ -77,6 +95,7 @@ impl Default for Settings {
             max_attempts: 5,
             backoff: Duration::from_millis(500),
             poll: Duration::from_millis(500),
+            eager: true,
             traffic: Traffic::default(),
             can: Capability::ALL.to_vec(),
             tally: Tally::default(),
@@ -84,7 +103,11 @@ impl Default for Settings {
     }
 }
 
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// A wait that lies further ahead than two of these was dated by a clock that has since
+/// gone back.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+/// The longest of a job that does not say.
+const USUAL_BACKOFF: Duration = Duration::from_secs(60);
 /// A job whose worker dies each time, and so never fails, ends after so many times
 /// the attempts of one that does.
 const MOST_DEATHS: i64 = 4;
@@ -179,9 +202,10 @@ impl Worker {
         while !stop.is_cancelled() {
             match self.step(stop).await {
                 Ok(true) => {}
-                Ok(false) => {
+                Ok(false) if self.settings.eager => {
                     let _ = tokio::time::timeout(self.settings.poll, changes.changed()).await;
                 }
+                Ok(false) => tokio::time::sleep(self.settings.poll).await,
                 Err(error) => {
                     warn!(error = error.chain(), "the job table could not be read");
                     tokio::time::sleep(self.settings.poll).await;
@@ -220,7 +244,9 @@ impl Worker {
         let handler = self.handlers.iter().find(|h| h.kinds().contains(&lease.kind.as_str()));
         match handler {
             None => {}
-            Some(handler) if lease.attempts > self.settings.max_attempts * MOST_DEATHS => {
+            Some(handler)
+                if lease.attempts > self.retry(handler.as_ref(), &lease).attempts * MOST_DEATHS =>
+            {
                 let error = Exhausted { job: lease.job, attempts: lease.attempts - 1 }.into();
                 self.surrender(handler.as_ref(), &lease, &error).await?;
             }
@@ -330,8 +356,9 @@ impl Worker {
             let delay = if stop.is_cancelled() { Duration::ZERO } else { self.settings.backoff };
             return self.put_back(lease, delay, None, false).await;
         }
-        if passing && lease.attempts < self.settings.max_attempts {
-            return self.put_back(lease, self.delay(lease), Some(&error.chain()), true).await;
+        let retry = self.retry(handler, lease);
+        if passing && lease.attempts < retry.attempts {
+            return self.put_back(lease, delay(retry, lease), Some(&error.chain()), true).await;
         }
         self.surrender(handler, lease, error).await
     }
@@ -348,7 +375,8 @@ impl Worker {
             Err(second) if second.code() == "jobs.fenced" => Ok(()),
             Err(second) => {
                 warn!(job = %lease.job, error = second.chain(), "the failure could not be recorded");
-                self.put_back(lease, self.delay(lease), Some(&second.chain()), true).await
+                let delay = delay(self.retry(handler, lease), lease);
+                self.put_back(lease, delay, Some(&second.chain()), true).await
             }
         }
     }
@@ -367,12 +395,21 @@ impl Worker {
         Ok(())
     }
 
-    /// Doubles with every attempt; half of it is chance, so that jobs that failed
-    /// together do not come back together.
-    fn delay(&self, lease: &Lease) -> Duration {
-        let doublings = u32::try_from(lease.attempts - 1).unwrap_or(0).min(16);
-        let full = self.settings.backoff.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
-        let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-        full.mul_f64(0.5 + chance / 2.0)
+    fn retry(&self, handler: &dyn Handler, lease: &Lease) -> Retry {
+        handler.retry(lease).unwrap_or(Retry {
+            attempts: self.settings.max_attempts,
+            backoff: self.settings.backoff,
+            longest: USUAL_BACKOFF,
+        })
     }
+}
+
+/// Doubles with every attempt; half of it is chance, so that jobs that failed
+/// together do not come back together.
+fn delay(retry: Retry, lease: &Lease) -> Duration {
+    let doublings = u32::try_from(lease.attempts - 1).unwrap_or(0).min(16);
+    let longest = retry.longest.min(LONGEST_BACKOFF);
+    let full = retry.backoff.saturating_mul(1 << doublings).min(longest);
+    let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    full.mul_f64(0.5 + chance / 2.0)
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::ioctl_ficlone;
 use serde_json::{Value as Json, json};
@@ -25,8 +24,6 @@ use crate::media::walk;
 
 /// Read at a time while a file is taken in.
 const BUFFER: usize = 1 << 20;
-/// After so long nobody will add what was taken in.
-const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Service {
     /// Makes a transfer, empty.
@@ -186,33 +183,6 @@ impl Service {
     pub fn forget(&self, blob: &str) {
         // What stays behind is swept in time.
         let _ = std::fs::remove_file(self.places.uploads().join(blob));
-    }
-
-    /// Removes bytes that were taken in and never added, because whoever took them in
-    /// was killed. Only old ones: others may be at work on the same folder. Answers
-    /// how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn sweep_uploads(&self) -> Result<usize, AnyError> {
-        let folder = self.places.uploads();
-        let io = |source| Error::Io { path: folder.display().to_string(), source };
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            entries => entries.map_err(io)?,
-        };
-        let mut swept = 0;
-        for entry in entries {
-            let entry = entry.map_err(io)?;
-            // It may be added, and so gone, at this very moment.
-            let age =
-                entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
-            if age.is_some_and(|age| age > FORGOTTEN) && std::fs::remove_file(entry.path()).is_ok()
-            {
-                swept += 1;
-            }
-        }
-        Ok(swept)
     }
 
     /// Takes a file or a folder in from a path that this process can read: copied, or on

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::service::{asked, roles, visible};
-use super::state::{Action, MACHINE, Permission, State};
+use super::state::{Action, MACHINE, MATRIX, Permission, State};
 use super::types::Transfer;
 use super::{Service, sql};
 use crate::base::clock::Timestamp;
@@ -13,6 +13,7 @@ use crate::base::error::Error as AnyError;
 use crate::control::ctx::Ctx;
 use crate::control::jobs::{self, JobView};
 use crate::control::ledger;
+use crate::control::outbound::{self, HookView};
 use crate::symbols;
 use crate::workflow::Symbol;
 
@@ -71,6 +72,7 @@ struct Facts<'a> {
     job: Option<&'a JobView>,
     /// That production has not the room for it now.
     shortage: Option<String>,
+    hooks: &'a [HookView],
 }
 
 impl Service {
@@ -90,9 +92,11 @@ impl Service {
         let is_open =
             |job: &&JobView| matches!(job.state, jobs::State::Ready | jobs::State::Leased);
         let job = jobs.iter().find(is_open);
+        let hooks = outbound::of_subject(&mut tx, t.id).await?;
         drop(tx);
         let shortage = self.shortage(&t, bytes).await;
-        Ok(Facts { t: &t, files, since, now: Timestamp::now(), job, shortage }.explain())
+        let now = Timestamp::now();
+        Ok(Facts { t: &t, files, since, now, job, shortage, hooks: &hooks }.explain())
     }
 }
 
@@ -194,7 +198,13 @@ impl Facts<'_> {
             },
             command: command(action, &t.code),
         };
-        MACHINE.choices(t.state).into_iter().filter(can).map(step).collect()
+        let hook = |hook: &HookView| Step {
+            action: "retry_hook",
+            by: holders(Permission::Transfer),
+            command: format!("databridge transfer retry-hook {} {}", t.code, hook.hook),
+        };
+        let hooks = self.hooks.iter().filter(|hook| hook.is_given_up()).map(hook);
+        MACHINE.choices(t.state).into_iter().filter(can).map(step).chain(hooks).collect()
     }
 
     /// What is the matter, in a sentence or two.
@@ -221,7 +231,10 @@ impl Facts<'_> {
             State::Scanned => "It may go to production; nobody has sent it.".into(),
             State::Delivered => {
                 let place = t.destination.as_deref().unwrap_or("production");
-                format!("It is at its end: read back and published as {place}, with its receipt.")
+                format!(
+                    "It is at its end: read back and published as {place}, with its receipt.{}",
+                    self.followed()
+                )
             }
             State::Recalled => {
                 let recall = t.recall.as_ref();
@@ -254,6 +267,26 @@ impl Facts<'_> {
             | State::Recalling
             | State::Cancelling => self.work(),
         }
+    }
+
+    /// What came of the hooks that followed the delivery, a sentence each.
+    fn followed(&self) -> String {
+        let told = self.hooks.iter().map(|hook| {
+            let (name, times) = (&hook.hook, hook.attempts);
+            let why = hook.last_error.as_deref().unwrap_or("no error is recorded");
+            match hook.finished_at {
+                Some(at) if hook.is_done() => format!(" Hook {name} succeeded at {}.", minute(at)),
+                _ if hook.is_given_up() => {
+                    format!(" Hook {name} was given up after {times} attempts: {why}.")
+                }
+                _ if hook.run_at > self.now => format!(
+                    " Hook {name} did not succeed {times} times ({why}) and is tried again at {}.",
+                    minute(hook.run_at)
+                ),
+                _ => format!(" Hook {name} is due."),
+            }
+        });
+        told.collect()
     }
 
     fn review(&self) -> String {
@@ -310,6 +343,12 @@ impl Facts<'_> {
             ),
         }
     }
+}
+
+/// The roles that have a permission.
+fn holders(permission: Permission) -> Vec<String> {
+    let has = |row: &&(&str, &[Permission])| row.1.contains(&permission);
+    MATRIX.iter().filter(has).map(|(role, _)| (*role).to_owned()).collect()
 }
 
 fn who(step: &Step) -> String {

@@ -7,7 +7,7 @@ mod recall;
 mod scan;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -24,10 +24,11 @@ use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::jobs::{Capability, Fenced, Handler, HandlerFuture, Lease, Watch};
 use crate::media::copy;
-use crate::media::delivery::Delivery;
+use crate::media::delivery::{Delivery, Method};
 use crate::media::freeze::{self, Part};
 use crate::media::manifest::Manifest;
 use crate::media::monitor::Phase;
+use crate::media::storage::Location;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] = &[
@@ -53,10 +54,17 @@ impl Handler for Service {
     fn needs(&self, kind: &str) -> &'static [Capability] {
         match kind {
             work::SCAN => &[Capability::Staging, Capability::Scan],
-            work::PREPARE | work::COPY | work::VERIFY => {
-                &[Capability::Staging, Capability::Production]
-            }
-            work::ABORT | work::RECALL => &[Capability::Production],
+            work::PREPARE | work::COPY | work::VERIFY => match self.way() {
+                Way::Native => &[Capability::Staging, Capability::Production],
+                Way::Rsync => &[Capability::Staging, Capability::Production, Capability::Rsync],
+                Way::Object => {
+                    &[Capability::Staging, Capability::Production, Capability::ObjectStore]
+                }
+            },
+            work::ABORT | work::RECALL => match self.way() {
+                Way::Object => &[Capability::Production, Capability::ObjectStore],
+                _ => &[Capability::Production],
+            },
             _ => &[Capability::Staging],
         }
     }
@@ -109,6 +117,23 @@ impl Handler for Service {
             unit.bury(lease, &error.chain()).await?;
             unit.commit(()).await
         })
+    }
+}
+
+/// By what production is filled.
+enum Way {
+    Native,
+    Rsync,
+    Object,
+}
+
+impl Service {
+    fn way(&self) -> Way {
+        match (&self.places.production, self.policy.methods.folders) {
+            (Location::Object(_), _) => Way::Object,
+            (_, Method::Rsync) => Way::Rsync,
+            _ => Way::Native,
+        }
     }
 }
 
@@ -312,9 +337,13 @@ impl Job<'_> {
     }
 }
 
-/// Removes a folder and all in it; that it is gone already is no error.
-fn remove(path: &std::path::Path) -> Result<(), AnyError> {
-    match std::fs::remove_dir_all(path) {
+/// Removes a folder and all in it, so that no power cut brings it back after the job that
+/// removed it is done; that it is gone already is no error.
+fn remove(path: &Path) -> Result<(), AnyError> {
+    let parent = path.parent().unwrap_or(path);
+    let removed =
+        std::fs::remove_dir_all(path).and_then(|()| std::fs::File::open(parent)?.sync_all());
+    match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::Io { path: path.display().to_string(), source: error }.into())
         }

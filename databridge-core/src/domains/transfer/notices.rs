@@ -58,6 +58,13 @@ impl Rule for Service {
                     }
                 }
             }
+            if event.kind == "transfer.hook_given_up" {
+                for role in having(Permission::Transfer) {
+                    for user in identity::who_has(unit.tx(), org, role, &t.project).await? {
+                        concerned.entry(user).or_insert("your_turn");
+                    }
+                }
+            }
             // Only where it still stands as the event left it: a reader who comes late
             // tells nobody to do what is done.
             if event.data["state"] != t.state_name() {

@@ -4,6 +4,7 @@
 //! staging/.uploads/                 bytes as they stream in
 //! staging/TRF-00042/incoming-r1/    uploads of revision 1, by blob name
 //! staging/TRF-00042/frozen-r1/      the tree everything after submit reads, 0700
+//! staging/.housekeeping/            what is being deleted
 //! staging/.quarantine/TRF-00042/r1/ what was found infected, mode 000, evidence beside it
 //! production/PROJECT/CATEGORY/TRF-00042/        the payload, untouched
 //! production/PROJECT/CATEGORY/TRF-00042.proof/  checksums, receipt, report
@@ -29,6 +30,10 @@ impl Places {
     /// Where bytes stream in.
     pub fn uploads(&self) -> PathBuf {
         self.staging.join(".uploads")
+    }
+    /// Where what is to be deleted is moved out of everybody's reach.
+    pub fn aside(&self) -> PathBuf {
+        self.staging.join(".housekeeping")
     }
     /// Everything of a transfer in staging.
     pub fn staging_of(&self, code: &str) -> PathBuf {

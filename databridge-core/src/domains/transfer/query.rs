@@ -13,6 +13,7 @@ use crate::control::ctx::Ctx;
 use crate::control::db::Tx;
 use crate::control::jobs::{self, JobView};
 use crate::control::ledger;
+use crate::control::outbound::{self, HookView};
 
 /// A transfer with all that is known of it.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +34,8 @@ pub struct Detail {
     pub scan_decision: Option<serde_json::Value>,
     /// What is being done, or was given up.
     pub jobs: Vec<JobView>,
+    /// What followed its delivery.
+    pub hooks: Vec<HookView>,
 }
 
 /// A scan, in hand or done.
@@ -72,6 +75,7 @@ impl Service {
             scan,
             scan_decision,
             jobs: jobs::list(&mut tx, ctx.org, None, Some(t.id), 20).await?,
+            hooks: outbound::of_subject(&mut tx, t.id).await?,
         })
     }
 

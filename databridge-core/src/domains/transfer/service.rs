@@ -12,6 +12,7 @@ use crate::control::commands::{Store, Unit, bound, moved};
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::jobs::NewJob;
 use crate::control::ledger::{Signer, Subject};
+use crate::control::outbound::Hook;
 use crate::media::mounts::Mounts;
 use crate::media::receipt::SigningKey;
 use crate::media::{copy, delivery, scan};
@@ -33,6 +34,8 @@ pub struct Policy {
     pub mounts: Mounts,
     /// What is to stay free.
     pub reserve: Reserve,
+    /// What follows a delivery.
+    pub hooks: Vec<Hook>,
 }
 
 /// The transfer domain over a store and two folders. Cheap to clone.

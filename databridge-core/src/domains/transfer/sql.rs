@@ -5,6 +5,7 @@ mod files;
 mod paths;
 mod records;
 mod scanned;
+mod staging;
 mod uploads;
 
 pub(super) use counts::*;
@@ -12,6 +13,7 @@ pub(super) use files::*;
 pub(super) use paths::*;
 pub(super) use records::*;
 pub(super) use scanned::*;
+pub(super) use staging::*;
 pub(super) use uploads::*;
 
 use uuid::Uuid;

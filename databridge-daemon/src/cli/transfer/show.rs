@@ -100,6 +100,25 @@ fn scan_policy(scan: &Value) -> String {
     suffice.into_iter().chain(accepted).collect::<Vec<_>>().join("; ")
 }
 
+/// What followed a delivery, a line each.
+pub fn hooks(show: &Show, hooks: &Value) -> Outcome {
+    show.document(hooks);
+    hooks.as_array().into_iter().flatten().for_each(|one| hook(show, one));
+    Ok(0)
+}
+
+fn hook(show: &Show, hook: &Value) {
+    let how = match text(&hook["state"]) {
+        "done" => format!("succeeded at {}", time(&hook["finished_at"])),
+        "dead" => format!("given up after {} attempts", hook["attempts"]),
+        _ => format!("due at {}", time(&hook["run_at"])),
+    };
+    let said = if text(&hook["state"]) == "done" { &hook["output"] } else { &hook["last_error"] };
+    let said = said.as_str().and_then(|said| said.lines().next_back()).unwrap_or_default();
+    let dash = if said.is_empty() { "" } else { ": " };
+    show.line(format!("  {:<12} {} {how}{dash}{said}", "hook", text(&hook["hook"])));
+}
+
 /// All that is known of one.
 pub fn detail(show: &Show, t: &Value) {
     show.document(t);
@@ -141,6 +160,7 @@ pub fn detail(show: &Show, t: &Value) {
             text(&a["username"]),
         ));
     }
+    t["hooks"].as_array().into_iter().flatten().for_each(|one| hook(show, one));
     let actions: Vec<_> = t["actions"].as_array().into_iter().flatten().map(text).collect();
     show.line(format!("  {:<12} {}", "you can", actions.join(", ")));
 }

@@ -1,5 +1,6 @@
 //! The statements about one person.
 
+use super::Granted;
 use crate::base::clock::Timestamp;
 use crate::base::id::{OrgId, UserId};
 use crate::control::db::{Error, Tx};
@@ -25,6 +26,32 @@ pub(super) async fn describe(
     .await
 }
 
+/// Every grant of somebody, those too that hold no longer or not yet.
+pub(super) async fn terms(tx: &mut Tx, user: UserId) -> Result<Vec<Granted>, Error> {
+    let now = tx.now().await?;
+    tx.all(
+        "SELECT role, project, effect, valid_from, valid_until, source FROM role_grants
+         WHERE user_id = $1 ORDER BY role, COALESCE(project, ''), effect",
+        params![user],
+    )
+    .await?
+    .iter()
+    .map(|row| {
+        let (from, until): (Option<Timestamp>, Option<Timestamp>) =
+            (row.opt("valid_from")?, row.opt("valid_until")?);
+        Ok(Granted {
+            role: row.get("role")?,
+            project: row.opt("project")?,
+            deny: row.get::<String>("effect")? == "deny",
+            from,
+            until,
+            source: row.get("source")?,
+            in_force: from.is_none_or(|at| at <= now) && until.is_none_or(|at| at > now),
+        })
+    })
+    .collect()
+}
+
 /// Who has a role in a project now.
 ///
 /// # Errors
@@ -40,10 +67,12 @@ pub async fn who_has(
         "SELECT DISTINCT u.id FROM users u JOIN role_grants g ON g.user_id = u.id
          WHERE u.org_id = $1 AND u.active AND g.role = $2 AND g.effect = 'allow'
            AND (g.project IS NULL OR g.project = $3)
+           AND (g.valid_from IS NULL OR g.valid_from <= $4)
            AND (g.valid_until IS NULL OR g.valid_until > $4)
            AND NOT EXISTS (SELECT 1 FROM role_grants d WHERE d.user_id = u.id
                AND d.role = $2 AND d.effect = 'deny'
                AND (d.project IS NULL OR d.project = $3)
+               AND (d.valid_from IS NULL OR d.valid_from <= $4)
                AND (d.valid_until IS NULL OR d.valid_until > $4))",
         params![org, role, project, now],
     )
@@ -61,7 +90,7 @@ pub(super) async fn has_admin(tx: &mut Tx, org: OrgId, now: Timestamp) -> Result
             "SELECT 1 AS one FROM users u JOIN role_grants g ON g.user_id = u.id
              WHERE u.org_id = $1 AND u.active AND u.password_hash IS NOT NULL
                AND g.role = 'admin' AND g.effect = 'allow' AND g.project IS NULL
-               AND g.valid_until IS NULL
+               AND g.valid_until IS NULL AND (g.valid_from IS NULL OR g.valid_from <= $2)
                AND NOT EXISTS (SELECT 1 FROM role_grants d WHERE d.user_id = u.id
                    AND d.role = 'admin' AND d.effect = 'deny' AND d.project IS NULL
                    AND (d.valid_until IS NULL OR d.valid_until > $2))

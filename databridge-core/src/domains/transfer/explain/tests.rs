@@ -63,7 +63,7 @@ fn job(state: jobs::State) -> JobView {
 
 fn explained(t: &Transfer, files: u64, job: Option<&JobView>) -> Explanation {
     let since = NOW - Duration::from_secs(3 * 86_400 + 5);
-    Facts { t, files, since, now: NOW, job, shortage: None }.explain()
+    Facts { t, files, since, now: NOW, job, shortage: None, hooks: &[] }.explain()
 }
 
 /// A state, what it waits for, what is next and by whom, and what its paragraph must say.

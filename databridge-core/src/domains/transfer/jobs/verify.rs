@@ -50,6 +50,8 @@ impl Job<'_> {
             "parents": t.parents,
             "receipt_sha256": Sha256::of(receipt.as_bytes()), "receipt_key": self.service.receipts.public_key().key_id(),
         });
+        let digest = Sha256::of(receipt.as_bytes()).to_string();
+        self.service.ask_hooks(&mut unit, &t, &digest).await?;
         self.save(unit, t, "transfer.delivered", data).await
     }
 

@@ -1,0 +1,70 @@
+//! What of the store's own rows is forgotten in time, and what is not.
+
+use serde_json::{Value, json};
+
+use crate::lab::{Kind, Lab, text};
+
+on_both!(old_rows_are_forgotten_and_new_ones_are_not);
+
+fn count(lab: &Lab, sql: &str) -> i64 {
+    lab.sql(&format!("SELECT COUNT(*) FROM {sql}")).trim().parse().unwrap()
+}
+
+async fn old_rows_are_forgotten_and_new_ones_are_not(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.approved(&[("a.exr", b"a")]).await;
+    let keyed = async |key: &str| {
+        let new = json!({ "title": "Shot", "project": "film", "category": "plates" });
+        let call = crate::lab::call("transfer_create", new);
+        text(&lab.app.call(lab.who("artist"), call, Some(key)).await.unwrap(), "code")
+    };
+    let (old, new) = (keyed("old").await, keyed("new").await);
+    lab.seal().await;
+    lab.app.follow().await.unwrap();
+    let before = count(&lab, "ledger_event");
+    // A job that was given up waits for somebody, however old it is.
+    let dead = lab.approved(&[("b.exr", b"b")]).await;
+    lab.act("data_team", "scan", &dead).await;
+    lab.break_rules(true);
+    lab.settle(&dead).await;
+    lab.break_rules(false);
+    assert_eq!(count(&lab, "jobs WHERE state = 'dead'"), 1);
+    assert!(count(&lab, "notifications") > 1);
+    let done = count(&lab, "jobs WHERE state = 'done'");
+    // Ten years ago.
+    let long_ago =
+        if kind == Kind::Sqlite { "1480000000000000" } else { "to_timestamp(1480000000)" };
+    lab.sql(&format!(
+        "UPDATE idempotency SET created_at = {long_ago} WHERE key = 'old';
+         UPDATE notifications SET at = {long_ago}
+             WHERE position = (SELECT MIN(position) FROM notifications);
+         UPDATE jobs SET finished_at = {long_ago}
+             WHERE subject_id = (SELECT id FROM transfers WHERE code = '{code}')
+                OR state = 'dead'"
+    ));
+    let old_jobs = format!(
+        "jobs WHERE state = 'done' AND subject_id = (SELECT id FROM transfers WHERE code = '{code}')"
+    );
+    let (gone, told) = (count(&lab, &old_jobs), count(&lab, "notifications"));
+    assert!(gone > 0 && gone < done);
+    let root = lab.app.embedded(None).await.unwrap();
+    let run = async || {
+        let job = lab.app.call(&root, crate::lab::call("housekeeping_run", json!({})), None).await;
+        let job: Value = job.unwrap();
+        assert_eq!(job["state"], "done", "{job}");
+    };
+    run().await;
+    assert_eq!(count(&lab, &old_jobs), 0);
+    // The housekeeping's own job is one more that is done.
+    assert_eq!(count(&lab, "jobs WHERE state = 'done'"), done - gone + 1);
+    assert_eq!(count(&lab, "jobs WHERE state = 'dead'"), 1);
+    assert!(count(&lab, "notifications") < told);
+    assert!(count(&lab, "ledger_event") >= before, "the ledger forgets nothing");
+    // The new key answers as it did; the old one is free again.
+    assert_eq!(keyed("new").await, new);
+    assert_ne!(keyed("old").await, old);
+    // A second run finds nothing to do.
+    let rows = count(&lab, "notifications");
+    run().await;
+    assert_eq!(count(&lab, "notifications"), rows);
+}

@@ -1,0 +1,285 @@
+//! Two organisations in one store: over HTTP nothing of the one is there for the other, by
+//! whatever id, in whatever list, and nothing of it moves.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use databridge_core::app::App;
+use databridge_core::app::routes::{Method, PREFIX, ROUTES, Route};
+use databridge_core::base::id::OrgId;
+use databridge_tests::process::PATIENCE;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::http::Served;
+use crate::lab::{Kind, Lab, call, text};
+use crate::lineage::{self, plain_flow, run};
+
+on_both!(nothing_of_another_organisation_is_there);
+
+const RIVAL: &str = "01890000-0000-7000-8000-0000000000aa";
+
+/// Paths whose names are the product's own, the same for everybody.
+const NO_ID: [&str; 1] = ["profile_install"];
+
+/// What the calls that take an id take besides.
+fn body(op: &str) -> Value {
+    match op {
+        "reject" | "override_approval" | "transfer_cancel" => json!({ "reason": "because" }),
+        "decide" => json!({ "decision": "accept", "reason": "because" }),
+        "transfer_priority" => json!({ "priority": "low" }),
+        "lot_link" => json!({ "parent": "lot-of-a" }),
+        "lot_move" => json!({ "status": "HOLD" }),
+        "run_advance" => json!({ "to": 1 }),
+        "run_skip" => json!({ "to": 2, "reason": "because" }),
+        "run_move" => json!({ "action": "hold" }),
+        "flow_edit" => json!({ "graph_schema": lineage::plain_schema() }),
+        "flow_move" => json!({ "action": "request review" }),
+        "flow_note" => json!({ "notes": "because" }),
+        "user_change" => json!({ "display_name": "Mallory" }),
+        "user_role" => json!({ "role": "artist" }),
+        "user_active" => json!({ "active": false }),
+        "user_password" => json!({ "new_password": "a password of some length" }),
+        _ => json!({}),
+    }
+}
+
+/// What one organisation has, by the names of the fields of paths.
+struct Ids(Vec<(&'static str, String)>);
+
+impl Ids {
+    fn of(&self, name: &str) -> &str {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        &found.unwrap_or_else(|| panic!("no id for {{{name}}}")).1
+    }
+
+    fn path(&self, route: &Route) -> String {
+        let mut path = PREFIX.to_owned();
+        for part in route.path.split('/').skip(1) {
+            path.push('/');
+            match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                None => path.push_str(part),
+                Some(name) => path.push_str(self.of(name.trim_start_matches('*'))),
+            }
+        }
+        if route.op == "flow_diff" {
+            path.push_str("?from=1&to=1");
+        }
+        path
+    }
+}
+
+fn method(route: &Route) -> &'static str {
+    match route.method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// A's people, work and words.
+async fn settle_in(lab: &mut Lab) -> Ids {
+    lab.hire("ann-of-a", &["artist"]).await;
+    let key = json!({ "name": "key-of-a", "username": "ann-of-a" });
+    lab.ok("chief", "key_create", key).await;
+    let away =
+        json!({ "username": "ann-of-a", "deputy": "other", "until": "2099-01-01T00:00:00Z" });
+    // At most a year at a time: from just before its end.
+    let mut away = away;
+    away["from"] = json!("2098-06-01T00:00:00Z");
+    let absence = text(&lab.ok("chief", "absence_set", away).await, "id");
+    plain_flow(lab, "flow-of-a", |_| {}).await;
+    let run = run(lab, "flow-of-a").await;
+    let lot = json!({ "lot_code": "lot-of-a", "lot_type": "RAW", "run": run });
+    lab.ok("operator", "lot_register", lot).await;
+    let code = lab.scanned(&[("a.exr", b"a")]).await;
+    lab.deliver(&code).await;
+    let history = lab.history(&code).await;
+    let position = history[0]["position"].to_string();
+    Ids(vec![
+        ("code", code),
+        ("hook", "index".into()),
+        ("path", "a.exr".into()),
+        ("id", absence),
+        ("lot_code", "lot-of-a".into()),
+        ("other", "lot-of-a".into()),
+        ("run_code", run),
+        ("flow", "flow-of-a".into()),
+        ("version_num", "1".into()),
+        ("username", "ann-of-a".into()),
+        ("name", "key-of-a".into()),
+        ("position", position),
+    ])
+}
+
+/// Another organisation with one person who may do everything; answers their key.
+async fn rival(lab: &Lab) -> String {
+    let now = if lab.kind == Kind::Sqlite { "0" } else { "now()" };
+    lab.sql(&format!("INSERT INTO orgs VALUES ('{RIVAL}', 'rival', 'Rival', {now})"));
+    let mut root = lab.app.embedded(None).await.unwrap();
+    root.org = OrgId(RIVAL.parse::<Uuid>().unwrap());
+    let new = json!({ "username": "rival", "roles": App::roles() });
+    lab.app.call(&root, call("user_create", new), None).await.unwrap();
+    let key = json!({ "name": "of-b", "username": "rival" });
+    let made = lab.app.call(&root, call("key_create", key), None).await.unwrap();
+    text(&made, "secret")
+}
+
+/// All of A that could move.
+async fn standing(lab: &Lab, ids: &Ids) -> Vec<Value> {
+    let mut all = Vec::new();
+    let code = json!({ "code": ids.of("code") });
+    for (op, fields) in [
+        ("transfer_show", code.clone()),
+        ("transfer_files", code.clone()),
+        ("transfer_list", json!({})),
+        ("lot_show", json!({ "lot_code": "lot-of-a" })),
+        ("run_show", json!({ "run_code": ids.of("run_code") })),
+        ("flow_show", json!({ "flow": "flow-of-a" })),
+        ("flow_list", json!({})),
+        ("chain_list", json!({})),
+        ("user_list", json!({})),
+        ("absence_list", json!({})),
+        ("bandwidth_list", json!({})),
+        ("job_list", json!({ "limit": 200 })),
+    ] {
+        all.push(lab.ok("chief", op, fields).await);
+    }
+    let keys = lab.ok("chief", "key_list", json!({ "username": "ann-of-a" })).await;
+    all.push(keys);
+    let events = format!("SELECT COUNT(*) FROM ledger_event WHERE org_id <> '{RIVAL}'");
+    all.push(lab.sql(&events).trim().into());
+    all
+}
+
+async fn nothing_of_another_organisation_is_there(kind: Kind) {
+    let mut lab = lineage::open(kind).await;
+    let ids = settle_in(&mut lab).await;
+    let key = rival(&lab).await;
+    // What a daemon would do of A's by itself is done.
+    for _ in 0..2 {
+        lab.seal().await;
+        lab.app.follow().await.unwrap();
+    }
+    lab.seal().await;
+    let served = Served::of(&lab);
+    let before = standing(&lab, &ids).await;
+    let marks =
+        [ids.of("code"), ids.of("run_code"), "ann-of-a", "lot-of-a", "flow-of-a", "Shot 010"];
+    let clean = |place: &str, text: &str| {
+        for mark in marks {
+            assert!(!text.contains(mark), "{place} tells of {mark}: {text}");
+        }
+    };
+    let (mut by_id, mut lists) = (0, 0);
+    for route in ROUTES {
+        let has_id = route.path.contains('{') && !NO_ID.contains(&route.op);
+        if has_id {
+            let (path, method) = (ids.path(route), method(route));
+            let tag = (method == "PATCH").then_some("*");
+            let answer = served.ask(&key, method, &path, tag, &body(route.op));
+            assert_eq!(answer.status, 404, "{} {method} {path}: {answer:?}", route.op);
+            assert_ne!(answer.code(), "http.no_route", "{} {path}", route.op);
+            // It may name what was asked for, and nothing else.
+            for mark in marks.iter().filter(|mark| !path.contains(**mark)) {
+                assert!(!answer.text.contains(mark), "{path} tells of {mark}: {}", answer.text);
+            }
+            by_id += 1;
+        } else if route.method == Method::Get {
+            let path = format!("{PREFIX}{}", route.path);
+            let answer = served.ask(&key, "GET", &path, None, &Value::Null);
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            clean(&path, &answer.text);
+            lists += 1;
+        }
+    }
+    assert!(by_id > 40 && lists > 20, "{by_id} {lists}");
+    beside_the_table(&served, &key, &ids, clean);
+    named_in_fields(&served, &key, &ids);
+    stream(&served, &key, clean);
+    for (before, now) in before.into_iter().zip(standing(&lab, &ids).await) {
+        assert_eq!(now, before, "something moved");
+    }
+}
+
+/// What is no call: uploads, exports, metrics, streams of one transfer.
+fn beside_the_table(served: &Served, key: &str, ids: &Ids, clean: impl Fn(&str, &str)) {
+    let of = |rest: &str| format!("{PREFIX}/transfers/{}/{rest}", ids.of("code"));
+    let put = served.ask(key, "PUT", &of("files/b.exr"), None, &Value::Null);
+    assert_eq!(put.status, 404, "{put:?}");
+    let events = served.ask(key, "GET", &of("events"), None, &Value::Null);
+    assert_eq!(events.status, 404, "{events:?}");
+    for path in ["/api/v1/activity/export?format=csv", "/api/v1/activity/export?format=json"] {
+        let answer = served.ask(key, "GET", path, None, &Value::Null);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        clean(path, &answer.text);
+    }
+    let metrics = served.ask(key, "GET", "/metrics", None, &Value::Null);
+    assert_eq!(metrics.status, 200, "{metrics:?}");
+    let counted = |line: &&str| {
+        let samples = ["databridge_jobs{", "databridge_transfers{"];
+        samples.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
+    };
+    let leaks: Vec<_> = metrics.text.lines().filter(counted).collect();
+    assert!(leaks.is_empty(), "{leaks:?}");
+}
+
+/// Ids of the one in what the other asks for.
+fn named_in_fields(served: &Served, key: &str, ids: &Ids) {
+    let until = "2098-12-01T00:00:00Z";
+    for (path, fields, code) in [
+        (
+            "/lots",
+            json!({ "lot_code": "b", "lot_type": "RAW", "parents": ["lot-of-a"] }),
+            "lineage.unknown_parent",
+        ),
+        ("/runs", json!({ "flow": "flow-of-a" }), "lineage.not_found"),
+        (
+            "/approvals/absences",
+            json!({ "deputy": "ann-of-a", "from": "2098-06-01T00:00:00Z", "until": until }),
+            "identity.no_user",
+        ),
+        ("/auth/keys", json!({ "name": "k", "username": "ann-of-a" }), "identity.no_user"),
+    ] {
+        let answer = served.ask(key, "POST", &format!("{PREFIX}{path}"), None, &fields);
+        assert_eq!(answer.code(), code, "{path}: {answer:?}");
+    }
+    let code = ids.of("code");
+    for path in [
+        format!("/activity?subject={code}"),
+        "/activity?actor=ann-of-a".to_owned(),
+        format!("/transfers?text={code}"),
+        "/transfers?owner=artist".to_owned(),
+    ] {
+        let answer = served.ask(key, "GET", &format!("{PREFIX}{path}"), None, &Value::Null);
+        assert_eq!((answer.status, answer.text.as_str()), (200, "[]"), "{path}");
+    }
+    let keys = format!("{PREFIX}/auth/keys?username=ann-of-a");
+    assert_eq!(served.ask(key, "GET", &keys, None, &Value::Null).status, 404);
+}
+
+/// A stream from the beginning: the first thing it tells is the listener's own.
+fn stream(served: &Served, key: &str, clean: impl Fn(&str, &str)) {
+    let address = served.running.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {PREFIX}/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+         last-event-id: 0\r\n\r\n"
+    )
+    .unwrap();
+    let mut told = String::new();
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        told.push_str(&line);
+        told.push('\n');
+        if line.starts_with("data: ") && line.contains("user.created") {
+            break;
+        }
+    }
+    assert!(told.contains(" 200 OK"), "{told}");
+    assert!(told.contains("\"rival\""), "{told}");
+    clean("/events", &told);
+}
