@@ -4,6 +4,7 @@ mod decision;
 mod house;
 mod lineage;
 mod places;
+mod query;
 mod uploads;
 
 pub use decision::Decision;
@@ -12,51 +13,14 @@ pub use lineage::*;
 pub use places::*;
 pub use uploads::*;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use query::{flag, number, yes};
+use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange, UserChange};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
 use crate::domains::transfer::{Create, NewChain, Priority};
-
-/// Query strings carry numbers as text.
-fn number<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: std::str::FromStr + Deserialize<'de>,
-    T::Err: std::fmt::Display,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either<T> {
-        Number(T),
-        Text(String),
-    }
-    match Option::<Either<T>>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Either::Number(n)) => Ok(Some(n)),
-        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Query strings carry truth as text.
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Truth(bool),
-        Text(String),
-    }
-    match Option::<Either>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Either::Truth(truth)) => Ok(Some(truth)),
-        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
-    }
-}
 
 /// One transfer, by its code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
