@@ -236,17 +236,18 @@ fn a_dead_hosts_jobs_are_taken_over_and_a_thawed_one_changes_nothing() {
     let idle: Settings = vec![("ROLE", "serve".into())];
     let mut farm = Farm::new([idle.clone(), idle.clone(), idle]);
     let codes: Vec<String> = (0..4).map(|_| farm.scanned_by_worker()).collect();
+    // One after the other: whoever is quick would leave nothing to the other's trap.
     farm.kill(1);
     farm.start(1, &trap("copy.file_written:1:KILL"));
-    farm.kill(2);
-    farm.start(2, &trap("copy.journal_identity:1:STOP"));
     for code in &codes {
         farm.start_delivery(code);
     }
+    let mut dead = farm.hosts[1].take().unwrap();
+    assert!(dead.daemon.ends_within(PATIENCE), "{}", dead.daemon.output());
+    farm.kill(2);
+    farm.start(2, &trap("copy.journal_identity:1:STOP"));
     let frozen = farm.hosts[2].take().unwrap();
     frozen.daemon.wait_until_stopped(PATIENCE);
-    let mut dead = farm.hosts[1].take().unwrap();
-    assert!(dead.daemon.ends_within(PATIENCE), "the trap did not spring");
     // Whoever joins now finds what the others left.
     farm.start(1, &Settings::new());
     farm.check(&codes);

@@ -3,6 +3,7 @@
 mod lineage;
 mod uploads;
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -22,6 +23,18 @@ use crate::media::checksum::Sha256;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Events of other processes make no noise here: they are looked for.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// The answer, or the call, where it is another room's.
+type Told = Result<ControlFlow<Value, Call>, Error>;
+
+macro_rules! unless_answered {
+    ($told:expr) => {
+        match Box::pin($told).await? {
+            Break(answer) => return Ok(answer),
+            Continue(call) => call,
+        }
+    };
+}
 
 fn json<T: Serialize>(value: T) -> Result<Value, Error> {
     serde_json::to_value(value).map_err(|e| {
@@ -57,7 +70,7 @@ impl App {
                 return Ok(answer);
             }
         }
-        let answer = self.answer(&ctx, call).await;
+        let answer = Box::pin(self.answer(&ctx, call)).await;
         // The same key at the same time: the other one was first, and what is left
         // to this one is refused in many ways.
         if answer.is_err()
@@ -68,9 +81,20 @@ impl App {
         answer
     }
 
+    /// Asks one room after the other. Each is on the heap, and none within another: what
+    /// all of their calls need would be more than a thread's stack.
     async fn answer(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+        let call = unless_answered!(self.answer_transfers(ctx, call));
+        let call = unless_answered!(self.answer_uploads(ctx, call));
+        let call = unless_answered!(self.answer_lineage(ctx, call));
+        let call = unless_answered!(self.answer_runs(ctx, call));
+        let call = unless_answered!(self.answer_flows(ctx, call));
+        Box::pin(self.answer_kernel(ctx, call)).await
+    }
+
+    async fn answer_transfers(&self, ctx: &Ctx, call: Call) -> Told {
         let t = &self.transfers;
-        match call {
+        let answer = match call {
             Call::TransferCreate(create) => json(t.create(ctx, create).await?),
             Call::TransferList {
                 state,
@@ -142,8 +166,9 @@ impl App {
             Call::HookRetry(of) => json(t.retry_hook(ctx, &of.code, &of.hook).await?),
             Call::ChainList {} => json(t.chains(ctx).await?),
             Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
-            other => self.answer_uploads(ctx, other).await,
-        }
+            other => return Ok(Continue(other)),
+        };
+        answer.map(Break)
     }
 
     /// What the kernel itself answers.

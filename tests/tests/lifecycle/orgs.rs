@@ -25,7 +25,9 @@ const NO_ID: [&str; 1] = ["profile_install"];
 /// What the calls that take an id take besides.
 fn body(op: &str) -> Value {
     match op {
-        "reject" | "override_approval" | "transfer_cancel" => json!({ "reason": "because" }),
+        "reject" | "override_approval" | "transfer_cancel" | "transfer_recall" => {
+            json!({ "reason": "because" })
+        }
         "decide" => json!({ "decision": "accept", "reason": "because" }),
         "transfer_priority" => json!({ "priority": "low" }),
         "lot_link" => json!({ "parent": "lot-of-a" }),
@@ -176,7 +178,10 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
     for route in ROUTES {
         let has_id = route.path.contains('{') && !NO_ID.contains(&route.op);
         if has_id {
-            let (path, method) = (ids.path(route), method(route));
+            let (mut path, method) = (ids.path(route), method(route));
+            if route.op == "transfer_where" {
+                path += "?system=linux";
+            }
             let tag = (method == "PATCH").then_some("*");
             let answer = served.ask(&key, method, &path, tag, &body(route.op));
             assert_eq!(answer.status, 404, "{} {method} {path}: {answer:?}", route.op);
@@ -186,7 +191,8 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
                 assert!(!answer.text.contains(mark), "{path} tells of {mark}: {}", answer.text);
             }
             by_id += 1;
-        } else if route.method == Method::Get {
+        } else if route.method == Method::Get && route.op != "path_translate" {
+            // (That one asks of no record, only of what clients call the mounts.)
             let path = format!("{PREFIX}{}", route.path);
             let answer = served.ask(&key, "GET", &path, None, &Value::Null);
             assert_eq!(answer.status, 200, "{path}: {answer:?}");

@@ -106,7 +106,7 @@ fn an_unknown_key_is_refused_with_its_line_by_the_program_and_by_the_daemon() {
             command.arg("--config").arg(&file).arg("--data").arg(tree.path().join("data"));
             let (code, said) = refused(&command.args(arguments).output().unwrap());
             assert_eq!(code, Some(2), "{name}: {said}");
-            assert!(said.contains(&format!("line {line})")), "{name}: {said}");
+            assert!(said.contains(&format!("line {line},")), "{name}: {said}");
         }
         std::fs::remove_file(file).unwrap();
     }

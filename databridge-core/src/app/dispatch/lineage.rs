@@ -1,18 +1,17 @@
 //! Calls on lots, runs, gates and flows.
 
-use serde_json::Value;
+use std::ops::ControlFlow::{Break, Continue};
 
 use super::super::{App, Call};
-use super::json;
-use crate::base::error::Error;
+use super::{Told, json};
 use crate::control::ctx::Ctx;
 use crate::domains::lineage::state::access;
 use crate::domains::lineage::{Direction, Span};
 
 impl App {
-    pub(super) async fn answer_lineage(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+    pub(super) async fn answer_lineage(&self, ctx: &Ctx, call: Call) -> Told {
         let l = &self.lineage;
-        match call {
+        let answer = match call {
             Call::LotRegister(new) => json(l.register(ctx, new).await?),
             Call::LotRegisterAll { lots } => json(l.register_all(ctx, lots).await?),
             Call::LotList(list) => json(l.list_lots(ctx, &list.into()).await?),
@@ -45,13 +44,14 @@ impl App {
                 let span = Span { max_depth: t.max_depth, limit: t.limit, ..Span::default() };
                 json(l.graph(ctx, &t.lot_code, t.direction, t.format, &span).await?)
             }
-            other => self.answer_runs(ctx, other).await,
-        }
+            other => return Ok(Continue(other)),
+        };
+        answer.map(Break)
     }
 
-    async fn answer_runs(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+    pub(super) async fn answer_runs(&self, ctx: &Ctx, call: Call) -> Told {
         let l = &self.lineage;
-        match call {
+        let answer = match call {
             Call::RunCreate(new) => json(l.create_run(ctx, new).await?),
             Call::RunList(list) => json(l.list_runs(ctx, &list.into()).await?),
             Call::RunShow(c) => json(l.show_run(ctx, &c.run_code).await?),
@@ -67,13 +67,14 @@ impl App {
             Call::QcDecide(new) => json(l.decide(ctx, new).await?),
             Call::GateList { flow } => json(l.gates(ctx, flow.as_deref()).await?),
             Call::QcList(list) => json(l.decisions(ctx, &list.into()).await?),
-            other => self.answer_flows(ctx, other).await,
-        }
+            other => return Ok(Continue(other)),
+        };
+        answer.map(Break)
     }
 
-    async fn answer_flows(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+    pub(super) async fn answer_flows(&self, ctx: &Ctx, call: Call) -> Told {
         let l = &self.lineage;
-        match call {
+        let answer = match call {
             Call::FlowDraft(new) => json(l.draft(ctx, new).await?),
             Call::FlowList {} => json(l.list_flows(ctx).await?),
             Call::FlowShow(v) => json(l.show_flow(ctx, &v.flow, v.version_num).await?),
@@ -98,7 +99,8 @@ impl App {
             Call::ProfileList {} => json(l.profiles(ctx)?),
             Call::ProfileInstall { name } => json(l.install(ctx, &name).await?),
             Call::LineageAccess {} => json(access(ctx)),
-            other => self.answer_kernel(ctx, other).await,
-        }
+            other => return Ok(Continue(other)),
+        };
+        answer.map(Break)
     }
 }

@@ -1,20 +1,20 @@
 //! Calls on uploads that come in pieces.
 
-use serde_json::Value;
+use std::ops::ControlFlow::{Break, Continue};
 
 use super::super::{App, Call};
-use super::json;
-use crate::base::error::Error;
+use super::{Told, json};
 use crate::control::ctx::Ctx;
 
 impl App {
-    pub(super) async fn answer_uploads(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
+    pub(super) async fn answer_uploads(&self, ctx: &Ctx, call: Call) -> Told {
         let t = &self.transfers;
-        match call {
+        let answer = match call {
             Call::UploadList(c) => json(t.uploads(ctx, &c.code).await?),
             Call::UploadEnd(u) => json(t.end_upload(ctx, &u.code, u.id).await?),
             Call::UploadCollect(s) => json(t.collect_uploads(ctx, s.dry_run).await?),
-            other => self.answer_lineage(ctx, other).await,
-        }
+            other => return Ok(Continue(other)),
+        };
+        answer.map(Break)
     }
 }
