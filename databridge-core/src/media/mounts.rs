@@ -15,6 +15,7 @@ use unicode_casefold::UnicodeCaseFold;
 use unicode_normalization::UnicodeNormalization;
 
 pub use error::Error;
+#[cfg(feature = "control")]
 pub(crate) use path::is_device;
 use path::{Path, parse, render};
 
