@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::{Error, Hook, SAID_BYTES, tail};
 
@@ -46,10 +46,7 @@ pub(super) fn run(
     let mut group = Group::of(child);
     group.feed(body);
     let end = Instant::now() + hook.timeout();
-    let status = loop {
-        if let Some(status) = group.child.try_wait().map_err(failed)? {
-            break status;
-        }
+    while !group.has_ended().map_err(failed)? {
         if stopped() {
             return Err(Error::Stopped);
         }
@@ -58,11 +55,11 @@ pub(super) fn run(
             return Err(Error::TooLong { seconds, output: group.end() });
         }
         std::thread::sleep(LOOK);
-    };
+    }
     let output = group.end();
-    match status.success() {
-        true => Ok(output),
-        false => Err(Error::Ended { program, status: shown(status), output }),
+    match group.reap().map_err(failed)? {
+        status if status.success() => Ok(output),
+        status => Err(Error::Ended { program, status: shown(status), output }),
     }
 }
 
@@ -73,6 +70,8 @@ fn shown(status: ExitStatus) -> String {
 /// A child with all that it started, and what they say.
 struct Group {
     child: Child,
+    /// While the child is not, its number is nobody else's, and so is its group's.
+    reaped: bool,
     said: Arc<Mutex<Vec<u8>>>,
     readers: Vec<std::thread::JoinHandle<()>>,
 }
@@ -84,7 +83,7 @@ impl Group {
             child.stdout.take().map(|pipe| keep_end(pipe, said.clone())),
             child.stderr.take().map(|pipe| keep_end(pipe, said.clone())),
         ];
-        Self { child, said, readers: readers.into_iter().flatten().collect() }
+        Self { child, reaped: false, said, readers: readers.into_iter().flatten().collect() }
     }
 
     /// Writes the message from another thread: a command need not read it.
@@ -107,12 +106,22 @@ impl Group {
         tail(&self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the child came to its end; it is not reaped by that.
+    fn has_ended(&self) -> std::io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), options)?.is_some())
+    }
+
     fn kill(&mut self) {
-        let id = i32::try_from(self.child.id()).ok();
-        if let Some(group) = id.and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
+        if !self.reaped {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.reap();
         }
-        let _ = self.child.wait();
+    }
+
+    fn reap(&mut self) -> std::io::Result<ExitStatus> {
+        self.reaped = true;
+        self.child.wait()
     }
 }
 
