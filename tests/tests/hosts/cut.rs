@@ -63,8 +63,9 @@ fn a_host_that_is_cut_off_commits_and_publishes_nothing_that_it_lost() {
         farm.start_delivery(codes.last().unwrap());
         farm.check(&codes);
         let output = far.daemon.output();
-        let done = output.lines().filter(|line| line.contains("job done")).count();
-        assert!(done > 0, "{output}");
+        assert!(output.contains("job done"), "{output}");
+        // Any command may be the one that is not committed, a keeper's too.
+        assert!(step.starts_with("command") || output.contains("job failed"), "{output}");
         far.daemon.end(rustix::process::Signal::TERM, PATIENCE);
         farm.check(&codes);
         farm.start(2, &idle());
