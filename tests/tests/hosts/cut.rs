@@ -5,6 +5,7 @@ use databridge_tests::network::Network;
 use databridge_tests::postgres::{Durability, Server};
 use databridge_tests::process::PATIENCE;
 use databridge_tests::studio::{Running, Settings};
+use rustix::process::Signal;
 
 use crate::farm::Farm;
 
@@ -62,11 +63,11 @@ fn a_host_that_is_cut_off_commits_and_publishes_nothing_that_it_lost() {
         farm.drain(2);
         farm.start_delivery(codes.last().unwrap());
         farm.check(&codes);
+        far.daemon.end(Signal::TERM, PATIENCE);
         let output = far.daemon.output();
         assert!(output.contains("job done"), "{output}");
         // Any command may be the one that is not committed, a keeper's too.
         assert!(step.starts_with("command") || output.contains("job failed"), "{output}");
-        far.daemon.end(rustix::process::Signal::TERM, PATIENCE);
         farm.check(&codes);
         farm.start(2, &idle());
     }
