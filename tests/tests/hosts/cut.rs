@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use crate::farm::Farm;
 
 /// What a host says when it finds out.
-const NOTICED: [&str; 3] = ["lease not renewed", "job failed", "could not be "];
+const NOTICED: [&str; 4] =
+    ["lease not renewed", "the lease ran out", "job failed", "could not be "];
 
 /// Starts one behind the cable: it works, and stops itself where it is told.
 fn start(farm: &Farm, network: &Network, trap: Option<&str>) -> Running {

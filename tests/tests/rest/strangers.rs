@@ -188,6 +188,7 @@ fn each_organisation_hears_its_own_and_counts_its_own_work(kind: Kind) {
     // The first has a copy in hand for good.
     let mut settings = by_hand();
     settings.push(("STEP", "copy.file_written:1:HANG".into()));
+    settings.push(("LEASE_SECONDS", "600".into()));
     let mut desk = Desk::open_with(kind, &settings);
     found(&desk);
     let rival = json!({ "username": "rival", "roles": ["artist", "admin"] });
