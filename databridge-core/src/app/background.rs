@@ -7,10 +7,11 @@ use tracing::warn;
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
+use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
-use crate::control::{inbox, ledger};
+use crate::control::{identity, inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
@@ -114,9 +115,24 @@ impl App {
     /// # Errors
     /// Of the store.
     pub async fn follow(&self) -> Result<(), Error> {
-        while self.lineage.follow_deliveries(self.org).await? > 0 {}
-        while inbox::follow(&self.store, self.org, &[&self.transfers]).await? > 0 {}
+        for org in self.organisations().await? {
+            while self.lineage.follow_deliveries(org).await? > 0 {}
+            while inbox::follow(&self.store, org, &[&self.transfers]).await? > 0 {}
+        }
         Ok(())
+    }
+
+    pub(super) async fn organisations(&self) -> Result<Vec<OrgId>, Error> {
+        let mut tx = self.store.db().read().await?;
+        Ok(identity::organisations(&mut tx).await?)
+    }
+
+    /// Goes before its jobs let go of it: they are anybody's from now on. Answers how many.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn hand_back(&self) -> Result<u64, Error> {
+        self.host().hand_back(&self.store).await
     }
 
     async fn keep_ledger(&self, stop: &Cancel) {

@@ -16,7 +16,7 @@ mod verify;
 pub use checkpoint::{Checkpoint, Signer, keep, newest};
 pub use event::{Event, Subject};
 pub use search::{Filter, search};
-pub use sql::{Page, history, latest, oldest_pending, size};
+pub use sql::{Page, history, latest, oldest_pending, since, size};
 pub use verify::{Finding, Report, verify};
 
 use crate::base::error::{ErrorKind, Fault};

@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::dialect::Dialect;
 use super::migrate::{self, Migration};
 use super::tx::Inner;
+#[cfg(feature = "postgres")]
+use super::tx::heard;
 use super::{Error, Tx};
 use crate::base::clock::Timestamp;
 
@@ -123,7 +125,7 @@ impl Db {
                 Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres(pool) => Inner::Postgres(heard(pool.begin()).await?),
         };
         Ok(Tx { inner, clock: self.clock })
     }
@@ -138,7 +140,7 @@ impl Db {
             Pools::Sqlite { read, .. } => Inner::Sqlite(read.begin().await?),
             #[cfg(feature = "postgres")]
             Pools::Postgres(pool) => Inner::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+                heard(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?,
             ),
         };
         Ok(Tx { inner, clock: self.clock })
