@@ -31,12 +31,22 @@ impl std::fmt::Display for Target {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite at {}", path.display()),
             Self::Postgres(url) => {
-                let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
-                let place = place.split_once('?').map_or(place, |(place, _)| place);
-                write!(f, "postgres at {}", place.trim_start_matches("postgres://"))
+                write!(f, "postgres at {}", place_of(url))
             }
         }
     }
+}
+
+/// Host and database of a URL, and nothing that a password may stand in: neither what
+/// comes before the last `@` nor what comes after the first `?`. Where a part of a
+/// password looks like a port, because it was not escaped, nothing is shown.
+fn place_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let head = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = head.rsplit_once('@').map_or(head, |(_, place)| place);
+    let authority = place.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    if port.ends_with(']') || port.chars().all(|c| c.is_ascii_digit()) { place } else { "…" }
 }
 
 /// An open store. Cheap to clone.
@@ -248,4 +258,27 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
         .connect_with(options.application_name("databridge"))
         .await?;
     Ok(Pools::Postgres(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (url, shown) in [
+            ("postgres://it:s3cret@db.studio:5433/store?sslmode=require", "db.studio:5433/store"),
+            ("postgres:///store?user=svc@studio&password=s3cret", "/store"),
+            ("postgres://db/store?user=svc@studio&password=s3cret", "db/store"),
+            ("postgres://it:s3@cret@db/store", "db/store"),
+            ("postgres://it:s3/cret@db/store", "db/store"),
+            ("postgresql://it:s3?cret@db/store", "…"),
+            ("postgres://it:s3#cret@db/store", "…"),
+            ("postgres://[::1]/store", "[::1]/store"),
+            ("postgres://[::1]:5433/store", "[::1]:5433/store"),
+        ] {
+            let target = Target::Postgres(url.into());
+            assert_eq!(target.to_string(), format!("postgres at {shown}"), "{url}");
+        }
+    }
 }
