@@ -265,8 +265,9 @@ mod postgres {
     pub async fn save(url: &str, to: &Path) -> Result<(), Error> {
         let mut command = Command::new("pg_dump");
         command.args(["--format=custom", "--no-owner", "--no-privileges"]);
-        // What was laid aside is no part of it, nor are counters of the last minute.
-        command.args(["--exclude-schema=before_restore_*", "--no-unlogged-table-data"]);
+        // What else is in the database is somebody else's, and what was laid aside is no
+        // part of it; nor are counters of the last minute.
+        command.args(["--schema=public", "--no-unlogged-table-data"]);
         run("pg_dump", command.arg("--file").arg(to), url).await
     }
 
@@ -369,3 +370,5 @@ mod tests {
         assert!(postgres::connection("no url").is_err());
     }
 }
+        // Into the schema that is there: without this it would be made once more.
+        command.arg("--schema=public");
