@@ -40,7 +40,8 @@ pub struct Hook {
     #[serde(default)]
     pub command: Vec<String>,
     /// Where the message is posted: `https://…`, or `http://` on this host.
-    #[serde(default)]
+    /// Written out, only its host is: its path may be a password.
+    #[serde(default, serialize_with = "host_only")]
     pub url: Option<String>,
     /// The file that has the signing secret, `whsec_…`; a second line is a second secret,
     /// while receivers change from one to the other.
@@ -73,6 +74,10 @@ fn attempts() -> i64 {
 }
 fn backoff_seconds() -> u64 {
     BACKOFF_SECONDS
+}
+
+fn host_only<S: serde::Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    url.as_deref().map(host_of).serialize(to)
 }
 
 impl Hook {
