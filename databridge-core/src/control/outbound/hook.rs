@@ -140,12 +140,7 @@ impl Hook {
     }
 
     fn check_url(&self, url: &str) -> Result<(), &'static str> {
-        let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
-        let is_local = local.iter().any(|host| {
-            url.strip_prefix(host)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        });
-        if !is_local && !url.starts_with("https://") {
+        if !is_local(url) && !url.starts_with("https://") {
             return Err("a url is https://…, or http:// on this host");
         }
         if url.contains(char::is_whitespace) || host_of(url).contains('@') {
@@ -160,6 +155,14 @@ impl Hook {
             _ => Err("a url takes secret_file or secret_env, one of them"),
         }
     }
+}
+
+/// Whether it is answered by this very host, without TLS.
+pub(super) fn is_local(url: &str) -> bool {
+    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+    local.iter().any(|host| {
+        url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+    })
 }
 
 /// `https://host:port` of a URL: all that is ever shown of one.
