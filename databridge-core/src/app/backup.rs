@@ -13,6 +13,8 @@
 mod contents;
 mod error;
 mod restore;
+mod marker;
+mod place;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,7 @@ use crate::media::storage::make_dirs;
 
 pub use contents::{Contents, Part, look};
 pub use error::Error;
+pub(in crate::app) use marker::hold;
 pub use restore::{Restored, restore};
 
 /// What names of dated backups begin with.
@@ -68,6 +71,7 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     let taken_at = Timestamp::now();
     let target = config.target();
     if target.is_empty().await? {
+    target.check_schema().await?;
         return Err(Error::NoStore(target.to_string()).into());
     }
     let to = std::path::absolute(&wish.to).map_err(|e| Error::io(&wish.to, e))?;

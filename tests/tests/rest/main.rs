@@ -25,5 +25,6 @@ mod operations;
 mod people;
 mod reload;
 mod strangers;
+mod restore;
 mod tls;
 mod uploads;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::dialect::Dialect;
 use super::migrate::KERNEL;
-use super::{Error, Migration, Target};
+use super::{Error, Migration, Target, Tx};
 
 impl Target {
     /// Which database this is.
@@ -54,14 +54,16 @@ impl Target {
         }
     }
 
-    /// Fills the database, which is empty, from a file that [`Target::save`] wrote.
+    /// Fills the database, which is empty or begun, from a file that [`Target::save`]
+    /// wrote; on SQLite the file becomes the database, and is gone from where it was.
+    /// Until [`restored`] it is marked as one that is being put back.
     ///
     /// # Errors
     /// [`Error::Tool`], [`Error::Unfit`]; then it is empty still.
     pub async fn load(&self, from: &Path) -> Result<(), Error> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(path) => sqlite::load(path, from),
+            Self::Sqlite(path) => sqlite::load(path, from).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => postgres::load(url, from).await,
             #[allow(unreachable_patterns)]
@@ -96,29 +98,62 @@ impl Target {
         }
     }
 
-    /// Lays everything that is in a server's database aside, into a schema called `name`.
+    /// Whether what is there is marked as being put back.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn is_being_restored(&self) -> Result<bool, Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) if path.exists() => sqlite::is_being_restored(path).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::is_being_restored(url).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Marks a server's database as being put back, which hosts see that share it; what
+    /// stands there is laid aside into a schema called `name`, if one is named.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Statement`] where the user does not own the schema.
-    pub async fn set_aside(&self, name: &str) -> Result<(), Error> {
+    pub async fn begin_restore(&self, name: Option<&str>) -> Result<(), Error> {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => postgres::set_aside(url, name).await,
+            Self::Postgres(url) => postgres::begin_restore(url, name).await,
             _ => Ok(()),
         }
     }
 
-    /// Undoes [`Target::set_aside`]; what was loaded since is dropped.
+    /// Undoes [`Target::begin_restore`], where it was done; what was loaded since is
+    /// dropped.
     ///
     /// # Errors
     /// As it.
-    pub async fn put_back(&self, name: &str) -> Result<(), Error> {
+    pub async fn undo_restore(&self) -> Result<(), Error> {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => postgres::put_back(url, name).await,
+            Self::Postgres(url) => postgres::undo_restore(url).await,
             _ => Ok(()),
         }
     }
+
+    /// That a server's database is used as it is saved: by the schema `public`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`] where tables are looked for elsewhere.
+    pub async fn check_schema(&self) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::check_schema(url).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Ends what [`Target::load`] began, with the change that it belongs to.
+pub(in crate::control) async fn restored(tx: &mut Tx) -> Result<u64, Error> {
+    tx.exec("DROP TABLE IF EXISTS databridge_restoring", vec![]).await
 }
 
 /// The steps that this program knows, of the kernel and these domains.
@@ -135,7 +170,6 @@ fn no_driver(target: &Target) -> Error {
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use std::fs::File;
-    use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
     use std::time::Duration;
 
@@ -178,16 +212,23 @@ mod sqlite {
         }
     }
 
-    pub fn load(path: &Path, from: &Path) -> Result<(), Error> {
+    pub async fn is_being_restored(path: &Path) -> Result<bool, Error> {
+        let mut connection = open(path).await?;
+        let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'databridge_restoring'";
+        let row = sqlx::query(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(row.try_get::<i64, _>(0)? > 0)
+    }
+
+    pub async fn load(path: &Path, from: &Path) -> Result<(), Error> {
+        // Before it is what it is called: whoever finds it sees the mark.
+        let mut connection = open(from).await?;
+        let mark = "CREATE TABLE IF NOT EXISTS databridge_restoring (aside TEXT)";
+        sqlx::query(mark).execute(&mut connection).await?;
+        connection.close().await?;
         let io = |error| unfit(path, error);
-        let mut source = File::open(from).map_err(io)?;
-        let draft = path.with_extension("restoring");
-        let mut options = File::options();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(io)?;
-        std::io::copy(&mut source, &mut file).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&draft, path).map_err(io)
+        File::open(from).and_then(|file| file.sync_all()).map_err(io)?;
+        std::fs::rename(from, path).map_err(io)
     }
 }
 
@@ -241,25 +282,84 @@ mod postgres {
         count(url, sql).await
     }
 
-    /// The whole of it or nothing; `name` is ours and no input.
-    async fn both(url: &str, first: String, second: String) -> Result<(), Error> {
+    pub async fn is_being_restored(url: &str) -> Result<bool, Error> {
+        let sql = "SELECT count(to_regclass('public.databridge_restoring'))";
+        Ok(count(url, sql).await? > 0)
+    }
+
+    pub async fn check_schema(url: &str) -> Result<(), Error> {
+        let mut connection = open(url).await?;
+        let row = sqlx::query("SELECT current_schema()::text").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        match row.try_get::<Option<String>, _>(0)? {
+            Some(schema) if schema == "public" => Ok(()),
+            other => Err(Error::Unfit {
+                place: Target::Postgres(url.to_owned()).to_string(),
+                reason: format!(
+                    "by its search_path tables stand in {}, and only the schema public is saved",
+                    other.as_deref().unwrap_or("no schema at all")
+                ),
+            }),
+        }
+    }
+
+    pub async fn begin_restore(url: &str, name: Option<&str>) -> Result<(), Error> {
         let mut connection = open(url).await?;
         let mut tx = connection.begin().await?;
-        for statement in [first, second] {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        if let Some(name) = name {
+            // Ours and no input.
+            let rename = format!("ALTER SCHEMA public RENAME TO {name}");
+            sqlx::query(AssertSqlSafe(rename)).execute(&mut *tx).await?;
+            sqlx::query("CREATE SCHEMA public").execute(&mut *tx).await?;
         }
+        // With what is there already and is no table, which is not ours to drop.
+        let mark = "CREATE TABLE public.databridge_restoring AS SELECT $1::text AS aside,
+            ARRAY(SELECT oid::bigint FROM pg_proc
+                  WHERE pronamespace = 'public'::regnamespace) AS routines";
+        sqlx::query(mark).bind(name).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(connection.close().await?)
     }
 
-    pub async fn set_aside(url: &str, name: &str) -> Result<(), Error> {
-        let rename = format!("ALTER SCHEMA public RENAME TO {name}");
-        both(url, rename, "CREATE SCHEMA public".into()).await
-    }
+    /// Everything that was put into a schema without tables; who may not drop the schema
+    /// may drop what he made in it.
+    const CLEAR: &str = "DO $$
+        DECLARE one record;
+        BEGIN
+            FOR one IN SELECT oid::regprocedure AS name FROM pg_proc
+                WHERE pronamespace = 'public'::regnamespace AND oid::bigint <>
+                    ALL (SELECT unnest(routines) FROM public.databridge_restoring)
+            LOOP
+                EXECUTE format('DROP ROUTINE %s CASCADE', one.name);
+            END LOOP;
+            FOR one IN SELECT relname AS name, relkind FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+            LOOP
+                EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', CASE one.relkind
+                    WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, one.name);
+            END LOOP;
+        END $$";
 
-    pub async fn put_back(url: &str, name: &str) -> Result<(), Error> {
-        let rename = format!("ALTER SCHEMA {name} RENAME TO public");
-        both(url, "DROP SCHEMA public CASCADE".into(), rename).await
+    pub async fn undo_restore(url: &str) -> Result<(), Error> {
+        if !is_being_restored(url).await? {
+            return Ok(());
+        }
+        let mut connection = open(url).await?;
+        let mut tx = connection.begin().await?;
+        let sql = "SELECT quote_ident(aside) FROM public.databridge_restoring";
+        let row = sqlx::query(sql).fetch_one(&mut *tx).await?;
+        match row.try_get::<Option<String>, _>(0)? {
+            None => {
+                sqlx::query(CLEAR).execute(&mut *tx).await?;
+            }
+            Some(name) => {
+                sqlx::query("DROP SCHEMA public CASCADE").execute(&mut *tx).await?;
+                let rename = format!("ALTER SCHEMA {name} RENAME TO public");
+                sqlx::query(AssertSqlSafe(rename)).execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(connection.close().await?)
     }
 
     pub async fn save(url: &str, to: &Path) -> Result<(), Error> {
@@ -273,6 +373,8 @@ mod postgres {
 
     pub async fn load(url: &str, from: &Path) -> Result<(), Error> {
         let mut command = Command::new("pg_restore");
+        // Into the schema that is there: without this it would be made once more.
+        command.arg("--schema=public");
         command.args(["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]);
         // Where it goes stands in the environment, all of it.
         run("pg_restore", command.args(["--dbname", ""]).arg(from), url).await
@@ -370,5 +472,3 @@ mod tests {
         assert!(postgres::connection("no url").is_err());
     }
 }
-        // Into the schema that is there: without this it would be made once more.
-        command.arg("--schema=public");

@@ -66,6 +66,38 @@ enum Pools {
     Postgres(sqlx::PgPool),
 }
 
+impl Pools {
+    async fn open(target: &Target) -> Result<Self, Error> {
+        match target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(path) => open_sqlite(path).await,
+            #[cfg(feature = "postgres")]
+            Target::Postgres(url) => open_postgres(url).await,
+            #[allow(unreachable_patterns)]
+            other => {
+                let reason = "this build has no driver for that database".into();
+                Err(Error::Unfit { place: other.to_string(), reason })
+            }
+        }
+    }
+
+    async fn is_being_restored(&self) -> Result<bool, Error> {
+        let count: i64 = match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { write, .. } => {
+                let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'databridge_restoring'";
+                sqlx::query_scalar(sql).fetch_one(write).await?
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => {
+                let sql = "SELECT count(to_regclass('public.databridge_restoring'))";
+                sqlx::query_scalar(sql).fetch_one(pool).await?
+            }
+        };
+        Ok(count > 0)
+    }
+}
+
 /// Whoever asks while there is no connection is told soon, and comes back.
 const ACQUIRE: Duration = Duration::from_secs(4);
 
@@ -87,20 +119,29 @@ impl Db {
         migrations: &[&[Migration]],
         clock: fn() -> Timestamp,
     ) -> Result<Self, Error> {
-        let pools = match target {
-            #[cfg(feature = "sqlite")]
-            Target::Sqlite(path) => open_sqlite(path).await?,
-            #[cfg(feature = "postgres")]
-            Target::Postgres(url) => open_postgres(url).await?,
-            #[allow(unreachable_patterns)]
-            other => {
-                return Err(Error::Unfit {
-                    place: other.to_string(),
-                    reason: "this build has no driver for that database".into(),
-                });
-            }
-        };
-        match &pools {
+        let db = Self { pools: Pools::open(target).await?, clock };
+        // Before any step is taken: a store that is being put back is none yet.
+        if db.pools.is_being_restored().await? {
+            db.close().await;
+            return Err(Error::Restoring { place: target.to_string() });
+        }
+        db.migrated(migrations).await
+    }
+
+    /// As [`Db::open`], by whoever puts the store back.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open_restored(
+        target: &Target,
+        migrations: &[&[Migration]],
+    ) -> Result<Self, Error> {
+        let db = Self { pools: Pools::open(target).await?, clock: Timestamp::now };
+        db.migrated(migrations).await
+    }
+
+    async fn migrated(self, migrations: &[&[Migration]]) -> Result<Self, Error> {
+        match &self.pools {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, .. } => {
                 migrate::migrator(Dialect::Sqlite, migrations).run(write).await
@@ -111,7 +152,7 @@ impl Db {
             }
         }
         .map_err(Error::Migration)?;
-        Ok(Self { pools, clock })
+        Ok(self)
     }
 
     /// Which database this is.
