@@ -148,23 +148,31 @@ pub fn dated(folder: &Path) -> PathBuf {
     folder.join(format!("{DATED}{seconds}Z"))
 }
 
-/// Removes all but the newest `keep` of a folder's dated backups; answers which. What is
-/// no backup is left alone.
+/// Removes all but the newest `keep` of a store's dated backups, among which `made` always
+/// is, whatever clocks said; answers which. Other stores' are left alone, and what is no
+/// backup.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>, Error> {
+pub fn prune(made: &Made, keep: usize) -> Result<Vec<PathBuf>, Error> {
+    let folder = made.path.parent().unwrap_or(&made.path);
+    let ours = contents::origin(&made.path);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
         let is_dated =
             path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(DATED));
-        if is_dated && let Ok(contents) = Contents::read(&path) {
+        if is_dated
+            && path != made.path
+            && let Ok(contents) = Contents::read(&path)
+            && ours.is_some()
+            && contents::origin(&path) == ours
+        {
             found.push((contents.taken_at, path));
         }
     }
     found.sort();
-    let many = found.len().saturating_sub(keep.max(1));
+    let many = found.len().saturating_sub(keep.saturating_sub(1));
     found.truncate(many);
     for (_, path) in &found {
         std::fs::remove_dir_all(path).map_err(|e| Error::io(path, e))?;

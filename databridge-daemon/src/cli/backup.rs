@@ -59,7 +59,7 @@ impl Backup {
         show.line(format!("everything told before {} is in it", made.contents.taken_at));
         show.line(format!("SHA-256 of backup.json: {}", made.digest));
         if let Some(keep) = self.keep {
-            for gone in backup::prune(&self.dest, usize::from(keep))? {
+            for gone in backup::prune(&made, usize::from(keep))? {
                 show.line(format!("removed {}", gone.display()));
             }
         }
