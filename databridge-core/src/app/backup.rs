@@ -5,7 +5,7 @@
 //! database.sqlite   or database.pgdump: one consistent view
 //! keys/             secret; left out by `--without-keys`
 //! checkpoints/      the newest, from before the view was taken: it proves the tail
-//! config.toml       the file that was in force, if there was one
+//! config.toml       the file that was in force, if there was one; as secret as the keys
 //! ```
 //!
 //! Media is not in it: staging and production are the studio's to back up.
@@ -44,8 +44,9 @@ pub struct Wish {
     pub to: PathBuf,
     /// The configuration's file, if it has one.
     pub config_file: Option<PathBuf>,
-    /// Whether the secret keys go along. Without them a store that is put back cannot
-    /// prove that it is the one it was.
+    /// Whether the secret keys go along, and the configuration's file, which may hold
+    /// passwords. Without keys a store that is put back cannot prove that it is the one it
+    /// was.
     pub keys: bool,
 }
 
@@ -120,7 +121,7 @@ async fn fill(
             parts.copy(&folder.join(name), &format!("keys/{name}"))?;
         }
     }
-    if let Some(file) = &wish.config_file {
+    if let Some(file) = wish.config_file.as_ref().filter(|_| wish.keys) {
         parts.copy(file, "config.toml")?;
     }
     let database = parts.empty(target.file_name())?;
