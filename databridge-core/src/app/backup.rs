@@ -11,23 +11,23 @@
 //! Media is not in it: staging and production are the studio's to back up.
 
 mod contents;
+mod drafts;
 mod error;
-mod restore;
 mod marker;
 mod place;
+mod restore;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::config::Config;
 use super::{App, MIGRATIONS};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
+use crate::base::steps::reach;
 use crate::control::db::backup as db;
 use crate::control::ledger;
-use crate::media::storage::make_dirs;
 
 pub use contents::{Contents, Part, look};
 pub use error::Error;
@@ -71,17 +71,21 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     config.check()?;
     let taken_at = Timestamp::now();
     let target = config.target();
-    if target.is_empty().await? {
     target.check_schema().await?;
+    if target.is_empty().await? {
         return Err(Error::NoStore(target.to_string()).into());
     }
     let to = std::path::absolute(&wish.to).map_err(|e| Error::io(&wish.to, e))?;
     if to.symlink_metadata().is_ok() {
         return Err(Error::Exists(to.display().to_string()).into());
     }
-    let draft = draft_of(&to)?;
-    make_dirs(&draft, 0o700).map_err(|e| Error::io(&draft, e))?;
-    let made = fill(config, wish, &draft, taken_at).await;
+    drafts::sweep(&to);
+    let (draft, _held) = drafts::make(&to)?;
+    // An empty folder would be replaced, nothing else.
+    let made = fill(config, wish, &draft, taken_at).await.and_then(|made| {
+        std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
+        Ok(made)
+    });
     let (contents, digest) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -89,17 +93,8 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
             return Err(error);
         }
     };
-    // An empty folder would be replaced, nothing else.
-    std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
     contents::flush(to.parent().unwrap_or(&to))?;
     Ok(Made { path: to, contents, digest })
-}
-
-/// A hidden sibling: one rename makes it the backup.
-fn draft_of(to: &Path) -> Result<PathBuf, Error> {
-    let name = to.file_name().ok_or_else(|| Error::Exists(to.display().to_string()))?;
-    let hidden = format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple());
-    Ok(to.with_file_name(hidden))
 }
 
 async fn fill(
@@ -138,6 +133,7 @@ async fn fill(
         parts: parts.done(),
     };
     let digest = contents.write(draft)?;
+    reach("backup.filled");
     Ok((contents, digest))
 }
 

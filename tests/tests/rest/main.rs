@@ -13,6 +13,7 @@ mod desk;
 
 mod activity;
 mod backup;
+mod backups;
 mod contract;
 mod disk;
 mod events;
@@ -24,7 +25,7 @@ mod metrics;
 mod operations;
 mod people;
 mod reload;
-mod strangers;
 mod restore;
+mod strangers;
 mod tls;
 mod uploads;
