@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use databridge_core::app::{App, Config};
-use databridge_tests::process::PATIENCE;
+use databridge_tests::process::{Daemon, PATIENCE};
 use databridge_tests::studio::{People, Place, Running};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -262,6 +262,24 @@ fn what_else_is_in_the_database_is_neither_saved_nor_touched() {
     refused(databridge(&astray, &["restore", "--replace", text(&backup)]), 2, "db.unfit");
     let output = databridge(&astray, &["backup", text(&third)]).output().unwrap();
     assert!(said(&output).contains("public") && !third.exists(), "{output:?}");
+}
+
+#[test]
+fn two_hosts_do_not_put_one_store_back_at_once() {
+    let rest = Rest::new(Kind::Postgres);
+    let mut command = rest.restore(&["--replace"]);
+    command.env("DATABRIDGE_STEP", "restore.begun:1:STOP");
+    let mut first = Daemon::spawn(command);
+    first.wait_until_stopped(PATIENCE);
+    let mut other = rest.place().clone();
+    other.data = rest.folder.path().join("other");
+    let words = ["restore", "--replace", text(&rest.backup)];
+    refused(databridge(&other, &words), 4, "backup.in_use");
+    first.resume();
+    assert!(first.wait(PATIENCE).success(), "{}", first.output());
+    assert_eq!(rest.transfers(), "1");
+    let_go(&rest.desk);
+    json_of(&databridge(rest.place(), &["--json", "ledger", "verify"]).output().unwrap());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{AnyError, App, Config, Error, look, marker};
 use crate::base::clock::Timestamp;
 use crate::base::steps::reach;
 use crate::control::db::Target;
+use crate::control::db::backup::Claim;
 use crate::control::ledger::Report;
 use crate::control::recovery;
 
@@ -88,12 +89,16 @@ async fn settle(config: &Config, taken_at: Timestamp) -> Result<Report, AnyError
 }
 
 /// Nobody else may have the store; held as long as the answer lives.
-async fn alone(config: &Config, target: &Target) -> Result<(File, File), AnyError> {
+async fn alone(config: &Config, target: &Target) -> Result<(File, File, Claim), AnyError> {
     let path = config.data.join(crate::app::LOCK);
     let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
     let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-    match marker::alone(&config.data)? {
-        Some(held) if locked.is_ok() && target.others().await? == 0 => Ok((file, held)),
-        _ => Err(Error::InUse(target.to_string()).into()),
+    let held = marker::alone(&config.data)?.filter(|_| locked.is_ok());
+    let in_use = || Error::InUse(target.to_string());
+    let held = held.ok_or_else(in_use)?;
+    // The last, since it may be waited for: another host has other files.
+    match target.claim().await? {
+        Some(claim) if target.others().await? == 0 => Ok((file, held, claim)),
+        _ => Err(in_use().into()),
     }
 }

@@ -68,8 +68,8 @@ fn agent(hook: &Hook) -> Result<Agent, Error> {
     let tls =
         TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
     // A proxy knows another 127.0.0.1, and would read what is sent in the open.
-    let is_local = hook.url.as_deref().is_some_and(is_local);
-    let proxy = if is_local { None } else { Proxy::try_from_env() };
+    let url = hook.url.as_deref().unwrap_or_default().replacen("https://", "http://", 1);
+    let proxy = if is_local(&url) { None } else { Proxy::try_from_env() };
     Ok(Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy)
@@ -116,7 +116,8 @@ mod tests {
             agent(&serde_json::from_value(json).unwrap()).unwrap().config().proxy().is_some()
         };
         assert!(is_asked("https://chat.example/h"));
-        for local in ["http://127.0.0.1:8/h", "http://[::1]/h", "http://localhost:8"] {
+        let locals = ["http://127.0.0.1:8/h", "http://[::1]/h", "https://localhost:8"];
+        for local in locals {
             assert!(!is_asked(local), "{local}");
         }
     }
