@@ -55,9 +55,24 @@ impl Rest {
         &self.desk.place
     }
 
+    /// After everybody who had the store open was seen to be gone.
     fn restore(&self, more: &[&str]) -> Command {
+        let_go(&self.desk);
+        self.restore_now(more)
+    }
+
+    fn restore_now(&self, more: &[&str]) -> Command {
         let words = [&["--json", "restore"], more, &[text(&self.backup)]].concat();
         databridge(self.place(), &words)
+    }
+
+    /// Of whoever opens the store in another data folder, or in this one.
+    fn config(&self, data: &Path) -> Config {
+        let mut config = Config::at(data);
+        config.database = self.place().database.clone();
+        config.staging = Some(self.place().staging.clone());
+        config.production = self.place().production.to_str().map(|path| path.parse().unwrap());
+        config
     }
 
     fn killed_at(&self, step: &str) {
@@ -178,13 +193,10 @@ fn no_number_is_told_twice_that_the_backup_had_not_begun(kind: Kind) {
 
 fn nobody_has_the_store_open_while_it_is_put_back(kind: Kind) {
     let rest = Rest::new(kind);
-    let mut config = Config::at(rest.place().data.clone());
-    config.database = rest.place().database.clone();
-    config.staging = Some(rest.place().staging.clone());
-    config.production = rest.place().production.to_str().map(|path| path.parse().unwrap());
+    let config = rest.config(&rest.place().data);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = runtime.block_on(App::open(config)).unwrap().app;
-    refused(rest.restore(&["--replace"]), 4, "backup.in_use");
+    refused(rest.restore_now(&["--replace"]), 4, "backup.in_use");
     // Two that have it open do not mind each other.
     json_of(&databridge(rest.place(), &["--json", "ledger", "verify"]).output().unwrap());
     runtime.block_on(app.close());
@@ -280,6 +292,24 @@ fn two_hosts_do_not_put_one_store_back_at_once() {
     assert_eq!(rest.transfers(), "1");
     let_go(&rest.desk);
     json_of(&databridge(rest.place(), &["--json", "ledger", "verify"]).output().unwrap());
+}
+
+#[test]
+fn who_came_in_before_the_mark_is_noticed_and_keeps_the_store() {
+    let rest = Rest::new(Kind::Postgres);
+    let mut command = rest.restore(&["--replace"]);
+    command.env("DATABRIDGE_STEP", "restore.announced:1:STOP");
+    let mut restore = Daemon::spawn(command);
+    restore.wait_until_stopped(PATIENCE);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = rest.config(&rest.folder.path().join("other"));
+    let app = runtime.block_on(App::open(config)).unwrap().app;
+    restore.resume();
+    assert_eq!(restore.wait(PATIENCE).code(), Some(4), "{}", restore.output());
+    assert!(restore.output().contains("backup.in_use"), "{}", restore.output());
+    runtime.block_on(app.is_ready()).unwrap();
+    assert_eq!((rest.transfers().as_str(), rest.asides()), ("2", 0));
+    runtime.block_on(app.close());
 }
 
 #[test]

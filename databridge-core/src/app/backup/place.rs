@@ -57,6 +57,10 @@ impl Place<'_> {
         reach("restore.announced");
         let is_empty = self.target.is_empty().await?;
         self.target.begin_restore((!is_empty).then_some(marker.aside.as_str())).await?;
+        // Whoever came in before this was marked would go on with what is gone.
+        if !self.target.is_left_alone().await? {
+            return Err(Error::InUse(self.target.to_string()).into());
+        }
         self.lay_aside(&marker)?;
         reach("restore.laid_aside");
         marker.is_aside = true;
@@ -81,11 +85,7 @@ impl Place<'_> {
         let _ = std::fs::remove_file(&draft);
         contents::flush(self.data())?;
         reach("restore.loaded");
-        // Whoever came in while nothing was marked yet would go on with what is gone.
-        match self.target.others().await? {
-            0 => Ok(marker),
-            _ => Err(Error::InUse(self.target.to_string()).into()),
-        }
+        Ok(marker)
     }
 
     fn lay_aside(&self, marker: &Marker) -> Result<(), Error> {

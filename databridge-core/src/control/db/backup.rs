@@ -115,6 +115,19 @@ impl Target {
         }
     }
 
+    /// Whether no other of DataBridge is connected to a server's database any more. Those
+    /// who are refused by its mark are waited for, since they are about to leave.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn is_left_alone(&self) -> Result<bool, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::is_left_alone(url).await,
+            _ => Ok(true),
+        }
+    }
+
     /// What the one has who puts a server's database back, for as long as it lives; none
     /// where somebody else has it, or what he left is still at work. Both are waited for a
     /// little: a server takes a moment to see that a program is gone.

@@ -75,7 +75,18 @@ const LOCK: i64 = 0x6461_7461_6272_6964;
 /// What `pg_restore` calls itself to the server.
 const LOADER: &str = "databridge-restore";
 /// So long a server may take to see that a program is gone.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(10);
+
+pub async fn is_left_alone(url: &str) -> Result<bool, Error> {
+    let deadline = Instant::now() + GONE;
+    while others(url).await? > 0 {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(GONE / 50).await;
+    }
+    Ok(true)
+}
 
 pub async fn claim(url: &str) -> Result<Option<PgConnection>, Error> {
     let mut connection = open(url).await?;
