@@ -85,6 +85,7 @@ fn flat(config: &Config) -> BTreeMap<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
         let hook = |path: &str| {
             let url = format!("https://x.example/{path}");
             let json = serde_json::json!({ "name": "a", "url": url, "secret_env": "S" });
-            serde_json::from_value(json).expect("a hook")
+            serde_json::from_value(json).unwrap()
         };
         let old = Config { hooks: vec![hook("one")], ..Config::default() };
         let mut new = Config { hooks: vec![hook("two")], ..Config::default() };
@@ -124,7 +125,7 @@ mod tests {
             (changes.taken_over, changes.at_next_start),
             (vec![], named.map(String::from).to_vec())
         );
-        let text = serde_json::to_string(&new).expect("a document");
+        let text = serde_json::to_string(&new).unwrap();
         assert!(
             text.contains("https://x.example") && !text.contains("two") && !text.contains("one")
         );
