@@ -13,6 +13,7 @@ mod desk;
 
 mod activity;
 mod backup;
+mod backups;
 mod contract;
 mod disk;
 mod drain;
@@ -25,6 +26,7 @@ mod metrics;
 mod operations;
 mod people;
 mod reload;
+mod restore;
 mod strangers;
 mod streams;
 mod tls;

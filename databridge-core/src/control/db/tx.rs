@@ -17,6 +17,10 @@ pub(super) async fn heard<T>(answer: impl Future<Output = sqlx::Result<T>>) -> R
     Ok(answer.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??)
 }
 
+/// The counter after which others begin: a store that was put back gives no number that
+/// may have been told since, of a counter that it does not know either.
+pub(in crate::control) const FLOOR: &str = "*";
+
 /// An open transaction; dropped without [`Tx::commit`] it is rolled back.
 #[derive(Debug)]
 pub struct Tx {
@@ -171,15 +175,16 @@ impl Tx {
         }
     }
 
-    /// Takes the next number of a named counter, from 1.
+    /// Takes the next number of a named counter, from 1 or from after [`FLOOR`].
     ///
     /// # Errors
     /// [`Error`] as the database says.
     pub async fn next_number(&mut self, counter: &str) -> Result<i64, Error> {
         self.one(
-            "INSERT INTO counters (name, value) VALUES ($1, 1)
+            "INSERT INTO counters (name, value)
+             VALUES ($1, 1 + COALESCE((SELECT value FROM counters WHERE name = $2), 0))
              ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
-            crate::params![counter],
+            crate::params![counter, FLOOR],
         )
         .await?
         .get("value")
