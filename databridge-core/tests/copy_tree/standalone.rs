@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use databridge_core::Fault;
 use databridge_core::media::checksum::{self, Algorithm, Sha256};
@@ -296,11 +297,14 @@ proptest! {
 struct Spoiler<'a> {
     room: &'a Room,
     file: &'a str,
+    left: AtomicUsize,
 }
 
 impl Monitor for Spoiler<'_> {
     fn on(&self, progress: Progress<'_>) {
-        if matches!(progress, Progress::Phase(Phase::ReadBack)) {
+        let is_last =
+            matches!(progress, Progress::File(_)) && self.left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if is_last {
             let path = self.room.hidden("partial")[0].join(self.file);
             let before = path.metadata().unwrap();
             fs::write(&path, "bad").unwrap();
@@ -322,7 +326,7 @@ fn many_short_files_are_right_and_what_happens_to_one_since_is_found() {
     for file in ["0/0", "3/3", "6/4997"] {
         let path = room.source().join(file);
         assert_eq!(path.metadata().unwrap().len(), 3, "{file}");
-        let spoiler = Spoiler { room: &room, file };
+        let spoiler = Spoiler { room: &room, file, left: AtomicUsize::new(5000) };
         let error = copy::tree(&room.source(), &room.destination(), &options, &spoiler);
         match error {
             Err(Error::ReadBackMismatch { path, others: 0 }) => assert_eq!(path, file),
