@@ -90,13 +90,31 @@ impl Unit {
         sql::insert(self.tx(), org, now, job).await
     }
 
+    /// The same, in the place of jobs of its kind and subject that were given up: nobody
+    /// has to look at them any more.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn enqueue_anew(&mut self, job: NewJob) -> Result<(), db::Error> {
+        sql::withdraw_dead(self.tx(), job.subject_id, job.kind).await?;
+        self.enqueue(job).await
+    }
+
     /// Marks the job done together with its effects.
     ///
     /// # Errors
     /// [`Fenced`] where the lease is lost: then nothing of this unit may be kept.
     pub async fn finish(&mut self, lease: &Lease) -> Result<(), Error> {
+        self.finish_with(lease, None).await
+    }
+
+    /// The same of a job that left something undone: people see what, as its last error.
+    ///
+    /// # Errors
+    /// [`Fenced`].
+    pub async fn finish_with(&mut self, lease: &Lease, error: Option<&str>) -> Result<(), Error> {
         let now = self.now();
-        let rows = sql::close(self.tx(), lease, State::Done, None, now).await?;
+        let rows = sql::close(self.tx(), lease, State::Done, error, now).await?;
         if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
     }
 

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::lab::{Kind, Lab, text};
 
-on_both!(old_rows_are_forgotten_and_new_ones_are_not);
+on_both!(
+    old_rows_are_forgotten_and_new_ones_are_not,
+    what_was_given_up_goes_when_it_is_tried_again
+);
 
 fn count(lab: &Lab, sql: &str) -> i64 {
     lab.sql(&format!("SELECT COUNT(*) FROM {sql}")).trim().parse().unwrap()
@@ -67,4 +70,23 @@ async fn old_rows_are_forgotten_and_new_ones_are_not(kind: Kind) {
     let rows = count(&lab, "notifications");
     run().await;
     assert_eq!(count(&lab, "notifications"), rows);
+}
+
+async fn what_was_given_up_goes_when_it_is_tried_again(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.approved(&[("a.exr", b"a")]).await;
+    lab.act("data_team", "scan", &code).await;
+    lab.break_rules(true);
+    assert_eq!(lab.settle(&code).await, "scan_failed");
+    let dead = || count(&lab, "jobs WHERE state = 'dead'");
+    assert_eq!(dead(), 1);
+    lab.act("data_team", "retry", &code).await;
+    assert_eq!(dead(), 0);
+    // Once more in vain: one waits for somebody, not two.
+    assert_eq!(lab.settle(&code).await, "scan_failed");
+    assert_eq!(dead(), 1);
+    lab.break_rules(false);
+    lab.act("data_team", "retry", &code).await;
+    assert_eq!(lab.settle(&code).await, "undecided");
+    assert_eq!(dead(), 0);
 }

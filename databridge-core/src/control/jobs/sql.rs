@@ -340,6 +340,15 @@ pub(super) async fn withdraw(tx: &mut Tx, subject_id: Uuid, now: Timestamp) -> R
     Ok(())
 }
 
+pub(super) async fn withdraw_dead(tx: &mut Tx, subject_id: Uuid, kind: &str) -> Result<(), Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'withdrawn' WHERE subject_id = $1 AND kind = $2 AND state = 'dead'",
+        params![subject_id, kind],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Jobs of an organisation, newest first; in one state or about one subject where
 /// that is asked.
 ///
