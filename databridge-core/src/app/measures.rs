@@ -57,6 +57,12 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "what",
         "leftovers in staging and rows of the store that it removed, by kind",
     ),
+    (
+        "databridge_housekeeping_stuck",
+        "gauge",
+        "",
+        "what the last housekeeping of this process could not read or remove",
+    ),
     ("databridge_http_request_seconds", "histogram", "route", "time to answer"),
     (
         "databridge_http_requests_total",
@@ -116,6 +122,8 @@ pub struct Measures {
     pub engines: Ages,
     /// What housekeeping of this process removed: kind, how many, bytes.
     pub removed: Vec<(&'static str, u64, u64)>,
+    /// What its last run could not read or remove.
+    pub stuck: u64,
 }
 
 /// The name of each engine, and the age of its signatures in seconds.
@@ -166,6 +174,7 @@ impl App {
             ],
             engines: self.engines().await,
             removed: self.removed.read(),
+            stuck: self.removed.stuck(),
         })
     }
 

@@ -31,7 +31,7 @@ mod whereabouts;
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use explain::{Explanation, Step, Waits};
-pub use housekeeping::{Keep, Leftover, Leftovers, What};
+pub use housekeeping::{Keep, Leftover, Leftovers, Stuck, What};
 pub use ingest::Ingest;
 pub use layout::{Kind as FieldKind, Layout, Meta, Metadata, Rule as LayoutRule, Template};
 pub use places::Places;
