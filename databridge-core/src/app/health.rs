@@ -150,9 +150,8 @@ impl App {
     }
 
     fn look_at_crew(&self) -> Check {
-        // Beside the workers two for chores.
         let workers = self.config.workers();
-        let chores = if workers > 0 { 2 } else { 0 };
+        let chores = if workers > 0 { super::CHORES } else { 0 };
         let due = workers + chores + super::background::KEEPERS;
         let found = self.crew.count();
         let detail = format!("{found} of {due} run");

@@ -158,7 +158,7 @@ impl App {
         if ctx.actor.authority != Authority::Embedded {
             return Ok(asked);
         }
-        let ([_, house], stop) = (self.chores(), Cancel::new());
+        let (house, stop) = (self.housekeeper(), Cancel::new());
         while house.step(&stop).await? {}
         the_job(&mut self.store.db().read().await?, ctx.org, subject).await
     }
