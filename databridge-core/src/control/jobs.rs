@@ -87,7 +87,7 @@ impl Unit {
     /// [`db::Error`].
     pub async fn enqueue(&mut self, job: NewJob) -> Result<(), db::Error> {
         let (org, now) = (self.org(), self.now());
-        sql::insert(self.tx(), org, now, job).await
+        sql::insert(self.tx(), org, now, job).await.map(drop)
     }
 
     /// The same, in the place of jobs of its kind and subject that were given up: nobody
@@ -96,8 +96,11 @@ impl Unit {
     /// # Errors
     /// [`db::Error`].
     pub async fn enqueue_anew(&mut self, job: NewJob) -> Result<(), db::Error> {
-        sql::withdraw_dead(self.tx(), job.subject_id, job.kind).await?;
-        self.enqueue(job).await
+        let (org, now, subject_id, kind) = (self.org(), self.now(), job.subject_id, job.kind);
+        if sql::insert(self.tx(), org, now, job).await? > 0 {
+            sql::withdraw_dead(self.tx(), subject_id, kind).await?;
+        }
+        Ok(())
     }
 
     /// Marks the job done together with its effects.
