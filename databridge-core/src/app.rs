@@ -52,6 +52,9 @@ use crate::domains::{lineage, transfer};
 /// Every domain's steps of the schema.
 pub const MIGRATIONS: &[&[Migration]] = &[transfer::MIGRATIONS, lineage::MIGRATIONS];
 
+/// Workers beside those of a host: one keeps house, the others run hooks.
+const CHORES: usize = 4;
+
 /// In the data folder: whoever has locked it has the store to itself.
 pub const LOCK: &str = "databridged.lock";
 
@@ -264,8 +267,16 @@ impl App {
     }
 
     /// Workers for what follows them and nobody waits for, hooks and housekeeping, which
-    /// do not wait for each other either.
-    pub fn chores(&self) -> [Worker; 2] {
+    /// do not wait for each other either. A receiver that does not answer holds up one.
+    pub fn chores(&self) -> [Worker; CHORES] {
+        let hooks = Arc::new(outbound::Hooks::new(self.store.clone(), &self.config.hooks));
+        std::array::from_fn(|n| match n {
+            0 => self.housekeeper(),
+            _ => self.worker_of(hooks.clone(), false),
+        })
+    }
+
+    fn housekeeper(&self) -> Worker {
         let house = housekeeping::Housekeeper {
             store: self.store.clone(),
             transfers: self.transfers.clone(),
@@ -274,8 +285,7 @@ impl App {
             retention: self.config.housekeeping.retention(),
             removed: self.removed.clone(),
         };
-        let hooks = outbound::Hooks::new(self.store.clone(), &self.config.hooks);
-        [self.worker_of(Arc::new(hooks), false), self.worker_of(Arc::new(house), false)]
+        self.worker_of(Arc::new(house), false)
     }
 
     fn worker_of(&self, handler: Arc<dyn Handler>, eager: bool) -> Worker {

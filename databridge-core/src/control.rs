@@ -9,6 +9,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod limits;
+pub mod looks;
 pub mod outbound;
 pub mod recovery;
 pub mod retention;

@@ -22,6 +22,7 @@
 
 mod disk;
 mod faults;
+mod gate;
 mod node;
 mod server;
 mod world;
@@ -40,6 +41,7 @@ use self::disk::Disk;
 pub use self::disk::Loss;
 use self::faults::Faults;
 pub use self::faults::{Call, Op};
+use self::gate::Gate;
 use self::server::Server;
 use crate::watchdog::Watchdog;
 
@@ -57,6 +59,7 @@ struct World {
 #[derive(Debug)]
 pub struct FaultFs {
     world: Arc<Mutex<World>>,
+    gate: Arc<Gate>,
     session: Option<BackgroundSession>,
     point: PathBuf,
     _watchdog: Watchdog,
@@ -77,6 +80,7 @@ impl FaultFs {
         );
         let mut fs = Self {
             world: Arc::new(Mutex::new(world)),
+            gate: Arc::default(),
             session: None,
             point,
             _watchdog: watchdog,
@@ -119,14 +123,19 @@ impl FaultFs {
     /// ECONNABORTED, as when a network mount is lost for good. Takes root.
     /// [`power_cut`](Self::power_cut) brings it back.
     pub fn disconnect(&self) {
+        std::fs::write(self.connection().join("abort"), "1").unwrap();
+    }
+
+    /// The kernel's side of the mount. Takes root, and a server that answers.
+    pub fn connection(&self) -> PathBuf {
         const CONTROL: &str = "/sys/fs/fuse/connections";
         let device = rustix::fs::stat(&self.point).unwrap().st_dev;
-        let connection = format!("{CONTROL}/{}", rustix::fs::minor(device));
-        if !Path::new(&connection).exists() {
+        let connection = Path::new(CONTROL).join(rustix::fs::minor(device).to_string());
+        if !connection.exists() {
             let flags = rustix::mount::MountFlags::empty();
             let _ = rustix::mount::mount("fusectl", CONTROL, "fusectl", flags, c"");
         }
-        std::fs::write(format!("{connection}/abort"), "1").unwrap();
+        connection
     }
 
     /// The disk holds so many bytes (in pages of 4096) and is full then.
@@ -199,6 +208,22 @@ impl FaultFs {
         self.faults(|faults| faults.power_left = Some(changes));
     }
 
+    /// The next call of this kind, of a path that begins so, gets no answer, and so no
+    /// other call either: a mount whose server hangs, until it is let go.
+    pub fn hang(&self, op: Op, path: &str) {
+        self.gate.close(op, path);
+    }
+
+    /// Returns when a call hangs.
+    pub fn wait_for_hung(&self) {
+        self.gate.wait();
+    }
+
+    /// The server is back.
+    pub fn let_go(&self) {
+        self.gate.open();
+    }
+
     /// Whether the power has failed.
     pub fn is_dead(&self) -> bool {
         self.world().faults.dead
@@ -240,7 +265,7 @@ impl FaultFs {
             // So that servers and children without privileges see it, too.
             config.acl = SessionACL::All;
         }
-        let server = Server::new(self.world.clone(), life);
+        let server = Server::new(self.world.clone(), self.gate.clone(), life);
         let session = spawn_mount(server, &self.point, &config).unwrap_or_else(|error| {
             panic!(
                 "cannot mount by FUSE: {error} (without root it takes fusermount3, on Debian \
@@ -262,6 +287,7 @@ impl FaultFs {
 
 impl Drop for FaultFs {
     fn drop(&mut self) {
+        self.gate.open();
         self.detach();
     }
 }

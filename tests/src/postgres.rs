@@ -196,7 +196,7 @@ pub fn fresh_database() -> Database {
     Database::create(&url)
 }
 
-fn psql(url: &str, sql: &str) -> String {
+pub(crate) fn psql(url: &str, sql: &str) -> String {
     run(psql_command(url).arg(sql))
 }
 

@@ -12,8 +12,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::postgres::Database;
-use crate::process::{Daemon, PATIENCE, built, run};
+use crate::postgres::{Database, psql};
+use crate::process::{Daemon, PATIENCE, built, find_program, run};
 
 /// Names another daemon than the one built beside the tests.
 pub const VARIABLE: &str = "DATABRIDGE_TEST_DAEMON";
@@ -57,6 +57,20 @@ impl Place {
             staging: root.join("staging"),
             production: root.join("production"),
             database: None,
+        }
+    }
+
+    /// Makes the store older than all that stands in its staging.
+    pub fn mature(&self) {
+        let set = "UPDATE orgs SET created_at =";
+        match &self.database {
+            Some(url) => drop(psql(url, &format!("{set} to_timestamp(0)"))),
+            None => {
+                let advice = "on Debian `apt-get install sqlite3`";
+                let mut shell = Command::new(find_program("sqlite3", &[], advice));
+                shell.args(["-bail", "-cmd", ".timeout 60000"]);
+                run(shell.arg(self.data.join("databridge.db")).arg(format!("{set} 0")));
+            }
         }
     }
 

@@ -29,13 +29,18 @@ impl App {
     ) -> Result<Value, Error> {
         self.transfers.may_upload(ctx, code).await?;
         let (service, source) = (self.transfers.clone(), source.to_owned());
-        let uploads = tokio::task::spawn_blocking(move || service.receive_tree(&source, &monitor))
-            .await
-            .map_err(|e| crate::domains::transfer::Error::Io {
+        // Held until they are added: the first may be hours older than the last.
+        let taking = tokio::task::spawn_blocking(move || {
+            let ingest = service.ingest()?;
+            Ok::<_, Error>((ingest, service.receive_tree(&source, &monitor)?))
+        });
+        let (ingest, uploads) =
+            taking.await.map_err(|e| crate::domains::transfer::Error::Io {
                 path: "a worker thread".into(),
                 source: std::io::Error::other(e),
             })??;
         let view = self.transfers.add(ctx, code, uploads).await?;
+        drop(ingest);
         Ok(serde_json::to_value(view).unwrap_or_default())
     }
 

@@ -1,6 +1,6 @@
 //! Whether this process can work: for load balancers and whoever restarts things.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{App, Health};
 use crate::base::error::Error;
 use crate::control::ledger;
+use crate::control::looks::{self, PATIENCE};
 use crate::media::storage::Space;
 
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// An event that has waited longer for its position is nobody's any more.
 const UNSEALED: Duration = Duration::from_secs(60);
 
@@ -121,32 +120,38 @@ impl App {
     }
 
     async fn look_at_disk(&self) -> Result<String, String> {
-        let (config, least) = (self.config.clone(), self.config.min_free_bytes);
-        let look = move || {
-            let places = config.places();
-            let mut roots = vec![("data", config.data.clone()), ("staging", places.staging)];
-            roots.extend(places.production.as_path().map(|path| ("production", path.to_owned())));
-            for (name, path) in roots {
-                let (free, _) = space(&path)
-                    .map_err(|e| format!("{name} cannot be looked at: {}", e.kind()))?;
-                if free < least {
-                    return Err(format!("{name} has {free} bytes left, less than {least}"));
-                }
+        let least = self.config.min_free_bytes;
+        for (name, path) in self.roots() {
+            let look = looks::at(&path.clone(), move || space(&path)).await;
+            let (free, _) = look
+                .ok_or_else(|| format!("{name} does not answer"))?
+                .map_err(|e| format!("{name} cannot be looked at: {}", e.kind()))?;
+            if free < least {
+                return Err(format!("{name} has {free} bytes left, less than {least}"));
             }
-            // What is told free may be a quota's or a read-only mount's.
-            let probe = config.data.join(".ready");
-            std::fs::write(&probe, [0; 4096])
-                .and_then(|()| std::fs::remove_file(&probe))
-                .map_err(|e| format!("data cannot be written: {}", e.kind()))?;
-            Ok("there is room".to_owned())
-        };
-        tokio::task::spawn_blocking(look).await.map_err(|e| e.to_string())?
+        }
+        // What is told free may be a quota's or a read-only mount's.
+        let probe = self.config.data.join(".ready");
+        let write =
+            move || std::fs::write(&probe, [0; 4096]).and_then(|()| std::fs::remove_file(&probe));
+        looks::at(&self.config.data, write)
+            .await
+            .ok_or("data does not answer")?
+            .map_err(|e| format!("data cannot be written: {}", e.kind()))?;
+        Ok("there is room".to_owned())
+    }
+
+    /// The file systems that work takes, by the names that people know them by.
+    pub(super) fn roots(&self) -> Vec<(&'static str, PathBuf)> {
+        let places = self.config.places();
+        let mut roots = vec![("data", self.config.data.clone()), ("staging", places.staging)];
+        roots.extend(places.production.as_path().map(|path| ("production", path.to_owned())));
+        roots
     }
 
     fn look_at_crew(&self) -> Check {
-        // Beside the workers two for chores.
         let workers = self.config.workers();
-        let chores = if workers > 0 { 2 } else { 0 };
+        let chores = if workers > 0 { super::CHORES } else { 0 };
         let due = workers + chores + super::background::KEEPERS;
         let found = self.crew.count();
         let detail = format!("{found} of {due} run");

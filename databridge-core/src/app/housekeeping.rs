@@ -2,6 +2,7 @@
 //! the hosts can look at before it runs, and ask for.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,16 @@ use tracing::{info, warn};
 
 use super::App;
 use crate::base::cancel::Cancel;
-use crate::base::error::Error;
+use crate::base::error::{Error, ErrorKind};
 use crate::control::commands::Store;
 use crate::control::ctx::{Authority, Ctx};
+use crate::control::db::{self, Tx};
 use crate::control::identity::{Entrance, MATRIX, Permission};
 use crate::control::jobs::{
     self, Capability, Handler, HandlerFuture, JobView, Lease, NewJob, Watch,
 };
 use crate::control::retention;
-use crate::domains::transfer::{self, Keep, Leftover, Leftovers, What};
+use crate::domains::transfer::{self, Keep, Leftover, Leftovers, Stuck, What};
 use crate::workflow::Symbol;
 
 /// The kind of its jobs.
@@ -31,23 +33,40 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// What this process removed, by kind: things and bytes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Removed(Arc<Mutex<BTreeMap<&'static str, (u64, u64)>>>);
+pub(super) struct Removed {
+    counts: Arc<Mutex<BTreeMap<&'static str, (u64, u64)>>>,
+    /// What its last run could not read or remove.
+    stuck: Arc<AtomicU64>,
+}
 
 impl Removed {
     fn add(&self, what: &'static str, things: u64, bytes: u64) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(what).or_default();
         count.0 += things;
         count.1 += bytes;
     }
 
     pub(super) fn read(&self) -> Vec<(&'static str, u64, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         // What was never removed is told too: its graph begins at zero.
         let known = What::ALL.iter().map(|what| what.name()).chain(retention::KINDS);
         let of = |what| counts.get(what).copied().unwrap_or_default();
         known.map(|what| (what, of(what).0, of(what).1)).collect()
     }
+
+    /// What the last run of this process could not read or remove.
+    pub(super) fn stuck(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
+    }
+}
+
+/// What of it is told in the list of jobs; the rest stands in the log.
+fn told(stuck: &[Stuck]) -> Option<String> {
+    let first = stuck.iter().take(5).map(|one| format!("; {}: {}", one.path, one.error));
+    let count = stuck.len();
+    (count > 0)
+        .then(|| format!("{count} could not be read or removed{}", first.collect::<String>()))
 }
 
 /// Does the jobs.
@@ -66,15 +85,25 @@ impl Housekeeper {
             info!(what = %leftover.what, path = leftover.path, "removed from staging");
             self.removed.add(leftover.what.name(), 1, leftover.bytes);
         };
-        self.transfers.collect(lease, watch, self.keep, &count).await?;
-        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
-        self.removed.add(What::Upload.name(), expired.len() as u64, 0);
-        self.entrance.forget().await?;
-        for (what, rows) in retention::forget(&self.store, self.retention).await? {
+        let collected = self.transfers.collect(lease, watch, self.keep, &count).await;
+        if let Err(error) = &collected
+            && error.kind() == ErrorKind::Cancelled
+        {
+            return collected.map(drop);
+        }
+        // Each is done whatever came of the others.
+        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await;
+        let sessions = self.entrance.forget().await;
+        let rows = retention::forget(&self.store, self.retention).await;
+        let stuck = collected?;
+        self.removed.add(What::Upload.name(), expired?.len() as u64, 0);
+        sessions?;
+        for (what, rows) in rows? {
             self.removed.add(what, rows, 0);
         }
+        self.removed.stuck.store(stuck.len() as u64, Ordering::Relaxed);
         let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
-        unit.finish(lease).await?;
+        unit.finish_with(lease, told(&stuck).as_deref()).await?;
         unit.commit(()).await
     }
 }
@@ -123,14 +152,14 @@ impl App {
         let mut unit = self.store.begin(ctx).await?;
         let (subject, key) = (uuid::Uuid::now_v7(), uuid::Uuid::new_v4());
         unit.enqueue(job(subject, format!("{KIND}:{key}"))).await?;
-        unit.commit(()).await?;
-        if ctx.actor.authority == Authority::Embedded {
-            let ([_, house], stop) = (self.chores(), Cancel::new());
-            while house.step(&stop).await? {}
+        let asked = the_job(unit.tx(), ctx.org, subject).await?;
+        let asked = unit.commit(asked).await?;
+        if ctx.actor.authority != Authority::Embedded {
+            return Ok(asked);
         }
-        let mut tx = self.store.db().read().await?;
-        let found = jobs::list(&mut tx, ctx.org, None, Some(subject), 1).await?;
-        found.into_iter().next().ok_or_else(|| crate::control::db::Error::NoRow.into())
+        let (house, stop) = (self.housekeeper(), Cancel::new());
+        while house.step(&stop).await? {}
+        the_job(&mut self.store.db().read().await?, ctx.org, subject).await
     }
 
     /// Asks for it once in each period, whichever host comes first.
@@ -154,11 +183,16 @@ impl App {
             let mut unit = self.store.begin(&Ctx::system(org)).await?;
             let seconds = unit.now().as_micros() / 1_000_000;
             let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
-            unit.enqueue(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
+            unit.enqueue_anew(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
             unit.commit(()).await?;
         }
         Ok(())
     }
+}
+
+async fn the_job(tx: &mut Tx, org: OrgId, subject: uuid::Uuid) -> Result<JobView, Error> {
+    let found = jobs::list(tx, org, None, Some(subject), 1).await?;
+    found.into_iter().next().ok_or_else(|| db::Error::NoRow.into())
 }
 
 fn job(subject_id: uuid::Uuid, key: String) -> NewJob {

@@ -11,6 +11,7 @@ use crate::base::id::OrgId;
 use crate::control::ctx::Ctx;
 use crate::control::identity::{MATRIX, Permission};
 use crate::control::jobs::{self, Tallied};
+use crate::control::looks;
 use crate::media::scan;
 
 /// Engines are asked at most so often: that loads rules.
@@ -55,6 +56,12 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "counter",
         "what",
         "leftovers in staging and rows of the store that it removed, by kind",
+    ),
+    (
+        "databridge_housekeeping_stuck",
+        "gauge",
+        "",
+        "what the last housekeeping of this process could not read or remove",
     ),
     ("databridge_http_request_seconds", "histogram", "route", "time to answer"),
     (
@@ -115,6 +122,8 @@ pub struct Measures {
     pub engines: Ages,
     /// What housekeeping of this process removed: kind, how many, bytes.
     pub removed: Vec<(&'static str, u64, u64)>,
+    /// What its last run could not read or remove.
+    pub stuck: u64,
 }
 
 /// The name of each engine, and the age of its signatures in seconds.
@@ -158,24 +167,26 @@ impl App {
             events,
             unsealed: unsealed.unwrap_or_default(),
             tallied: self.tally.read(),
-            disks: self.disks(),
+            disks: self.disks().await,
             reserves: vec![
                 ("staging", self.config.space.staging_reserve_bytes),
                 ("production", self.config.space.production_reserve_bytes),
             ],
             engines: self.engines().await,
             removed: self.removed.read(),
+            stuck: self.removed.stuck(),
         })
     }
 
-    fn disks(&self) -> Vec<(&'static str, u64, u64)> {
-        let places = self.config.places();
-        let mut roots = vec![("data", self.config.data.clone()), ("staging", places.staging)];
-        roots.extend(places.production.as_path().map(|path| ("production", path.to_owned())));
-        let read = |(name, path): (_, std::path::PathBuf)| {
-            space(&path).ok().map(|(free, size)| (name, free, size))
-        };
-        roots.into_iter().filter_map(read).collect()
+    /// What does not answer has no size then, which is what an alert is for.
+    async fn disks(&self) -> Vec<(&'static str, u64, u64)> {
+        let mut found = Vec::new();
+        for (name, path) in self.roots() {
+            if let Some(Ok((free, size))) = looks::at(&path.clone(), move || space(&path)).await {
+                found.push((name, free, size));
+            }
+        }
+        found
     }
 
     async fn engines(&self) -> Vec<(String, u64)> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commands::{Store, Unit};
 use super::ctx::Ctx;
+use super::db::Tx;
 use super::ledger::{self, Event};
 use crate::base::clock::Timestamp;
 use crate::base::error::{Error, ErrorKind, Fault};
@@ -83,6 +84,9 @@ pub trait Rule: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<Concerned, Error>> + Send + 'a>>;
 }
 
+/// Told at a time, where nobody says.
+const PAGE: i64 = 50;
+
 /// What the caller is to know.
 ///
 /// # Errors
@@ -94,18 +98,27 @@ pub async fn list(
     before: Option<i64>,
     limit: Option<i64>,
 ) -> Result<Inbox, Error> {
-    let limit = limit.unwrap_or(50);
+    let limit = limit.unwrap_or(PAGE);
     if !(1..=200).contains(&limit) {
         return Err(BadField { field: "limit", reason: "1 to 200" }.into());
     }
-    let mut tx = store.db().read().await?;
+    newest(&mut store.db().read().await?, ctx, unread, before, limit).await
+}
+
+async fn newest(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    unread: bool,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Inbox, Error> {
     let user = ctx.actor.user_id;
-    let mut items = sql::page(&mut tx, user, unread, before.unwrap_or(i64::MAX), limit + 1).await?;
+    let mut items = sql::page(tx, user, unread, before.unwrap_or(i64::MAX), limit + 1).await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > most;
     items.truncate(most);
     let next = items.last().filter(|_| more).map(|item| item.position);
-    Ok(Inbox { unread: sql::unread(&mut tx, user).await?, items, next })
+    Ok(Inbox { unread: sql::unread(tx, user).await?, items, next })
 }
 
 /// Marks as read, or as unread: these, or all there are. Answers the newest page.
@@ -125,8 +138,8 @@ pub async fn mark(store: &Store, ctx: &Ctx, positions: &[i64], read: bool) -> Re
     for position in positions {
         sql::mark(unit.tx(), user, *position, at).await?;
     }
-    unit.commit(()).await?;
-    list(store, ctx, false, None, None).await
+    let inbox = newest(unit.tx(), ctx, false, None, PAGE).await?;
+    unit.commit(inbox).await
 }
 
 /// Notifies of what happened since it last looked; answers how many events it read.

@@ -87,7 +87,20 @@ impl Unit {
     /// [`db::Error`].
     pub async fn enqueue(&mut self, job: NewJob) -> Result<(), db::Error> {
         let (org, now) = (self.org(), self.now());
-        sql::insert(self.tx(), org, now, job).await
+        sql::insert(self.tx(), org, now, job).await.map(drop)
+    }
+
+    /// The same, in the place of jobs of its kind and subject that were given up: nobody
+    /// has to look at them any more.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn enqueue_anew(&mut self, job: NewJob) -> Result<(), db::Error> {
+        let (org, now, subject_id, kind) = (self.org(), self.now(), job.subject_id, job.kind);
+        if sql::insert(self.tx(), org, now, job).await? > 0 {
+            sql::withdraw_dead(self.tx(), subject_id, kind).await?;
+        }
+        Ok(())
     }
 
     /// Marks the job done together with its effects.
@@ -95,8 +108,16 @@ impl Unit {
     /// # Errors
     /// [`Fenced`] where the lease is lost: then nothing of this unit may be kept.
     pub async fn finish(&mut self, lease: &Lease) -> Result<(), Error> {
+        self.finish_with(lease, None).await
+    }
+
+    /// The same of a job that left something undone: people see what, as its last error.
+    ///
+    /// # Errors
+    /// [`Fenced`].
+    pub async fn finish_with(&mut self, lease: &Lease, error: Option<&str>) -> Result<(), Error> {
         let now = self.now();
-        let rows = sql::close(self.tx(), lease, State::Done, None, now).await?;
+        let rows = sql::close(self.tx(), lease, State::Done, error, now).await?;
         if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
     }
 

@@ -33,15 +33,25 @@ impl Housekeeping {
 
 fn plan(show: &Show, found: &Value) -> Outcome {
     show.document(found);
-    let items = found["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for item in items {
-        show.line(format!(
+    let list = |name: &str| found[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |item: &Value| {
+        format!(
             "{:<10} {:>9}  since {}  {}",
             text(&item["what"]),
             size(item["bytes"].as_u64().unwrap_or(0)),
             time(&item["since_at"]),
             text(&item["path"]),
-        ));
+        )
+    };
+    let items = list("items");
+    for item in items {
+        show.line(line(item));
+    }
+    for item in list("strangers") {
+        show.line(format!("{}  (left to you: not known to be this store's)", line(item)));
+    }
+    for item in list("unreadable") {
+        show.line(format!("unreadable  {}: {}", text(&item["path"]), text(&item["error"])));
     }
     let more = if found["more"] == true { ", and more" } else { "" };
     let bytes = size(found["bytes"].as_u64().unwrap_or(0));

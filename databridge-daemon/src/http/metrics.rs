@@ -50,6 +50,7 @@ pub(super) struct Metrics {
     verify_failures: Counter,
     removed: Family<Labels, Counter>,
     removed_bytes: Family<Labels, Counter>,
+    stuck: Gauge<i64, AtomicI64>,
 }
 
 fn seconds() -> Histogram {
@@ -81,6 +82,7 @@ impl Metrics {
             verify_failures: Counter::default(),
             removed: Family::default(),
             removed_bytes: Family::default(),
+            stuck: Gauge::default(),
         };
         for (name, _, _, help) in METRICS {
             new.register(&mut registry, name, help);
@@ -110,6 +112,7 @@ impl Metrics {
             "databridge_housekeeping_removed_total" => {
                 to.register(bare, help, self.removed.clone());
             }
+            "databridge_housekeeping_stuck" => to.register(bare, help, self.stuck.clone()),
             "databridge_jobs" => to.register(bare, help, self.jobs.clone()),
             "databridge_jobs_ended_total" => to.register(bare, help, self.ended.clone()),
             "databridge_ledger_events" => to.register(bare, help, self.events.clone()),
@@ -176,6 +179,7 @@ impl Metrics {
             self.removed.get_or_create(&labels).inner().store(*things, Ordering::Relaxed);
             self.removed_bytes.get_or_create(&labels).inner().store(*bytes, Ordering::Relaxed);
         }
+        self.stuck.set(whole(found.stuck));
         let mut totals = [0, 0, 0];
         for line in &found.tallied {
             let labels = vec![("kind", line.kind.clone()), ("outcome", line.outcome.to_owned())];

@@ -35,12 +35,14 @@ pub enum Op {
     Fallocate,
     /// A hard link, symbolic link or special file is made.
     Link,
+    /// Room is asked for.
+    Statfs,
 }
 
 impl Op {
     /// Whether it changes what stands on the disk or what survives a power cut.
     pub fn changes(self) -> bool {
-        !matches!(self, Self::Open | Self::Read | Self::Readdir)
+        !matches!(self, Self::Open | Self::Read | Self::Readdir | Self::Statfs)
     }
 
     /// Whether the kernel itself asks once more when this answers ESTALE, as it

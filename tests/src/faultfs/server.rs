@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::World;
 use super::disk::Result;
 use super::faults::{Faults, Op};
+use super::gate::Gate;
 use super::node::{Kind, PAGE};
 use super::world::Listing;
 
@@ -31,6 +32,7 @@ const VALID: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Server {
     world: Arc<Mutex<World>>,
+    gate: Arc<Gate>,
     life: u64,
     /// A folder is listed as it stood when it was opened, so that removing names
     /// while listing them skips none.
@@ -39,8 +41,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(world: Arc<Mutex<World>>, life: u64) -> Self {
-        Self { world, life, listings: Mutex::default(), next_listing: AtomicU64::new(0) }
+    pub fn new(world: Arc<Mutex<World>>, gate: Arc<Gate>, life: u64) -> Self {
+        Self { world, gate, life, listings: Mutex::default(), next_listing: AtomicU64::new(0) }
     }
 
     /// Does something unless the power has failed since this mount was made.
@@ -250,6 +252,8 @@ impl Filesystem for Server {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let path = || self.world.lock().unwrap().disk.path_of(parent.0, name);
+        self.gate.pass(Op::Rename, path);
         let (from, to) = ((parent.0, name), (new_parent.0, new_name));
         let renamed = self.run(|world| {
             if let Some(errno) = world.faults.refuse_rename_flags
@@ -393,6 +397,7 @@ impl Filesystem for Server {
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.gate.pass(Op::Readdir, || self.world.lock().unwrap().disk.path(ino.0));
         match self.run(|world| world.list(ino.0)) {
             Ok(list) => {
                 let handle = self.next_listing.fetch_add(1, Ordering::Relaxed);
@@ -434,6 +439,7 @@ impl Filesystem for Server {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.gate.pass(Op::Statfs, String::new);
         let space = self.run(|world| {
             let used = world.disk.used();
             // An unlimited one shows room for a tebibyte.

@@ -71,7 +71,7 @@ fn keep_house(store: Store, traps: &[&str]) {
     let config = folder.path().join("databridge.toml");
     std::fs::write(&config, CONFIG).unwrap();
     let source = Source::files(folder.path(), 5, &[("a.exr", 1000), ("sub/b.exr", 10)]);
-    let staging = place.staging.clone();
+    let (staging, at) = (place.staging.clone(), place.clone());
     let starts = Starts { config, traps: Vec::new() };
     let mut life = Life::new(place, source, starts);
     life.live();
@@ -105,6 +105,7 @@ fn keep_house(store: Store, traps: &[&str]) {
     ];
     let expected: Vec<(String, String)> =
         expected.map(|(what, path)| (what.to_owned(), path)).to_vec();
+    at.mature();
     // A look changes nothing.
     let plan = life.call("it", "GET", "/transfer-ops/housekeeping", json!({}));
     let mut planned: Vec<(String, String)> = plan["items"]

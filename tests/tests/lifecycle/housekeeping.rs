@@ -1,10 +1,16 @@
 //! What of the store's own rows is forgotten in time, and what is not.
 
+use databridge_core::control::ctx::Ctx;
+use databridge_core::control::jobs::NewJob;
 use serde_json::{Value, json};
 
 use crate::lab::{Kind, Lab, text};
 
-on_both!(old_rows_are_forgotten_and_new_ones_are_not);
+on_both!(
+    old_rows_are_forgotten_and_new_ones_are_not,
+    what_was_given_up_goes_when_it_is_tried_again,
+    what_was_given_up_stays_until_it_is_asked_for_anew,
+);
 
 fn count(lab: &Lab, sql: &str) -> i64 {
     lab.sql(&format!("SELECT COUNT(*) FROM {sql}")).trim().parse().unwrap()
@@ -67,4 +73,49 @@ async fn old_rows_are_forgotten_and_new_ones_are_not(kind: Kind) {
     let rows = count(&lab, "notifications");
     run().await;
     assert_eq!(count(&lab, "notifications"), rows);
+}
+
+async fn what_was_given_up_goes_when_it_is_tried_again(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.approved(&[("a.exr", b"a")]).await;
+    lab.act("data_team", "scan", &code).await;
+    lab.break_rules(true);
+    assert_eq!(lab.settle(&code).await, "scan_failed");
+    let dead = || count(&lab, "jobs WHERE state = 'dead'");
+    assert_eq!(dead(), 1);
+    lab.act("data_team", "retry", &code).await;
+    assert_eq!(dead(), 0);
+    // Once more in vain: one waits for somebody, not two.
+    assert_eq!(lab.settle(&code).await, "scan_failed");
+    assert_eq!(dead(), 1);
+    lab.break_rules(false);
+    lab.act("data_team", "retry", &code).await;
+    assert_eq!(lab.settle(&code).await, "undecided");
+    assert_eq!(dead(), 0);
+}
+
+async fn what_was_given_up_stays_until_it_is_asked_for_anew(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let org = lab.app.org();
+    let ask = async |key: &str| {
+        let mut unit = lab.store.begin(&Ctx::system(org)).await.unwrap();
+        let job = NewJob {
+            kind: "housekeeping",
+            subject_id: org.0,
+            key: key.to_owned(),
+            payload: json!({}),
+            priority: -20,
+            held: false,
+        };
+        unit.enqueue_anew(job).await.unwrap();
+        unit.commit(()).await.unwrap();
+    };
+    let of = |state: &str| count(&lab, &format!("jobs WHERE state = '{state}'"));
+    ask("this hour").await;
+    lab.sql("UPDATE jobs SET state = 'dead'");
+    // It is asked for every minute, and is the same within an hour.
+    ask("this hour").await;
+    assert_eq!((of("dead"), of("ready")), (1, 0));
+    ask("the next").await;
+    assert_eq!((of("dead"), of("ready"), of("withdrawn")), (0, 1, 1));
 }

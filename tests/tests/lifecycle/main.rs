@@ -41,6 +41,7 @@ mod paths;
 mod recall;
 mod scanning;
 mod space;
+mod staging;
 mod terms;
 mod traffic;
 mod upgrade;

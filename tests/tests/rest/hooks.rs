@@ -131,6 +131,24 @@ fn a_command_reads_what_was_delivered_and_is_run_again(kind: Kind) {
 }
 
 #[test]
+fn a_hook_that_waits_holds_up_no_other() {
+    let hooks = r#"
+        [[hooks]]
+        name = "first"
+        timeout_seconds = 3600
+        command = ["/bin/sh", "-c", "while [ ! -e {dir}/second ]; do sleep 0.05; done"]
+
+        [[hooks]]
+        name = "second"
+        command = ["/bin/sh", "-c", "touch {dir}/second"]
+    "#;
+    let (desk, dir) = desk(Kind::Sqlite, hooks);
+    let code = desk.delivered();
+    desk.wait_for(&code, "transfer.hook_done");
+    assert!(dir.path().join("second").exists());
+}
+
+#[test]
 fn a_hook_that_is_given_up_changes_nothing_and_is_run_again_by_hand() {
     let hooks = r#"
         [[hooks]]

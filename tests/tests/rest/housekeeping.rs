@@ -11,6 +11,7 @@ use crate::desk::{Desk, Kind};
 #[test]
 fn it_is_looked_at_and_asked_for_by_those_who_may_and_counted() {
     let desk = Desk::open(Kind::Sqlite);
+    desk.place.mature();
     let uploads = desk.place.staging.join(".uploads");
     std::fs::create_dir_all(&uploads).unwrap();
     let file = uploads.join("0000000000000000000000000000cafe");

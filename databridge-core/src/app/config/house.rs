@@ -18,12 +18,12 @@ pub struct HousekeepingConfig {
     /// How often, in hours; 0 leaves it to whoever asks for it.
     pub every_hours: u64,
     /// Hours after which nobody comes back for an upload, or for a folder in staging that
-    /// no transfer knows; at least one.
+    /// no transfer knows; at least a day.
     pub orphans_hours: u64,
     /// Days that the staging copy of a delivery is kept; for ever where it is not said.
     pub delivered_days: Option<u64>,
-    /// Days that finished jobs are kept; jobs that were given up are kept until somebody
-    /// looked.
+    /// Days that finished jobs are kept; jobs that were given up are kept until
+    /// their step is tried again.
     pub jobs_days: u64,
     /// Days for which a command that is sent again is answered from memory.
     pub idempotency_days: u64,
@@ -58,8 +58,8 @@ impl HousekeepingConfig {
         if self.delivered_days.is_some_and(|days| days > 36_500) {
             return Err(("housekeeping.delivered_days", "at most 36500 days"));
         }
-        if !(1..=24 * 36_500).contains(&self.orphans_hours) {
-            return Err(("housekeeping.orphans_hours", "at least 1"));
+        if !(24..=24 * 36_500).contains(&self.orphans_hours) {
+            return Err(("housekeeping.orphans_hours", "at least 24"));
         }
         if self.every_hours > 24 * 31 {
             return Err(("housekeeping.every_hours", "at most a month"));
@@ -98,7 +98,7 @@ mod tests {
     fn what_is_live_is_out_of_reach() {
         assert!(HousekeepingConfig::default().check().is_ok());
         for wrong in [
-            HousekeepingConfig { orphans_hours: 0, ..HousekeepingConfig::default() },
+            HousekeepingConfig { orphans_hours: 23, ..HousekeepingConfig::default() },
             HousekeepingConfig { jobs_days: 0, ..HousekeepingConfig::default() },
             HousekeepingConfig { delivered_days: Some(1 << 40), ..HousekeepingConfig::default() },
         ] {

@@ -77,6 +77,8 @@ impl From<sqlx::Error> for Error {
             }
             // SQLITE_FULL, its journal and shared memory that cannot grow; disk_full.
             (_, Some("13" | "778" | "4874" | "53100")) => Self::Full(error),
+            // PostgreSQL: it ended a session whose transaction said nothing for too long.
+            (_, Some("25P03")) => Self::Unavailable(error),
             // PostgreSQL classes: 08 connection, 57P shutdown, 53 resources.
             (_, Some(c)) if c.starts_with("08") || c.starts_with("57P") || c.starts_with("53") => {
                 Self::Unavailable(error)

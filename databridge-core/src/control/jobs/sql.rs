@@ -49,12 +49,13 @@ pub struct JobView {
     pub finished_at: Option<Timestamp>,
 }
 
+/// 0 rows: it was asked for before.
 pub(super) async fn insert(
     tx: &mut Tx,
     org: OrgId,
     now: Timestamp,
     job: NewJob,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     tx.exec(
         "INSERT INTO jobs (id, org_id, kind, subject_id, key, payload, state, priority, attempts,
                            run_at, epoch, created_at, held)
@@ -72,8 +73,7 @@ pub(super) async fn insert(
             job.held
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Takes the next job of these kinds. A lease or a retry that lies further ahead
@@ -335,6 +335,15 @@ pub(super) async fn withdraw(tx: &mut Tx, subject_id: Uuid, now: Timestamp) -> R
                 lease_until = NULL, finished_at = $1
          WHERE subject_id = $2 AND state IN ('ready', 'leased')",
         params![now, subject_id],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn withdraw_dead(tx: &mut Tx, subject_id: Uuid, kind: &str) -> Result<(), Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'withdrawn' WHERE subject_id = $1 AND kind = $2 AND state = 'dead'",
+        params![subject_id, kind],
     )
     .await?;
     Ok(())

@@ -2,11 +2,14 @@
 //! time that its whole process group is held to, and the end of what it says.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::{Error, Hook, SAID_BYTES, tail};
@@ -74,16 +77,18 @@ struct Group {
     reaped: bool,
     said: Arc<Mutex<Vec<u8>>>,
     readers: Vec<std::thread::JoinHandle<()>>,
+    /// Nobody listens any more.
+    deaf: Arc<AtomicBool>,
 }
 
 impl Group {
     fn of(mut child: Child) -> Self {
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let (said, deaf) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let readers = [
-            child.stdout.take().map(|pipe| keep_end(pipe, said.clone())),
-            child.stderr.take().map(|pipe| keep_end(pipe, said.clone())),
+            child.stdout.take().map(|pipe| keep_end(pipe, said.clone(), deaf.clone())),
+            child.stderr.take().map(|pipe| keep_end(pipe, said.clone(), deaf.clone())),
         ];
-        Self { child, reaped: false, said, readers: readers.into_iter().flatten().collect() }
+        Self { child, reaped: false, said, readers: readers.into_iter().flatten().collect(), deaf }
     }
 
     /// Writes the message from another thread: a command need not read it.
@@ -102,6 +107,10 @@ impl Group {
         while !self.readers.iter().all(std::thread::JoinHandle::is_finished) && Instant::now() < end
         {
             std::thread::sleep(LOOK / 4);
+        }
+        self.deaf.store(true, Ordering::Relaxed);
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
         }
         tail(&self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -127,19 +136,27 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        self.deaf.store(true, Ordering::Relaxed);
         self.kill();
     }
 }
 
-/// Reads to the end and keeps the last of it: who says much is not held up, and takes no
-/// memory.
+/// Reads to the end, or until nobody listens, and keeps the last of it: who says much is
+/// not held up, and takes no memory.
 fn keep_end(
-    mut pipe: impl Read + Send + 'static,
+    mut pipe: impl Read + AsFd + Send + 'static,
     said: Arc<Mutex<Vec<u8>>>,
+    deaf: Arc<AtomicBool>,
 ) -> std::thread::JoinHandle<()> {
+    const BRIEFLY: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
-        loop {
+        // Who left the group may keep the pipe open for ever, and say something for ever.
+        while !deaf.load(Ordering::Relaxed) {
+            // Where it cannot be asked, the read waits.
+            if matches!(poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&BRIEFLY)), Ok(0)) {
+                continue;
+            }
             let read = match pipe.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(read) => read,
@@ -226,6 +243,37 @@ mod tests {
         let stopped = run(&hook(&script, 3600), "hook_1", String::new(), || lines() == 2);
         assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
         assert_eq!(all_gone(&pids), 2);
+    }
+
+    #[test]
+    fn who_left_the_group_keeps_no_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        // In a session of its own, with both pipes.
+        let at = pid.display();
+        let script = format!(
+            "setsid sh -c 'echo $$ > {at}; exec sleep 1000' &
+             while [ ! -s {at} ]; do sleep 0.02; done; echo said"
+        );
+        let child = Command::new("/bin/sh")
+            .args(["-c", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut group = Group::of(child);
+        while !group.has_ended().unwrap() {
+            std::thread::yield_now();
+        }
+        // Each reader has a part in what was said as long as it reads.
+        let said = Arc::downgrade(&group.said);
+        assert_eq!(group.end(), "said");
+        drop(group);
+        assert_eq!(said.strong_count(), 0);
+        let left = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        let left = Pid::from_raw(left).unwrap();
+        rustix::process::kill_process(left, Signal::KILL).unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The statements behind hooks, which are jobs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::KIND;
@@ -10,7 +10,7 @@ use crate::control::jobs::State;
 use crate::params;
 
 /// A hook of one subject, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HookView {
     /// What it is called.

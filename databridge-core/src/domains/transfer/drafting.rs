@@ -8,11 +8,11 @@ use rustix::fs::ioctl_ficlone;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::review::LONGEST;
+use super::review::{LONGEST, beside};
 use super::sql::StoredFile;
 use super::state::{Action, MATRIX, Permission, State};
 use super::types::{Transfer, check_name, check_parents, check_text};
-use super::{Create, Error, Service, TransferView, Upload, UploadedFile, chain, sql};
+use super::{Create, Error, Places, Service, TransferView, Upload, UploadedFile, chain, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
@@ -325,34 +325,29 @@ impl Service {
         // The files are moved first: if we die here, they are orphans in a folder
         // that only counts what the rows name. The other way round a row would
         // name a file that is not there.
-        self.move_in(t, uploads)?;
+        self.move_in(unit, t, uploads).await?;
         crate::base::steps::reach("upload.moved");
         sql::insert_files(unit.tx(), t.id, t.revision, &rows).await?;
         let paths: Vec<&str> = rows.iter().take(20).map(|r| r.path.as_str()).collect();
         Ok((json!({ "files": rows.len(), "paths": paths }), ended))
     }
 
-    fn move_in(&self, t: &Transfer, uploads: &[Upload]) -> Result<(), AnyError> {
-        if !uploads.iter().any(|upload| matches!(upload, Upload::File(_))) {
+    async fn move_in(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+        uploads: &[Upload],
+    ) -> Result<(), AnyError> {
+        let blob = |upload: &Upload| match upload {
+            Upload::File(file) => Some(file.blob.clone()),
+            Upload::EmptyDir(_) => None,
+        };
+        let blobs: Vec<String> = uploads.iter().filter_map(blob).collect();
+        if blobs.is_empty() {
             return Ok(());
         }
-        let from = self.places.uploads();
-        let to = self.places.incoming(&t.code, t.revision);
-        private_dir(&to)?;
-        let io = |path: &Path, source| Error::Io { path: path.display().to_string(), source };
-        for upload in uploads {
-            if let Upload::File(file) = upload {
-                let place = to.join(&file.blob);
-                std::fs::rename(from.join(&file.blob), &place).map_err(|e| io(&place, e))?;
-            }
-        }
-        // The names of the files, and of the folders that hold them, which an earlier
-        // life may have made and not flushed.
-        let home = self.places.staging_of(&t.code);
-        for folder in [&to, &from, &home, &self.places.staging] {
-            File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io(folder, e))?;
-        }
-        Ok(())
+        let (places, code, revision) = (self.places.clone(), t.code.clone(), t.revision);
+        beside(unit, move || Ok(move_blobs(&places, &code, revision, &blobs)?)).await
     }
 
     /// Takes a file out of the transfer.
@@ -460,6 +455,22 @@ fn new_row(
         carried: None,
         fact: None,
     }
+}
+
+fn move_blobs(places: &Places, code: &str, revision: i64, blobs: &[String]) -> Result<(), Error> {
+    let (from, to) = (places.uploads(), places.incoming(code, revision));
+    private_dir(&to)?;
+    let io = |path: &Path, source| Error::Io { path: path.display().to_string(), source };
+    for blob in blobs {
+        let place = to.join(blob);
+        std::fs::rename(from.join(blob), &place).map_err(|e| io(&place, e))?;
+    }
+    // The names of the files, and of the folders that hold them, which an earlier
+    // life may have made and not flushed.
+    for folder in [&to, &from, &places.staging_of(code), &places.staging] {
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io(folder, e))?;
+    }
+    Ok(())
 }
 
 /// A folder that only the service's user can enter.

@@ -56,8 +56,8 @@ impl Service {
         outbound::retry(&mut unit, &subject(&t), hook).await?;
         let data = json!({ "hook": hook, "state": t.state_name(), "revision": t.revision });
         unit.record(&subject(&t), "transfer.hook_retried", data);
-        unit.commit(()).await?;
-        self.hooks(ctx, code).await
+        let found = outbound::of_subject(unit.tx(), t.id).await?;
+        unit.commit(found).await
     }
 
     /// The hooks of a transfer, and what came of each.

@@ -72,4 +72,19 @@ pub struct Leftovers {
     pub files: u64,
     /// Bytes of those listed.
     pub bytes: u64,
+    /// What no transfer knows and this store did not write, at most 1,000: it is older than
+    /// the store, or than the backup that it was restored from. It is left to a person.
+    pub strangers: Vec<Leftover>,
+    /// What could not be looked at, at most 1,000.
+    pub unreadable: Vec<Stuck>,
+}
+
+/// What could not be read or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Stuck {
+    /// Below staging.
+    pub path: String,
+    /// Why.
+    pub error: String,
 }

@@ -17,6 +17,9 @@ use std::path::PathBuf;
 
 use crate::media::storage::Location;
 
+/// What is being deleted, below staging.
+pub(super) const ASIDE: &str = ".housekeeping";
+
 /// The two roots, and the names below them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -33,7 +36,7 @@ impl Places {
     }
     /// Where what is to be deleted is moved out of everybody's reach.
     pub fn aside(&self) -> PathBuf {
-        self.staging.join(".housekeeping")
+        self.staging.join(ASIDE)
     }
     /// Everything of a transfer in staging.
     pub fn staging_of(&self, code: &str) -> PathBuf {

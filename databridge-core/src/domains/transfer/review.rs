@@ -1,5 +1,7 @@
 //! Approving and rejecting. An approval holds for one manifest digest.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::service::{authorise, owns};
@@ -257,6 +259,27 @@ pub(super) async fn off_thread<T: Send + 'static>(
         Err(error) => {
             Err(Error::Io { path: "a worker thread".into(), source: std::io::Error::other(error) }
                 .into())
+        }
+    }
+}
+
+/// A transaction is heard of so often while work beside it blocks: the server ends one that
+/// is silent for ten seconds.
+const HEARD: Duration = Duration::from_secs(2);
+
+/// The same beside an open transaction, which stays open however long a mount takes.
+pub(super) async fn beside<T: Send + 'static>(
+    unit: &mut Unit,
+    work: impl FnOnce() -> Result<T, AnyError> + Send + 'static,
+) -> Result<T, AnyError> {
+    let mut working = std::pin::pin!(off_thread(work));
+    let mut heard = Ok(());
+    loop {
+        match tokio::time::timeout(HEARD, &mut working).await {
+            Ok(done) => return heard.map_err(AnyError::from).and(done),
+            // What is being done comes to its end whatever has become of the transaction.
+            Err(_) if heard.is_err() => {}
+            Err(_) => heard = unit.tx().now().await.map(drop),
         }
     }
 }

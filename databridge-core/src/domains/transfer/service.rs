@@ -151,7 +151,7 @@ impl Service {
                 priority: if kind == work::TIDY { -10 } else { t.priority.of_jobs() },
                 held: t.paused.is_some() && kind != work::TIDY,
             };
-            unit.enqueue(job).await?;
+            unit.enqueue_anew(job).await?;
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 //! it is copied. The copy looks again, and does not begin where it would not fit.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::service::{authorise, visible};
 use super::state::{Action, MACHINE, State};
@@ -10,10 +9,8 @@ use super::types::Transfer;
 use super::{Error, Service, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::ctx::Ctx;
+use crate::control::looks;
 use crate::media::storage::Space;
-
-/// A mount that does not answer within this time says nothing about its room.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is to stay free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,7 +121,11 @@ impl Service {
 
 /// The first shortage, as far as the file systems tell in time.
 async fn look(demands: Vec<Demand>) -> Option<Error> {
-    let look = move || demands.iter().find_map(Demand::shortage);
-    let found = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(look)).await;
-    found.ok()?.ok()?
+    for demand in demands {
+        let root = demand.root.clone();
+        if let Some(Some(shortage)) = looks::at(&root, move || demand.shortage()).await {
+            return Some(shortage);
+        }
+    }
+    None
 }

@@ -1,14 +1,18 @@
 //! Removing what was found, so that a kill at any point loses nothing and nothing is
 //! removed that the ledger does not tell of.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tracing::warn;
 
+use super::super::places::ASIDE;
+use super::super::review::{beside, off_thread};
 use super::super::sql;
-use super::super::{Error, Service};
-use super::{Keep, Leftover, What};
+use super::super::{Error, Service, ingest};
+use super::{Keep, Leftover, Stuck, What};
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
 use crate::control::commands::Unit;
@@ -36,27 +40,45 @@ struct Condemned {
     aside: String,
 }
 
+/// What came of one thing.
+enum End {
+    Gone,
+    /// It is needed after all, or no longer there.
+    Left,
+    /// It is out of everybody's reach, and stands aside until the next run.
+    Aside(AnyError),
+}
+
 impl Service {
     /// Removes all that can be removed, as the job of this lease; tells `removed` of each
-    /// thing that is gone and recorded.
+    /// thing that is gone and recorded. Each is tried once: what cannot be read or removed
+    /// is answered, and stops nothing else.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Stopped`]; of the store; a lost lease.
+    /// [`Error::Stopped`]; of the store; a lost lease.
     pub async fn collect(
         &self,
         lease: &Lease,
         watch: &Watch,
         keep: Keep,
         removed: &(dyn Fn(&Leftover) + Send + Sync),
-    ) -> Result<(), AnyError> {
+    ) -> Result<Vec<Stuck>, AnyError> {
         let mut memory: Memory = serde_json::from_value(lease.payload.clone()).unwrap_or_default();
         // Of what another worker condemned nobody knows how far it came.
         let mut taken_over = !memory.condemned.is_empty();
+        let (mut tried, mut stuck) = (HashSet::new(), Vec::new());
+        let uploads = self.places.uploads();
+        if let Err(error) = off_thread(move || Ok(ingest::oldest(&uploads, true))).await? {
+            // The walk tells of it.
+            warn!(%error, "marks of ingests that are over could not be removed");
+        }
         loop {
             if memory.condemned.is_empty() {
-                memory.condemned = self.condemn(lease, keep).await?;
+                let unreadable;
+                (memory.condemned, unreadable) = self.condemn(lease, keep, &tried).await?;
                 if memory.condemned.is_empty() {
-                    return Ok(());
+                    stuck.extend(unreadable);
+                    return Ok(stuck);
                 }
                 reach("housekeeping.condemned");
             }
@@ -65,8 +87,24 @@ impl Service {
                 if watch.is_stopped() {
                     return Err(Error::Stopped.into());
                 }
-                if self.remove(lease, one, keep, taken_over).await? {
+                tried.insert(one.leftover.path.clone());
+                tried.insert(format!("{ASIDE}/{}", one.aside));
+                let (is_gone, error) = match self.remove(lease, one, keep, taken_over).await {
+                    Ok(End::Left) => (false, None),
+                    Ok(End::Gone) => (true, None),
+                    Ok(End::Aside(error)) => (true, Some(error)),
+                    Err(error) if matches!(error.code(), "transfer.io" | "transfer.no_space") => {
+                        (false, Some(error))
+                    }
+                    Err(error) => return Err(error),
+                };
+                if is_gone {
                     gone.push(one.leftover.clone());
+                }
+                if let Some(error) = error {
+                    let (path, error) = (one.leftover.path.clone(), error.chain());
+                    warn!(path, error, "it could not be removed from staging");
+                    stuck.push(Stuck { path, error });
                 }
             }
             let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
@@ -75,21 +113,22 @@ impl Service {
             unit.commit(()).await?;
             gone.iter().for_each(removed);
             reach("housekeeping.recorded");
-            // What is needed after all would be found again for ever.
-            if gone.is_empty() && !taken_over {
-                return Ok(());
-            }
             taken_over = false;
             memory.condemned.clear();
         }
     }
 
-    /// What goes next, remembered before anything happens to it.
-    async fn condemn(&self, lease: &Lease, keep: Keep) -> Result<Vec<Condemned>, AnyError> {
+    /// What goes next, remembered before anything happens to it; and what cannot be read.
+    async fn condemn(
+        &self,
+        lease: &Lease,
+        keep: Keep,
+        tried: &HashSet<String>,
+    ) -> Result<(Vec<Condemned>, Vec<Stuck>), AnyError> {
         let mut tx = self.store.db().read().await?;
         let now = tx.now().await?;
         drop(tx);
-        let found = self.leftovers(lease.org, now, keep).await?;
+        let found = self.look_for(lease.org, now, keep, tried).await?;
         let condemned: Vec<Condemned> = found
             .items
             .into_iter()
@@ -104,40 +143,44 @@ impl Service {
             unit.remember(lease, json!(Memory { condemned: condemned.clone() })).await?;
             unit.commit(()).await?;
         }
-        Ok(condemned)
+        Ok((condemned, found.unreadable))
     }
 
-    /// Whether it is gone; not, where it is needed after all.
     async fn remove(
         &self,
         lease: &Lease,
         one: &Condemned,
         keep: Keep,
         taken_over: bool,
-    ) -> Result<bool, AnyError> {
+    ) -> Result<End, AnyError> {
         let place = self.places.staging.join(&one.leftover.path);
         let aside = match one.leftover.what {
             What::Aside => place.clone(),
             _ => self.places.aside().join(&one.aside),
         };
+        let (here, there) = (place.clone(), aside.clone());
         let stands = |path: &Path| std::fs::symlink_metadata(path).is_ok();
-        if !stands(&aside) {
-            if !stands(&place) {
-                return Ok(taken_over);
+        let (stands, is_moved) = off_thread(move || Ok((stands(&here), stands(&there)))).await?;
+        if !is_moved {
+            if !stands {
+                return Ok(if taken_over { End::Gone } else { End::Left });
             }
             let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
             unit.hold(lease).await?;
             if !self.is_left(&mut unit, &one.leftover, keep).await? {
-                return Ok(false);
+                return Ok(End::Left);
             }
-            let folder = self.places.aside();
-            make_dirs(&folder, 0o700).map_err(|e| io(&folder, e))?;
-            std::fs::rename(&place, &aside).map_err(|e| io(&place, e))?;
+            let (folder, to) = (self.places.aside(), aside.clone());
+            beside(&mut unit, move || {
+                make_dirs(&folder, 0o700).map_err(|e| io(&folder, e))?;
+                Ok(std::fs::rename(&place, &to).map_err(|e| io(&place, e))?)
+            })
+            .await?;
             // The lock is held until it is out of everybody's reach.
             unit.commit(()).await?;
             reach("housekeeping.moved");
         }
-        super::super::review::off_thread(move || {
+        let deleted = off_thread(move || {
             let is_dir = std::fs::symlink_metadata(&aside).is_ok_and(|meta| meta.is_dir());
             let done =
                 if is_dir { std::fs::remove_dir_all(&aside) } else { std::fs::remove_file(&aside) };
@@ -147,10 +190,16 @@ impl Service {
                 }
                 _ => Ok(()),
             }
-        })
-        .await?;
-        reach("housekeeping.deleted");
-        Ok(true)
+        });
+        match (deleted.await, one.leftover.what) {
+            (Ok(()), _) => {
+                reach("housekeeping.deleted");
+                Ok(End::Gone)
+            }
+            // It stands where it stood.
+            (Err(error), What::Aside) => Err(error),
+            (Err(error), _) => Ok(End::Aside(error)),
+        }
     }
 
     /// Looks again, under a lock: since it was found somebody may have come to need it.
@@ -161,12 +210,16 @@ impl Service {
         keep: Keep,
     ) -> Result<bool, AnyError> {
         let (org, now) = (unit.org(), unit.now());
+        // Who condemned it may not have known that the store was put back since.
+        let is_nobodys = matches!(leftover.what, What::Upload | What::Blob | What::Folder);
+        if is_nobodys && leftover.since_at < sql::known_since(unit.tx()).await? {
+            return Ok(false);
+        }
+        if leftover.can_be_a_piece() && sql::is_in_pieces(unit.tx(), leftover.name()).await? {
+            return Ok(false);
+        }
         let code = match (&leftover.transfer, leftover.what) {
-            (_, What::Aside) => return Ok(true),
-            (_, What::Upload) => {
-                let blob = leftover.path.rsplit('/').next().unwrap_or_default();
-                return Ok(!sql::is_in_pieces(unit.tx(), blob).await?);
-            }
+            (_, What::Aside | What::Upload) => return Ok(true),
             (Some(code), _) => code.clone(),
             (None, _) => leftover.path.clone(),
         };
@@ -178,8 +231,7 @@ impl Service {
         }
         if leftover.what == What::Blob {
             let named = sql::blobs(unit.tx(), t.id).await?;
-            let name = leftover.path.rsplit('/').next().unwrap_or_default();
-            return Ok(!named.contains(name));
+            return Ok(!named.contains(leftover.name()));
         }
         Ok(t.removable(now, keep) == Some(leftover.what))
     }

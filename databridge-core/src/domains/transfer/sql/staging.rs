@@ -73,6 +73,21 @@ pub(crate) async fn is_in_pieces(tx: &mut Tx, blob: &str) -> Result<bool, Error>
     Ok(row.is_some())
 }
 
+/// Since when the store knows all that was written: it was made, or put back to an earlier
+/// time.
+pub(crate) async fn known_since(tx: &mut Tx) -> Result<Timestamp, Error> {
+    let born = tx.one("SELECT MIN(created_at) AS at FROM orgs", params![]).await?.opt("at")?;
+    let restored = tx
+        .one(
+            "SELECT MAX(recorded_at) AS at FROM ledger_event
+             WHERE kind = 'store.restored' AND subject_id IN (SELECT id FROM orgs)",
+            params![],
+        )
+        .await?
+        .opt("at")?;
+    Ok(born.max(restored).unwrap_or_default())
+}
+
 /// Holds a transfer to the end of the transaction: nobody adds to it meanwhile.
 pub(crate) async fn lock(tx: &mut Tx, code: &str) -> Result<(), Error> {
     tx.exec("UPDATE transfers SET fence = fence WHERE code = $1", params![code]).await?;
