@@ -1,10 +1,7 @@
 //! Content policy: what a file is, against what its name says, how it is built,
 //! what is packed in it, and whether such a thing may pass at all.
 
-#[cfg(feature = "yara")]
 pub(super) mod archive;
-#[cfg(not(feature = "yara"))]
-mod archive;
 mod bytes;
 mod exr;
 mod image;
@@ -22,11 +19,12 @@ pub(super) use self::bytes::Bytes;
 use self::bytes::Flaw;
 use self::kinds::Family;
 pub use self::policy::{Limits, Policy, Rule};
+use super::members::Most;
 use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
-const VERSION: &str = "3";
+const VERSION: &str = "4";
 
 /// Findings of one file that are told one by one.
 const FINDINGS: usize = 100;
@@ -99,12 +97,17 @@ impl Content {
         let name = subject.path.as_str();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
         let (timeout, monitor) = (subject.timeout, subject.monitor);
-        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| match seen {
-            Seen::Entry(entry) => self.entry(&entry, found),
-            Seen::Note(note) => found.notes.push(note),
-            Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
-            Seen::Failed(why) => found.failed = Some(why),
+        let mut most = Most::default();
+        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| {
+            most.see(&seen);
+            match seen {
+                Seen::Entry(entry) => self.entry(&entry, found),
+                Seen::Note(note) => found.notes.push(note),
+                Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
+                Seen::Failed(why) => found.failed = Some(why),
+            }
         });
+        subject.members.tell(&most);
     }
 
     fn entry(&self, entry: &Entry<'_>, found: &mut Found) {
@@ -280,7 +283,7 @@ fn is_binary(kind: &kinds::Kind) -> bool {
 }
 
 /// Where a mark stands first.
-fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     let first = *mark.first()?;
     let mut at = 0;
     loop {

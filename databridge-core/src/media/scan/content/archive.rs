@@ -42,6 +42,10 @@ pub(in super::super) struct Entry<'a> {
     pub content: &'a [u8],
     /// Its length unpacked.
     pub size_bytes: u64,
+    /// It is a ZIP's.
+    pub is_zipped: bool,
+    /// It can be opened as a ZIP, although it does not begin as one.
+    pub hides_zip: bool,
 }
 
 impl Entry<'_> {
@@ -104,6 +108,12 @@ impl Format {
 /// Whether there is anything to open.
 pub(in super::super) fn is_archive(head: &[u8]) -> bool {
     Format::of(head).is_some()
+}
+
+/// Whether it begins as a ZIP.
+#[cfg(feature = "clamav")]
+pub(in super::super) fn is_zip(head: &[u8]) -> bool {
+    Format::of(head) == Some(Format::Zip)
 }
 
 /// This build opens no archives, and says so.

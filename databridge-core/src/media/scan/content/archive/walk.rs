@@ -10,6 +10,7 @@ use super::budget::{self, Budget, Stop};
 use super::{Entry, Format, Seen};
 use crate::media::monitor::Monitor;
 use crate::media::scan::Reason;
+use crate::media::scan::members::ends_as_zip;
 
 /// How much of an entry is held; an archive in an archive is opened only if it is
 /// held whole.
@@ -66,7 +67,7 @@ impl Walk<'_> {
         (self.seen)(Seen::Note(Note { rule: rule.into(), why }));
     }
 
-    fn skipped(&mut self, why: String) {
+    pub(super) fn skipped(&mut self, why: String) {
         (self.seen)(Seen::NotScanned(Reason::Limits, why));
     }
 
@@ -79,7 +80,7 @@ impl Walk<'_> {
         prefix: &str,
         depth: u32,
     ) -> Result<(), Stop> {
-        let place = Place { prefix, depth };
+        let place = Place { prefix, depth, is_zip: format == Format::Zip };
         if depth >= self.limits.depth {
             let why = format!("{}archives stand in each other deeper than {depth}", place.at());
             self.note("content.archive_nested", why);
@@ -105,6 +106,7 @@ impl Walk<'_> {
 pub(super) struct Place<'p> {
     pub(super) prefix: &'p str,
     depth: u32,
+    is_zip: bool,
 }
 
 impl Place<'_> {
@@ -128,21 +130,26 @@ impl Walk<'_> {
     ) -> Result<(), Stop> {
         let path = format!("{}{name}", place.prefix);
         let budget = self.budget;
-        let (content, size_bytes, ended) = budget::hold(reader, HELD_BYTES);
-        (self.seen)(Seen::Entry(Entry { path: &path, content: &content, size_bytes }));
-        if let Err(error) = ended {
+        let held = budget::hold(reader, HELD_BYTES);
+        let (content, size_bytes) = (&held.content[..], held.size_bytes);
+        let format = Format::of(content);
+        let hides_zip = format != Some(Format::Zip) && ends_as_zip(held.tail(), size_bytes);
+        let is_zipped = place.is_zip;
+        let entry = Entry { path: &path, content, size_bytes, is_zipped, hides_zip };
+        (self.seen)(Seen::Entry(entry));
+        if let Err(error) = held.ended {
             if let Some(stop) = budget.stopped() {
                 return Err(stop);
             }
             self.note("content.archive_damaged", format!("{path}: {error}"));
         }
-        let Some(format) = Format::of(&content) else { return Ok(()) };
+        let Some(format) = format else { return Ok(()) };
         if content.len() as u64 != size_bytes {
             self.skipped(format!("{path} is an archive too large to be opened inside another"));
             return Ok(());
         }
         let prefix = format!("{path}!/");
-        self.open(Bytes::held(&content), format, name, &prefix, place.depth + 1)
+        self.open(Bytes::held(content), format, name, &prefix, place.depth + 1)
     }
 
     /// What an entry's name or type does that nobody should let it do.

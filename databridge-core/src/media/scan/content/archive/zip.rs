@@ -15,6 +15,9 @@ use crate::media::scan::Reason;
 /// The central directory, or one look over all local headers.
 const DIRECTORY_BYTES: u64 = 64 << 20;
 
+/// As long as a link's target can be, with the zero at its end (Linux, `PATH_MAX`).
+const LINK_BYTES: u64 = 4096;
+
 impl Walk<'_> {
     pub(super) fn zip(&mut self, bytes: Bytes<'_>, place: Place<'_>) -> Result<(), Stop> {
         let (read, left, budget) = (Cell::new(0), Cell::new(DIRECTORY_BYTES), self.budget);
@@ -91,8 +94,12 @@ impl Walk<'_> {
         if is_symlink {
             let mut target = Vec::new();
             // A target that cannot be read is a link all the same.
-            let _ = entry.by_ref().take(4096).read_to_end(&mut target);
+            let _ = entry.by_ref().take(LINK_BYTES).read_to_end(&mut target);
             self.link(&name, &target, place);
+            if target.len() as u64 == LINK_BYTES {
+                let why = format!("{}{} is too long a link", place.prefix, shown.escape_debug());
+                self.skipped(why);
+            }
             return Ok(());
         }
         self.entry(&mut Meter::new(entry, &packed, budget), &shown, place)
