@@ -28,6 +28,7 @@ mod report;
 mod rules;
 mod scanner;
 mod settings;
+mod tally;
 mod tree;
 mod verdict;
 

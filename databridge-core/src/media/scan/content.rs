@@ -20,14 +20,12 @@ use self::bytes::Flaw;
 use self::kinds::Family;
 pub use self::policy::{Limits, Policy, Rule};
 use super::members::Most;
+use super::tally::Tally;
 use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
 const VERSION: &str = "4";
-
-/// Findings of one file that are told one by one.
-const FINDINGS: usize = 100;
 
 /// Where an archive's directory stands that somebody hung on a picture.
 const TAIL_BYTES: usize = 66 << 10;
@@ -93,7 +91,7 @@ impl Content {
     }
 
     /// Everything in an archive.
-    fn inside(&self, subject: &Subject<'_>, found: &mut Found) {
+    fn inside(&self, subject: &Subject<'_>, tally: &mut Tally) {
         let name = subject.path.as_str();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
         let (timeout, monitor) = (subject.timeout, subject.monitor);
@@ -101,27 +99,28 @@ impl Content {
         archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| {
             most.see(&seen);
             match seen {
-                Seen::Entry(entry) => self.entry(&entry, found),
-                Seen::Note(note) => found.notes.push(note),
-                Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
-                Seen::Failed(why) => found.failed = Some(why),
+                Seen::Entry(entry) => self.entry(&entry, tally),
+                Seen::Note(note) => tally.extend(self.judge(note)),
+                Seen::NotScanned(reason, why) => {
+                    let verdict = Verdict::not_scanned(reason);
+                    tally.add(Said { verdict, why: Some(why) });
+                }
+                Seen::Failed(why) => tally.add(unread(&why)),
             }
         });
         subject.members.tell(&most);
     }
 
-    fn entry(&self, entry: &Entry<'_>, found: &mut Found) {
+    fn entry(&self, entry: &Entry<'_>, tally: &mut Tally) {
         if entry.size_bytes == 0 {
             return;
         }
         let (_, extension) = entry.name();
         let whole = entry.is_whole().then(|| Bytes::held(entry.content));
         let head = &entry.content[..entry.content.len().min(super::HEAD_BYTES)];
-        let mut inside = self.notes(head, &extension, whole);
-        for note in &mut inside.notes {
-            note.why = format!("{}: {}", entry.path.escape_debug(), note.why);
+        for Note { rule, why } in self.notes(head, &extension, whole).notes {
+            tally.extend(self.judge(Note { rule, why: format!("{}: {why}", entry.path) }));
         }
-        found.notes.append(&mut inside.notes);
     }
 
     /// What a note comes to under the policy; `None` where it does not count.
@@ -136,7 +135,6 @@ impl Content {
 #[derive(Default)]
 struct Found {
     notes: Vec<Note>,
-    not_scanned: Vec<(Reason, String)>,
     failed: Option<String>,
 }
 
@@ -172,6 +170,10 @@ impl Found {
             Err(Flaw::Io(error)) => self.failed = Some(error.to_string()),
         }
     }
+}
+
+fn unread(why: &str) -> Said {
+    Verdict::error(format!("cannot read: {why}")).into()
 }
 
 /// Whether an archive hangs on something that is none.
@@ -223,27 +225,14 @@ impl Scanner for Content {
             let said: Vec<Said> = by_name.filter_map(|note| self.judge(note)).collect();
             return if said.is_empty() { vec![none()] } else { said };
         }
-        let mut found = self.notes(subject.head, &extension, Some(Bytes::of(subject)));
+        let found = self.notes(subject.head, &extension, Some(Bytes::of(subject)));
+        let mut tally = Tally::default();
+        tally.extend(found.notes.into_iter().filter_map(|note| self.judge(note)));
+        tally.extend(found.failed.map(|why| unread(&why)));
         if archive::is_archive(subject.head) {
-            self.inside(subject, &mut found);
+            self.inside(subject, &mut tally);
         }
-        let mut said: Vec<Said> = found.notes.into_iter().filter_map(|n| self.judge(n)).collect();
-        if said.len() > FINDINGS {
-            // The worst is told in any case.
-            said.sort_by(|a, b| b.verdict.cmp(&a.verdict));
-            let more = said.len() - FINDINGS;
-            said.truncate(FINDINGS);
-            if let Some(Said { why: Some(why), .. }) = said.last_mut() {
-                why.push_str(&format!(" (and {more} findings more)"));
-            }
-        }
-        said.extend(found.failed.map(|why| Verdict::error(format!("cannot read: {why}")).into()));
-        said.extend(
-            found.not_scanned.into_iter().take(FINDINGS).map(|(reason, why)| Said {
-                verdict: Verdict::not_scanned(reason),
-                why: Some(why),
-            }),
-        );
+        let mut said = tally.end();
         if said.is_empty() {
             said.push(none());
         }

@@ -36,8 +36,10 @@ pub(in super::super) enum Seen<'a> {
 /// A file inside an archive.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Entry<'a> {
-    /// `inner.zip!/folder/name`, from the outermost archive on.
+    /// `inner.zip!/folder/name`, from the outermost archive on, as people read it.
     pub path: &'a str,
+    /// As the archive has it, with its folders.
+    pub full_name: &'a str,
     /// Its beginning, all of it where it is not larger than what is held.
     pub content: &'a [u8],
     /// Its length unpacked.
@@ -55,7 +57,7 @@ impl Entry<'_> {
 
     /// Name without folders, and its extension in lower case.
     pub fn name(&self) -> (&str, String) {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
+        let name = self.full_name.rsplit('/').next().unwrap_or_default();
         let extension = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty());
         (name, extension.map(|(_, e)| e.to_lowercase()).unwrap_or_default())
     }

@@ -11,6 +11,7 @@ use super::{Entry, Format, Seen};
 use crate::media::monitor::Monitor;
 use crate::media::scan::Reason;
 use crate::media::scan::members::ends_as_zip;
+use crate::media::scan::tally::shown;
 
 /// How much of an entry is held; an archive in an archive is opened only if it is
 /// held whole.
@@ -93,7 +94,7 @@ impl Walk<'_> {
             }
             Format::SevenZip => self.sevenz(bytes, place),
             Format::Closed(kind) => {
-                let why = format!("{}{name} is {kind}", place.at());
+                let why = format!("{}{} is {kind}", place.at(), shown(name));
                 self.note("content.archive_unopened", why);
                 Ok(())
             }
@@ -101,7 +102,7 @@ impl Walk<'_> {
     }
 }
 
-/// Where in nested archives a walk stands.
+/// Where in nested archives a walk stands; its prefix as people read it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) prefix: &'p str,
@@ -128,14 +129,15 @@ impl Walk<'_> {
         name: &str,
         place: Place<'_>,
     ) -> Result<(), Stop> {
-        let path = format!("{}{name}", place.prefix);
+        let path = format!("{}{}", place.prefix, shown(name));
         let budget = self.budget;
         let held = budget::hold(reader, HELD_BYTES);
         let (content, size_bytes) = (&held.content[..], held.size_bytes);
         let format = Format::of(content);
         let hides_zip = format != Some(Format::Zip) && ends_as_zip(held.tail(), size_bytes);
         let is_zipped = place.is_zip;
-        let entry = Entry { path: &path, content, size_bytes, is_zipped, hides_zip };
+        let (path, full_name) = (&path[..], name);
+        let entry = Entry { path, full_name, content, size_bytes, is_zipped, hides_zip };
         (self.seen)(Seen::Entry(entry));
         if let Err(error) = held.ended {
             if let Some(stop) = budget.stopped() {
@@ -154,21 +156,16 @@ impl Walk<'_> {
 
     /// What an entry's name or type does that nobody should let it do.
     pub(super) fn trick(&mut self, name: &[u8], place: Place<'_>) {
-        let shown = String::from_utf8_lossy(name);
         if let Some(why) = path_trick(name) {
-            let why = format!("{}{}: {why}", place.prefix, shown.escape_debug());
+            let name = String::from_utf8_lossy(name);
+            let why = format!("{}{}: {why}", place.prefix, shown(&name));
             self.note("content.archive_path", why);
         }
     }
 
     pub(super) fn link(&mut self, name: &[u8], target: &[u8], place: Place<'_>) {
         let (name, target) = (String::from_utf8_lossy(name), String::from_utf8_lossy(target));
-        let why = format!(
-            "{}{} is a link to {}",
-            place.prefix,
-            name.escape_debug(),
-            target.escape_debug()
-        );
+        let why = format!("{}{} is a link to {}", place.prefix, shown(&name), shown(&target));
         self.note("content.archive_link", why);
     }
 }

@@ -11,6 +11,7 @@ use super::budget::{Budget, Meter, Stop};
 use super::stream::Source;
 use super::walk::{Place, Walk};
 use crate::media::scan::Reason;
+use crate::media::scan::tally::shown;
 
 /// The central directory, or one look over all local headers.
 const DIRECTORY_BYTES: u64 = 64 << 20;
@@ -69,13 +70,13 @@ impl Walk<'_> {
             Err(error) => return self.unlisted(error, place),
         };
         let name = raw.name_raw().to_vec();
-        let shown = String::from_utf8_lossy(&name).into_owned();
+        let text = String::from_utf8_lossy(&name).into_owned();
         let (is_encrypted, is_dir) = (raw.encrypted(), raw.is_dir());
         let (is_symlink, packed) = (raw.is_symlink(), Cell::new(raw.compressed_size()));
         drop(raw);
         self.trick(&name, place);
         if is_encrypted {
-            let why = format!("{}{} is encrypted", place.prefix, shown.escape_debug());
+            let why = format!("{}{} is encrypted", place.prefix, shown(&text));
             (self.seen)(super::Seen::NotScanned(Reason::Encrypted, why));
             return Ok(());
         }
@@ -85,7 +86,7 @@ impl Walk<'_> {
         let mut entry = match archive.by_index(index) {
             Ok(entry) => entry,
             Err(ZipError::UnsupportedArchive(why)) => {
-                let why = format!("{}{}: {why}", place.prefix, shown.escape_debug());
+                let why = format!("{}{}: {why}", place.prefix, shown(&text));
                 self.note("content.archive_unopened", why);
                 return Ok(());
             }
@@ -97,12 +98,12 @@ impl Walk<'_> {
             let _ = entry.by_ref().take(LINK_BYTES).read_to_end(&mut target);
             self.link(&name, &target, place);
             if target.len() as u64 == LINK_BYTES {
-                let why = format!("{}{} is too long a link", place.prefix, shown.escape_debug());
+                let why = format!("{}{} is too long a link", place.prefix, shown(&text));
                 self.skipped(why);
             }
             return Ok(());
         }
-        self.entry(&mut Meter::new(entry, &packed, budget), &shown, place)
+        self.entry(&mut Meter::new(entry, &packed, budget), &text, place)
     }
 }
 
