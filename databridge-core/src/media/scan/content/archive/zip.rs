@@ -6,7 +6,8 @@ use std::io::{self, BufReader, Read, Seek};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::super::bytes::Bytes;
+use super::super::bytes::{Bytes, Order};
+use super::super::find;
 use super::budget::{Budget, Meter, Stop};
 use super::stream::Source;
 use super::walk::{Place, Walk};
@@ -117,12 +118,37 @@ struct Bounded<'b, R> {
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
+        // The crate makes room for all of them at once.
+        if self.left.get() <= DIRECTORY_BYTES && announced(&buffer[..n]) > self.budget.entries() {
+            return Err(self.budget.stop(Stop::Entries));
+        }
         match self.left.get().checked_sub(n as u64) {
             Some(left) => self.left.set(left),
             None => return Err(self.budget.stop(Stop::Directory)),
         }
         Ok(n)
     }
+}
+
+/// How many entries the ends of directories announce that stand in a block (APPNOTE
+/// 4.3.14, 4.3.16). The crate goes to the beginning of such a record before it reads it.
+fn announced(block: &[u8]) -> u64 {
+    let (mut most, mut from) = (0, 0);
+    while let Some(at) = find(&block[from..], b"PK") {
+        let record = &block[from + at..];
+        let field = |at: usize, length: usize| {
+            record.get(at..at + length).map_or(0, |bytes| Order::Little.number(bytes))
+        };
+        most = most.max(match record.get(2..4) {
+            // All bits set: the other record says it.
+            Some(b"\x05\x06") if field(10, 2) < u64::from(u16::MAX) => field(10, 2),
+            // The crate takes none in which these two differ.
+            Some(b"\x06\x06") if field(24, 8) == field(32, 8) => field(32, 8),
+            _ => 0,
+        });
+        from += at + 2;
+    }
+    most
 }
 
 impl<R: Seek> Seek for Bounded<'_, R> {
