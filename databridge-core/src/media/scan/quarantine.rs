@@ -1,8 +1,8 @@
 //! Taking an infected file out of the way, with its evidence.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, RenameFlags, chmodat, fchmod, renameat, renameat_with};
@@ -13,7 +13,7 @@ use super::{Error, FileVerdict, Verdict};
 use crate::base::clock::Timestamp;
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
-use crate::media::storage::{Error as StorageError, Folder, RelPath};
+use crate::media::storage::{Error as StorageError, Folder, RelPath, make_dirs};
 
 /// The rights of a frozen file.
 const FROZEN: Mode = Mode::RUSR.union(Mode::RGRP);
@@ -139,11 +139,7 @@ impl Place {
     /// The name says nothing of the file's own: it is made of where it stood and
     /// what was found there.
     fn open(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(quarantine_dir)
-            .map_err(Error::io("create", quarantine_dir))?;
+        make_dirs(quarantine_dir, 0o700).map_err(Error::io("create", quarantine_dir))?;
         let folder = Folder::open(quarantine_dir).map_err(Error::storage)?;
         let digest = verdict.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let identity = [
