@@ -1,6 +1,7 @@
 //! Uploads in pieces, over real HTTP: the protocol, its refusals, kills, quotas, and
 //! other people's clients.
 
+mod crowd;
 mod killed;
 mod pieces;
 mod quotas;
