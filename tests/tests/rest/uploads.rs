@@ -5,6 +5,7 @@ mod crowd;
 mod killed;
 mod pieces;
 mod quotas;
+mod sources;
 mod strangers;
 
 use std::time::Instant;
