@@ -11,6 +11,7 @@ use super::content::Bytes;
 use super::content::archive::{self, Seen};
 
 /// The end of the central directory and the longest comment (APPNOTE 4.3.16).
+#[cfg(any(feature = "archives", feature = "clamav"))]
 pub(super) const END_BYTES: usize = 22 + 65_535;
 
 /// What the content checks, which open archives, tell the antivirus of a file.
@@ -69,13 +70,14 @@ pub(super) fn largest(subject: &Subject<'_>) -> Option<u64> {
 #[cfg(feature = "clamav")]
 pub(super) fn hides_zip(subject: &Subject<'_>) -> bool {
     let bytes = Bytes::of(subject);
-    let is_zip = || archive::is_zip(subject.head);
-    // What cannot be read is not known to hide none.
-    bytes.tail(END_BYTES).map_or(true, |tail| ends_as_zip(&tail, subject.size_bytes) && !is_zip())
+    !archive::is_read_whole(subject.head)
+        // What cannot be read is not known to hide none.
+        && bytes.tail(END_BYTES).map_or(true, |tail| ends_as_zip(&tail, subject.size_bytes))
 }
 
 /// Whether a file's last bytes, [`END_BYTES`] where there are so many, hold the end of a
 /// ZIP (APPNOTE 4.3.16) whose directory has room before it.
+#[cfg(any(feature = "archives", feature = "clamav"))]
 pub(super) fn ends_as_zip(tail: &[u8], size_bytes: u64) -> bool {
     let behind = size_bytes.saturating_sub(tail.len() as u64);
     let mut from = 0;
@@ -96,11 +98,12 @@ pub(super) fn ends_as_zip(tail: &[u8], size_bytes: u64) -> bool {
     false
 }
 
+#[cfg(any(feature = "archives", feature = "clamav"))]
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "archives", feature = "clamav")))]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use proptest::prelude::*;

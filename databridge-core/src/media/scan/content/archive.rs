@@ -107,15 +107,23 @@ impl Format {
     }
 }
 
+#[cfg(any(feature = "archives", feature = "clamav"))]
+impl Format {
+    /// What stands behind its end is found, so that a ZIP which shows there is inside.
+    const fn is_read_whole(self) -> bool {
+        !matches!(self, Self::SevenZip | Self::Closed(_))
+    }
+}
+
 /// Whether there is anything to open.
 pub(in super::super) fn is_archive(head: &[u8]) -> bool {
     Format::of(head).is_some()
 }
 
-/// Whether it begins as a ZIP.
+/// Whether it begins as an archive that is read to its very end.
 #[cfg(feature = "clamav")]
-pub(in super::super) fn is_zip(head: &[u8]) -> bool {
-    Format::of(head) == Some(Format::Zip)
+pub(in super::super) fn is_read_whole(head: &[u8]) -> bool {
+    Format::of(head).is_some_and(Format::is_read_whole)
 }
 
 /// This build opens no archives, and says so.

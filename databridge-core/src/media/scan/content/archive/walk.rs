@@ -134,7 +134,8 @@ impl Walk<'_> {
         let held = budget::hold(reader, HELD_BYTES);
         let (content, size_bytes) = (&held.content[..], held.size_bytes);
         let format = Format::of(content);
-        let hides_zip = format != Some(Format::Zip) && ends_as_zip(held.tail(), size_bytes);
+        let is_read_whole = format.is_some_and(Format::is_read_whole);
+        let hides_zip = !is_read_whole && ends_as_zip(held.tail(), size_bytes);
         let is_zipped = place.is_zip;
         let (path, full_name) = (&path[..], name);
         let entry = Entry { path, full_name, content, size_bytes, is_zipped, hides_zip };
