@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use databridge_core::base::error::{ErrorKind, Fault};
+use databridge_core::base::error::ErrorKind;
 use databridge_core::media::monitor::{Monitor, Progress};
 use databridge_core::remote::Remote;
 
