@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 #[cfg(feature = "clamav")]
 use super::Subject;
+use super::content::archive::Seen;
 #[cfg(feature = "clamav")]
-use super::content::Bytes;
-use super::content::archive::{self, Seen};
+use super::content::{Bytes, archive};
 
 /// The end of the central directory and the longest comment (APPNOTE 4.3.16).
 #[cfg(any(feature = "archives", feature = "clamav"))]
