@@ -11,7 +11,6 @@ use tracing::{info, warn};
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
-use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::identity::{Entrance, MATRIX, Permission};
@@ -141,7 +140,7 @@ impl App {
         while !stop.is_cancelled() {
             if begun.elapsed() > GRACE && looked.is_none_or(|at| at.elapsed() > LOOK) {
                 looked = Some(Instant::now());
-                if let Err(error) = self.ask_for_housekeeping(self.org, period).await {
+                if let Err(error) = self.ask_for_housekeeping(period).await {
                     warn!(error = error.chain(), "housekeeping could not be asked for");
                 }
             }
@@ -149,12 +148,16 @@ impl App {
         }
     }
 
-    async fn ask_for_housekeeping(&self, org: OrgId, period: Duration) -> Result<(), Error> {
-        let mut unit = self.store.begin(&Ctx::system(org)).await?;
-        let seconds = unit.now().as_micros() / 1_000_000;
-        let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
-        unit.enqueue(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
-        unit.commit(()).await
+    /// For each organisation: nobody removes what is another's.
+    async fn ask_for_housekeeping(&self, period: Duration) -> Result<(), Error> {
+        for org in self.organisations().await? {
+            let mut unit = self.store.begin(&Ctx::system(org)).await?;
+            let seconds = unit.now().as_micros() / 1_000_000;
+            let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
+            unit.enqueue(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
+            unit.commit(()).await?;
+        }
+        Ok(())
     }
 }
 

@@ -81,6 +81,15 @@ pub async fn org_by_code(tx: &mut Tx, code: &str) -> Result<Option<OrgId>, Error
     row.map(|r| r.get("id")).transpose()
 }
 
+/// Every organisation of the store, the oldest first.
+///
+/// # Errors
+/// [`Error`].
+pub async fn organisations(tx: &mut Tx) -> Result<Vec<OrgId>, Error> {
+    let rows = tx.all("SELECT id FROM orgs ORDER BY id", params![]).await?;
+    rows.iter().map(|row| row.get("id")).collect()
+}
+
 pub(super) async fn insert_org(
     tx: &mut Tx,
     id: OrgId,
