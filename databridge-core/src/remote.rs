@@ -84,6 +84,21 @@ pub enum Error {
     /// A call that is not served.
     #[error("this call has no REST route")]
     NoRoute,
+    /// A file became shorter than it was when it was announced.
+    #[error("{path} became shorter while it was sent")]
+    Changed {
+        /// Where in the transfer.
+        path: RelPath,
+    },
+    /// A file that is to be sent cannot be read.
+    #[error("{path} cannot be read")]
+    Unread {
+        /// Where in the transfer.
+        path: RelPath,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl Fault for Error {
@@ -93,6 +108,8 @@ impl Fault for Error {
             Self::Unreachable { .. } | Self::Strange { .. } => ErrorKind::Unavailable,
             Self::Version { .. } => ErrorKind::Invalid,
             Self::NoRoute => ErrorKind::Internal,
+            Self::Changed { .. } => ErrorKind::Conflict,
+            Self::Unread { .. } => ErrorKind::Io,
         }
     }
     fn code(&self) -> &str {
@@ -102,6 +119,8 @@ impl Fault for Error {
             Self::Strange { .. } => "remote.strange",
             Self::Version { .. } => "remote.version",
             Self::NoRoute => "remote.no_route",
+            Self::Changed { .. } => "remote.changed",
+            Self::Unread { .. } => "remote.unread",
         }
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
@@ -116,6 +135,10 @@ impl Fault for Error {
                 Some("use a client and a daemon of the same major version".into())
             }
             Self::NoRoute => Some("make this call on an embedded store".into()),
+            Self::Changed { .. } => {
+                Some("let whoever writes it come to an end, then add it again".into())
+            }
+            Self::Unread { .. } => Some("check the file, and that this user may read it".into()),
         }
     }
     fn required_roles(&self) -> Vec<String> {
@@ -486,6 +509,8 @@ fn passing(error: &Error) -> bool {
         Error::Unreachable { .. } => true,
         Error::Problem { kind, .. } => kind.http_status() >= 500,
         Error::Strange { status, .. } => *status >= 500,
-        Error::Version { .. } | Error::NoRoute => false,
+        Error::Version { .. } | Error::NoRoute | Error::Changed { .. } | Error::Unread { .. } => {
+            false
+        }
     }
 }

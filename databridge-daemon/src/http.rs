@@ -10,6 +10,7 @@ mod guard;
 mod limits;
 mod metrics;
 mod problem;
+mod senders;
 pub mod server;
 pub mod tls;
 mod tus;
@@ -47,11 +48,13 @@ type Fields = HashMap<String, String>;
 struct Served {
     app: App,
     metrics: Arc<metrics::Metrics>,
+    senders: Arc<senders::Senders>,
 }
 
 /// Serves `app`; the second, where metrics have an address of their own, serves these.
 pub fn routers(app: App) -> (Router, Option<Router>) {
-    let served = Served { app: app.clone(), metrics: metrics::Metrics::new() };
+    let (metrics, senders) = (metrics::Metrics::new(), Arc::default());
+    let served = Served { app: app.clone(), metrics, senders };
     let mut router =
         Router::new().route("/api/health", get(health)).route("/api/ready", get(ready));
     // A host that only works tells how it is, and nothing else.

@@ -16,7 +16,6 @@ mod clamscan;
 mod content;
 mod engines;
 mod error;
-#[cfg(feature = "clamav")]
 mod members;
 mod memory;
 #[cfg(feature = "clamav")]
@@ -29,6 +28,7 @@ mod report;
 mod rules;
 mod scanner;
 mod settings;
+mod tally;
 mod tree;
 mod verdict;
 
@@ -44,6 +44,7 @@ pub use self::content::{
 };
 pub use self::engines::Engines;
 pub use self::error::Error;
+pub use self::members::Members;
 pub use self::memory::{Memory, Recalled, Source};
 pub use self::quarantine::{Evidence, Quarantined, quarantine, release};
 pub use self::report::{Counts, Report, Standing};

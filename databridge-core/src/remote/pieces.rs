@@ -20,12 +20,24 @@ pub(super) const LARGE: u64 = 16 << 20;
 const ATTEMPTS: u32 = 14;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A file on its way, from `at`; what goes the same way twice is told once.
+/// A file on its way, from `at` to `length`; what goes the same way twice is told once.
 struct Rest<'a> {
+    path: &'a RelPath,
     file: &'a File,
     monitor: &'a dyn Monitor,
     at: u64,
+    length: u64,
     told: &'a mut u64,
+    /// What is wrong with the file, and not with the way.
+    flaw: Option<Error>,
+}
+
+impl Rest<'_> {
+    /// Breaks the request off, so that what came of it is kept.
+    fn broken(&mut self, flaw: Error) -> std::io::Error {
+        self.flaw = Some(flaw);
+        std::io::Error::other("the file is not as it was")
+    }
 }
 
 impl Read for Rest<'_> {
@@ -33,7 +45,16 @@ impl Read for Rest<'_> {
         if self.monitor.cancelled() {
             return Err(std::io::Error::other("stopped"));
         }
-        let count = self.file.read(buffer)?;
+        let path = self.path.clone();
+        let count = match self.file.read(buffer) {
+            Ok(0) if self.at < self.length && !buffer.is_empty() => {
+                return Err(self.broken(Error::Changed { path }));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                return Err(self.broken(Error::Unread { path, source: error }));
+            }
+            count => count?,
+        };
         self.at += count as u64;
         if self.at > *self.told {
             self.monitor.on(Progress::Bytes(self.at - *self.told));
@@ -70,10 +91,11 @@ impl Remote {
         let Some(url) = self.begin_pieces(code, path, length)? else { return Ok(false) };
         let (mut offset, mut told, mut failed) = (0, 0, 0);
         while offset < length {
-            // A file that cannot be read ends shorter than it was announced.
-            let _ = file.seek(SeekFrom::Start(offset));
+            file.seek(SeekFrom::Start(offset))
+                .map_err(|source| Error::Unread { path: path.clone(), source })?;
             let bearer = self.bearer()?;
-            let mut rest = Rest { file, monitor, at: offset, told: &mut told };
+            let (at, told) = (offset, &mut told);
+            let mut rest = Rest { path, file, monitor, at, length, told, flaw: None };
             let sent = self
                 .agent
                 .patch(&url)
@@ -82,6 +104,9 @@ impl Remote {
                 .header("content-type", "application/offset+octet-stream")
                 .header("upload-offset", offset.to_string())
                 .send(ureq::SendBody::from_reader(&mut rest));
+            if let Some(flaw) = rest.flaw {
+                return Err(flaw);
+            }
             let error = match self.headers(sent) {
                 Ok(headers) => {
                     let kept = self.kept(&headers)?;

@@ -106,6 +106,13 @@ impl Problem {
         Self::new(503, ErrorKind::Unavailable, "http.too_late", detail, hint)
     }
 
+    /// So many files come in already.
+    pub(super) fn crowded(most: usize, how: &str) -> Self {
+        let detail = format!("{most} files {how}, and no more are taken at a time");
+        let hint = "send it again in a moment; let one end before the next begins";
+        Self::new(503, ErrorKind::Unavailable, "http.crowded", detail, hint)
+    }
+
     pub(super) fn no_route() -> Self {
         let detail = "there is nothing at this address".to_owned();
         Self::new(

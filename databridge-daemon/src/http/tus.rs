@@ -87,7 +87,7 @@ async fn begin(
         let new = NewUpload { path, length_bytes: length, metadata };
         let mut upload = app.transfers().begin_upload(&ctx, &code, new).await?;
         if let Some(first) = first {
-            upload = match take_in(app, &ctx, (&code, upload.id), first, body).await {
+            upload = match take_in(&served, &ctx, (&code, upload.id), first, body).await {
                 Ok(upload) => upload,
                 Err(problem) => {
                     // Its sender does not know what it is called.
@@ -137,7 +137,7 @@ async fn send(
         named(&code)?;
         let piece = headers::piece(&headers, headers::number(&headers, &OFFSET)?)?
             .ok_or_else(|| Problem::input(&"Upload-Offset is missing"))?;
-        let upload = take_in(&served.app, &ctx, (&code, id), piece, body).await?;
+        let upload = take_in(&served, &ctx, (&code, id), piece, body).await?;
         Ok((StatusCode::NO_CONTENT, kept(&upload)).into_response())
     })
     .await
@@ -205,12 +205,13 @@ fn named(code: &str) -> Result<(), Problem> {
 
 /// The body as a piece of an upload.
 async fn take_in(
-    app: &App,
+    Served { app, senders, .. }: &Served,
     ctx: &Ctx,
     (code, id): (&str, Uuid),
     piece: Piece,
     body: &mut Option<Body>,
 ) -> Result<UploadView, Problem> {
+    let sending = senders.admit(ctx)?;
     let service = app.transfers().clone();
     let Some(writer) = service.take_up(ctx, code, id, piece).await? else {
         return Ok(service.look_at_upload(ctx, code, id).await?);
@@ -220,7 +221,10 @@ async fn take_in(
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let ctx = ctx.clone();
     // What came is kept although the connection, and with it whoever waits here, is gone.
-    let taken = tokio::spawn(async move { service.append(&ctx, writer, reader).await });
+    let taken = tokio::spawn(async move {
+        let _sending = sending;
+        service.append(&ctx, writer, reader).await
+    });
     match taken.await {
         Ok(Err(error)) if paused(&error) => Err(Problem::too_slow(seconds)),
         Ok(upload) => Ok(upload?),

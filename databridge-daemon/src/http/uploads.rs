@@ -21,6 +21,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::limits::{self, Asked};
 use super::problem::Problem;
+use super::senders::Sending;
 use super::{Served, Within, body};
 
 const SETTING: &str = "max_upload_bytes";
@@ -36,12 +37,11 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let app = served.app;
     let mut body = Some(body);
     let asked = Asked { class: Class::Upload, part: "transfers", peer };
     let unread = &mut body;
-    let answer = limits::admit(&app, asked, &headers, async |ctx| {
-        take_in(&app, &ctx, (&code, &path), &uri, &headers, unread).await
+    let answer = limits::admit(&served.app, asked, &headers, async |ctx| {
+        take_in(&served, &ctx, (&code, &path), &uri, &headers, unread).await
     })
     .await;
     if let (false, Some(unread)) = (answer.status().is_success(), body) {
@@ -51,7 +51,7 @@ pub(super) async fn put(
 }
 
 async fn take_in(
-    app: &App,
+    Served { app, senders, .. }: &Served,
     ctx: &Ctx,
     (code, path): (&str, &str),
     uri: &Uri,
@@ -72,8 +72,9 @@ async fn take_in(
         None | Some("file") => {
             let room = app.transfers().room_for(ctx, code, &path).await?;
             refuse_too_large(app, &room, headers)?;
+            let sending = senders.admit(ctx)?;
             let body = body.take().unwrap_or_default();
-            Upload::File(receive(app, path, &room, headers, body).await?)
+            Upload::File(receive(app, path, &room, headers, (body, sending)).await?)
         }
         Some(other) => {
             return Err(Problem::input(&format!("kind {other:?} is not file or empty_dir")));
@@ -99,7 +100,7 @@ async fn receive(
     path: RelPath,
     room: &Room,
     headers: &HeaderMap,
-    body: Body,
+    (body, sending): (Body, Sending),
 ) -> Result<UploadedFile, Problem> {
     let limit = app.config().max_upload_bytes;
     let seconds = app.config().http.body_seconds;
@@ -109,6 +110,7 @@ async fn receive(
     // One more than there may be, so that too much is noticed.
     let most = limit.min(room.left()).saturating_add(1);
     let received = tokio::task::spawn_blocking(move || {
+        let _sending = sending;
         service.receive(path, reader.take(most), &Cancel::new())
     });
     let file = received

@@ -1,9 +1,11 @@
 //! Uploads in pieces, over real HTTP: the protocol, its refusals, kills, quotas, and
 //! other people's clients.
 
+mod crowd;
 mod killed;
 mod pieces;
 mod quotas;
+mod sources;
 mod strangers;
 
 use std::time::Instant;

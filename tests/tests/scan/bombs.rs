@@ -21,7 +21,7 @@ fn lenient() -> String {
 
 /// Python's own libraries write them.
 const BOMBS: &str = r#"
-import bz2, gzip, io, lzma, tarfile, zipfile
+import bz2, gzip, io, lzma, struct, tarfile, zipfile
 zeros, mib = bytes(1 << 20), 256
 def stream(opened):
     with opened as out:
@@ -47,6 +47,24 @@ open("nested.zip", "wb").write(inner)
 with tarfile.open("long.tar", "w", format=tarfile.PAX_FORMAT) as archive:
     for n in range(20):
         archive.addfile(tarfile.TarInfo("x/" * 400_000 + str(n)))
+with tarfile.open("names.tar.gz", "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as archive:
+    for n in range(60):
+        archive.addfile(tarfile.TarInfo("\x01" * 1_000_000 + str(n)))
+# A directory and nothing else (APPNOTE 4.3.12, 4.3.14 to 4.3.16).
+count = 800_000
+fixed = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[20] * 2, *[0] * 7, 4, *[0] * 6)
+listed = b"".join(fixed + b"%04x" % n if n < 1 << 16 else fixed + struct.pack("<L", n)
+                  for n in range(count))
+with open("crowd.zip", "wb") as out:
+    # It begins as an archive does.
+    out.write(b"PK\3\4" + bytes(26))
+    out.write(listed)
+    at = 30 + len(listed)
+    out.write(struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count,
+                          len(listed), 30))
+    out.write(struct.pack("<4sLQL", b"PK\6\7", 0, at, 1))
+    out.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xffff, 0xffff, 0xffffffff,
+                          0xffffffff, 0))
 "#;
 
 /// Runs a program to its end; answers its exit code, its most memory at a time, and
@@ -80,6 +98,8 @@ fn memory_does_not_follow_what_comes_out_of_an_archive() {
         ("many.zip", "limits", 6),
         ("nested.zip", "limits", 1),
         ("long.tar", "no_antivirus", 0),
+        ("names.tar.gz", "content.archive_path", 1),
+        ("crowd.zip", "limits", 6),
     ] {
         let (_, peak, report) = scan(&tree, &lenient(), name);
         eprintln!("{name}: {} MiB", peak >> 20);

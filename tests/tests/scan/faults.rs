@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use databridge_core::base::cancel::Cancel;
 use databridge_core::base::error::{ErrorKind, Fault};
 use databridge_core::media::monitor::{Monitor, Progress};
-use databridge_core::media::scan::{Engines, Files, Reason, Report, Verdict};
+use databridge_core::media::scan::{
+    Engines, FileVerdict, Files, Reason, Report, Verdict, quarantine,
+};
+use databridge_core::media::storage::RelPath;
 use databridge_tests::clamd::{Server, marker};
+use databridge_tests::faultfs::{FaultFs, Loss};
 
 use crate::bench::{Tree, infected, not, settings, tcp, unix, vdb};
 
@@ -207,4 +211,27 @@ fn a_small_stream_limit_is_too_large_and_the_next_file_goes_on() {
     let marked = infected("DataBridge.Test.Marker");
     let large = not(Reason::TooLarge);
     assert_eq!(said, [large.clone(), Verdict::Clean, large, marked]);
+}
+
+#[test]
+fn what_is_in_quarantine_survives_a_power_cut_with_its_folder() {
+    let mut fs = FaultFs::mount();
+    let root = fs.path().join("tree");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("a.exr"), b"bad").unwrap();
+    fs.flush_all();
+    let verdict = FileVerdict {
+        path: RelPath::parse("a.exr").unwrap(),
+        verdict: Verdict::Infected { name: "Test".into() },
+        engine: "clamd".into(),
+        size_bytes: Some(3),
+        sha256: None,
+        findings: Vec::new(),
+        accepted: None,
+    };
+    let folder = fs.path().join("made/for/it");
+    let done = quarantine(&root, &verdict, &folder).unwrap();
+    fs.power_cut(Loss::Everything);
+    assert!(done.file.exists() && done.evidence_file.exists(), "lost with {}", folder.display());
+    assert!(!root.join("a.exr").exists());
 }

@@ -2,6 +2,7 @@
 
 use databridge_core::media::scan::{Engines, Reason, Verdict};
 use databridge_tests::clamd::{Server, marker};
+use databridge_tests::process::run;
 
 use crate::bench::{Tree, infected, not, settings, unix, vdb};
 
@@ -116,4 +117,58 @@ fn a_daemon_without_signatures_calls_nothing_clean() {
     assert!(tree.scan(&engines, &()).passes());
     server.forget();
     assert_eq!(said(&server, &vdb(100)), not(Reason::NoSignatures));
+}
+
+/// A ZIP whose one member, deflated, has the marker behind 3 MiB, hidden in other files;
+/// and one whose member is small.
+const HIDDEN: &str = r#"
+import gzip, io, os, sys, tarfile, zipfile
+marker = bytes.fromhex(sys.argv[1])
+def zipped(name, content, method=zipfile.ZIP_DEFLATED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr(name, content)
+    return out.getvalue()
+def tarred(name, content):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+def write(name, content):
+    assert len(content) < 1 << 20
+    open(name, "wb").write(content)
+long = zipped("lut.vdb", bytes(3 << 20) + marker)
+junk = os.urandom(4096)
+write("direct.zip", long)
+write("in.tar", tarred("lut.dat", long))
+write("in.tar.gz", gzip.compress(tarred("lut.dat", long)))
+write("lut.dat.gz", gzip.compress(long))
+write("stored.zip", zipped("lut.dat", long, zipfile.ZIP_STORED))
+write("twice.zip", zipped("a.dat", zipped("b.dat", long)))
+write("junk.bin", junk + long)
+write("junk.tar", tarred("lut.dat", junk + long))
+write("junk.txt", b"note\n" * 20_000 + long)
+small = zipped("lut.vdb", bytes(300 << 10))
+write("small.tar", tarred("lut.dat", zipped("a.dat", small)))
+write("small.zip", small)
+write("plain.tar", tarred("lut.vdb", bytes(300 << 10)))
+"#;
+
+#[test]
+fn a_member_of_a_zip_that_is_cut_is_not_clean_wherever_the_zip_hides() {
+    // clamd says OK to each of them: it cuts a deflated member and does not tell.
+    let server = Server::start_with("MaxFileSize 1M\n");
+    let tree = Tree::new(&[]);
+    let marker: String = marker().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut python = std::process::Command::new("python3");
+    run(python.args(["-c", HIDDEN, &marker]).current_dir(tree.path()));
+    let mut clamd = unix(&server);
+    clamd.config_file = Some(server.config_file());
+    for (name, said) in tree.said(&settings(clamd), "clamd") {
+        let is_small = name.starts_with("small") || name.starts_with("plain");
+        let expected = if is_small { Verdict::Clean } else { not(Reason::UnknownLimits) };
+        assert_eq!(said, expected, "{name}");
+    }
 }

@@ -19,7 +19,7 @@ use crate::control::ctx::Ctx;
 use crate::control::ledger::Subject;
 use crate::media::checksum::{self, Hasher, Sha256};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{self, Folder, RelPath, Stat, collisions};
+use crate::media::storage::{self, Folder, RelPath, Stat, collisions, make_dirs};
 use crate::media::walk;
 
 /// Read at a time while a file is taken in.
@@ -473,13 +473,9 @@ fn move_blobs(places: &Places, code: &str, revision: i64, blobs: &[String]) -> R
     Ok(())
 }
 
-/// A folder that only the service's user can enter.
+/// A folder that only the service's user can enter, and that a power cut leaves there.
 pub(super) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    make_dirs(path, 0o700)
         .map(|()| path.to_owned())
         .map_err(|source| Error::Io { path: path.display().to_string(), source })
 }

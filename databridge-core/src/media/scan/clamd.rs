@@ -191,7 +191,8 @@ impl Client {
         }
         // What may be unpacked may be encrypted, and may meet limits on depth,
         // count and unpacked size; a daemon that is silent would not say so.
-        let flat = content::is_flat(subject.head, &subject.extension());
+        let flat =
+            content::is_flat(subject.head, &subject.extension()) && !members::hides_zip(subject);
         let told = self.tells_limits && self.tells_encrypted;
         if self.tells_limits {
             let promised = self.clamd.max_file_size_bytes.unwrap_or(u64::MAX);
@@ -215,12 +216,15 @@ impl Client {
         }
     }
 
-    /// The one limit that is never told: on the members of a ZIP.
+    /// The one limit that is never told: on the members of a ZIP, at any depth.
     fn reads_members(&self, subject: &Subject<'_>) -> bool {
         let largest = limits::largest(&self.clamd, self.config.as_ref());
-        // A limit that we only take for granted must be proved.
-        members::are_within(subject.file, subject.size_bytes, subject.head, largest)
-            && (!subject.head.starts_with(b"PK") || self.proof(largest, subject).is_some())
+        match members::largest(subject) {
+            None => false,
+            Some(0) => true,
+            // A limit that we only take for granted must be proved.
+            Some(member) => member <= largest && self.proof(largest, subject).is_some(),
+        }
     }
 
     fn proof(&self, largest: u64, like: &Subject<'_>) -> Option<Duration> {

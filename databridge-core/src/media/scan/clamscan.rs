@@ -132,10 +132,10 @@ impl Client {
         answer
     }
 
-    /// The one limit that is never told: on the members of a ZIP.
+    /// The one limit that is never told: on the members of a ZIP, at any depth.
     fn reads_members(&self, subject: &Subject<'_>) -> bool {
         let largest = self.settings.max_file_size_bytes.min(CEILING_BYTES);
-        members::are_within(subject.file, subject.size_bytes, subject.head, largest)
+        members::largest(subject).is_some_and(|member| member <= largest)
     }
 
     fn believed(&self, subject: &Subject<'_>) -> Verdict {

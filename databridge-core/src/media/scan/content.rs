@@ -1,10 +1,7 @@
 //! Content policy: what a file is, against what its name says, how it is built,
 //! what is packed in it, and whether such a thing may pass at all.
 
-#[cfg(feature = "yara")]
 pub(super) mod archive;
-#[cfg(not(feature = "yara"))]
-mod archive;
 mod bytes;
 mod exr;
 mod image;
@@ -22,14 +19,13 @@ pub(super) use self::bytes::Bytes;
 use self::bytes::Flaw;
 use self::kinds::Family;
 pub use self::policy::{Limits, Policy, Rule};
+use super::members::Most;
+use super::tally::Tally;
 use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
-const VERSION: &str = "3";
-
-/// Findings of one file that are told one by one.
-const FINDINGS: usize = 100;
+const VERSION: &str = "4";
 
 /// Where an archive's directory stands that somebody hung on a picture.
 const TAIL_BYTES: usize = 66 << 10;
@@ -95,30 +91,36 @@ impl Content {
     }
 
     /// Everything in an archive.
-    fn inside(&self, subject: &Subject<'_>, found: &mut Found) {
+    fn inside(&self, subject: &Subject<'_>, tally: &mut Tally) {
         let name = subject.path.as_str();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
         let (timeout, monitor) = (subject.timeout, subject.monitor);
-        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| match seen {
-            Seen::Entry(entry) => self.entry(&entry, found),
-            Seen::Note(note) => found.notes.push(note),
-            Seen::NotScanned(reason, why) => found.not_scanned.push((reason, why)),
-            Seen::Failed(why) => found.failed = Some(why),
+        let mut most = Most::default();
+        archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| {
+            most.see(&seen);
+            match seen {
+                Seen::Entry(entry) => self.entry(&entry, tally),
+                Seen::Note(note) => tally.extend(self.judge(note)),
+                Seen::NotScanned(reason, why) => {
+                    let verdict = Verdict::not_scanned(reason);
+                    tally.add(Said { verdict, why: Some(why) });
+                }
+                Seen::Failed(why) => tally.add(unread(&why)),
+            }
         });
+        subject.members.tell(&most);
     }
 
-    fn entry(&self, entry: &Entry<'_>, found: &mut Found) {
+    fn entry(&self, entry: &Entry<'_>, tally: &mut Tally) {
         if entry.size_bytes == 0 {
             return;
         }
         let (_, extension) = entry.name();
         let whole = entry.is_whole().then(|| Bytes::held(entry.content));
         let head = &entry.content[..entry.content.len().min(super::HEAD_BYTES)];
-        let mut inside = self.notes(head, &extension, whole);
-        for note in &mut inside.notes {
-            note.why = format!("{}: {}", entry.path.escape_debug(), note.why);
+        for Note { rule, why } in self.notes(head, &extension, whole).notes {
+            tally.extend(self.judge(Note { rule, why: format!("{}: {why}", entry.path) }));
         }
-        found.notes.append(&mut inside.notes);
     }
 
     /// What a note comes to under the policy; `None` where it does not count.
@@ -133,7 +135,6 @@ impl Content {
 #[derive(Default)]
 struct Found {
     notes: Vec<Note>,
-    not_scanned: Vec<(Reason, String)>,
     failed: Option<String>,
 }
 
@@ -169,6 +170,10 @@ impl Found {
             Err(Flaw::Io(error)) => self.failed = Some(error.to_string()),
         }
     }
+}
+
+fn unread(why: &str) -> Said {
+    Verdict::error(format!("cannot read: {why}")).into()
 }
 
 /// Whether an archive hangs on something that is none.
@@ -220,27 +225,14 @@ impl Scanner for Content {
             let said: Vec<Said> = by_name.filter_map(|note| self.judge(note)).collect();
             return if said.is_empty() { vec![none()] } else { said };
         }
-        let mut found = self.notes(subject.head, &extension, Some(Bytes::of(subject)));
+        let found = self.notes(subject.head, &extension, Some(Bytes::of(subject)));
+        let mut tally = Tally::default();
+        tally.extend(found.notes.into_iter().filter_map(|note| self.judge(note)));
+        tally.extend(found.failed.map(|why| unread(&why)));
         if archive::is_archive(subject.head) {
-            self.inside(subject, &mut found);
+            self.inside(subject, &mut tally);
         }
-        let mut said: Vec<Said> = found.notes.into_iter().filter_map(|n| self.judge(n)).collect();
-        if said.len() > FINDINGS {
-            // The worst is told in any case.
-            said.sort_by(|a, b| b.verdict.cmp(&a.verdict));
-            let more = said.len() - FINDINGS;
-            said.truncate(FINDINGS);
-            if let Some(Said { why: Some(why), .. }) = said.last_mut() {
-                why.push_str(&format!(" (and {more} findings more)"));
-            }
-        }
-        said.extend(found.failed.map(|why| Verdict::error(format!("cannot read: {why}")).into()));
-        said.extend(
-            found.not_scanned.into_iter().take(FINDINGS).map(|(reason, why)| Said {
-                verdict: Verdict::not_scanned(reason),
-                why: Some(why),
-            }),
-        );
+        let mut said = tally.end();
         if said.is_empty() {
             said.push(none());
         }
@@ -280,7 +272,7 @@ fn is_binary(kind: &kinds::Kind) -> bool {
 }
 
 /// Where a mark stands first.
-fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     let first = *mark.first()?;
     let mut at = 0;
     loop {

@@ -1,116 +1,140 @@
-//! Whether every member of a ZIP is within what ClamAV reads of one file. It cuts a
+//! How large the members of the ZIPs in a file are, at every depth. ClamAV cuts a
 //! deflated member at `MaxFileSize` and, alone of all its limits, does not tell
 //! (seen with 1.4, `AlertExceedsMax yes`).
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
-/// What deflate makes of a byte at most (RFC 1951: 258 bytes from two bits).
-const DEFLATE_RATIO: u64 = 1032;
+#[cfg(feature = "clamav")]
+use super::Subject;
+use super::content::archive::Seen;
+#[cfg(feature = "clamav")]
+use super::content::{Bytes, archive};
+
 /// The end of the central directory and the longest comment (APPNOTE 4.3.16).
-const END_BYTES: u64 = 22 + 65_535;
-/// No directory that is longer is read.
-const DIRECTORY_BYTES: u64 = 64 << 20;
+#[cfg(any(feature = "archives", feature = "clamav"))]
+pub(super) const END_BYTES: usize = 22 + 65_535;
 
-/// Whether a file is no ZIP, or cannot hold a member larger than `limit_bytes`, or
-/// says of each that it is not. What is not understood is not within it.
-pub fn are_within(file: &File, size_bytes: u64, head: &[u8], limit_bytes: u64) -> bool {
-    if !head.starts_with(b"PK") || size_bytes.saturating_mul(DEFLATE_RATIO) <= limit_bytes {
-        return true;
-    }
-    declared(file, size_bytes).is_some_and(|members| {
-        members.iter().all(|(size, is_archive)| {
-            let most = if *is_archive { size.saturating_mul(DEFLATE_RATIO) } else { *size };
-            most <= limit_bytes
-        })
-    })
+/// What the content checks, which open archives, tell the antivirus of a file.
+#[derive(Debug, Default)]
+pub struct Members {
+    largest: OnceLock<Option<u64>>,
 }
 
-/// Every member's unpacked size, and whether its name is an archive's.
-fn declared(file: &File, size_bytes: u64) -> Option<Vec<(u64, bool)>> {
-    let tail = read(file, size_bytes.saturating_sub(END_BYTES), size_bytes)?;
-    let end = tail.windows(4).rposition(|mark| mark == b"PK\x05\x06")?;
-    let end = tail.get(end..)?;
-    let (count, length, start) = (u16_at(end, 10)?, u32_at(end, 12)?, u32_at(end, 16)?);
-    if count == u16::MAX || start == u32::MAX || u64::from(length) > DIRECTORY_BYTES {
-        // Zip64.
+/// What a walk through an archive came upon so far.
+#[derive(Debug, Default)]
+pub(super) struct Most {
+    largest_bytes: u64,
+    /// Something was not opened, or not to its end.
+    is_partial: bool,
+}
+
+impl Most {
+    pub fn see(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Entry(entry) => {
+                if entry.is_zipped {
+                    self.largest_bytes = self.largest_bytes.max(entry.size_bytes);
+                }
+                self.is_partial |= entry.hides_zip;
+            }
+            // What is noted of a name or a link hides nothing.
+            Seen::Note(note) => {
+                let is_whole = ["content.archive_path", "content.archive_link"];
+                self.is_partial |= !is_whole.contains(&&*note.rule);
+            }
+            Seen::NotScanned(..) | Seen::Failed(_) => self.is_partial = true,
+        }
+    }
+}
+
+impl Members {
+    pub(super) fn tell(&self, most: &Most) {
+        let _ = self.largest.set((!most.is_partial).then_some(most.largest_bytes));
+    }
+}
+
+/// The largest member of any ZIP in a file, 0 where there is none; `None` where that
+/// is not known.
+#[cfg(feature = "clamav")]
+pub(super) fn largest(subject: &Subject<'_>) -> Option<u64> {
+    if hides_zip(subject) {
         return None;
     }
-    let start = u64::from(start);
-    let directory = read(file, start, start.checked_add(length.into())?)?;
-    let (mut members, mut rest) = (Vec::new(), &directory[..]);
-    while !rest.is_empty() {
-        if !rest.starts_with(b"PK\x01\x02") {
-            return None;
-        }
-        let size = u32_at(rest, 24)?;
-        let [name, extra, comment] = [28, 30, 32].map(|at| u16_at(rest, at).map(usize::from));
-        let (name, behind) = (rest.get(46..46 + name?)?, extra? + comment?);
-        if size == u32::MAX {
-            return None;
-        }
-        members.push((size.into(), is_archive(name)));
-        rest = rest.get(46 + name.len() + behind..)?;
+    match archive::is_archive(subject.head) {
+        true => subject.members.largest.get().copied().flatten(),
+        false => Some(0),
     }
-    (members.len() == usize::from(count)).then_some(members)
 }
 
-fn is_archive(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
-    let ends =
-        [".zip", ".usdz", ".jar", ".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm", ".gz"];
-    ends.iter().any(|end| name.ends_with(end.as_bytes()))
+/// Whether it can be opened as a ZIP, although it does not begin as one.
+#[cfg(feature = "clamav")]
+pub(super) fn hides_zip(subject: &Subject<'_>) -> bool {
+    let bytes = Bytes::of(subject);
+    !archive::is_read_whole(subject.head)
+        // What cannot be read is not known to hide none.
+        && bytes.tail(END_BYTES).map_or(true, |tail| ends_as_zip(&tail, subject.size_bytes))
 }
 
-fn read(file: &File, from: u64, to: u64) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(to.checked_sub(from)?).ok()?];
-    file.read_exact_at(&mut bytes, from).ok()?;
-    Some(bytes)
+/// Whether a file's last bytes, [`END_BYTES`] where there are so many, hold the end of a
+/// ZIP (APPNOTE 4.3.16) whose directory has room before it.
+#[cfg(any(feature = "archives", feature = "clamav"))]
+pub(super) fn ends_as_zip(tail: &[u8], size_bytes: u64) -> bool {
+    let behind = size_bytes.saturating_sub(tail.len() as u64);
+    let mut from = 0;
+    while let Some(at) = super::content::find(&tail[from..], b"PK\x05\x06") {
+        let at = from + at;
+        let (length, start) = (u32_at(tail, at + 12), u32_at(tail, at + 16));
+        // Zip64 says more elsewhere.
+        let has_room = |(length, start): (u32, u32)| {
+            length == u32::MAX
+                || start == u32::MAX
+                || u64::from(length) + u64::from(start) <= behind + at as u64
+        };
+        if length.zip(start).is_some_and(has_room) {
+            return true;
+        }
+        from = at + 1;
+    }
+    false
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
+#[cfg(any(feature = "archives", feature = "clamav"))]
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "archives", feature = "clamav")))]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use proptest::prelude::*;
 
     use super::*;
-    use crate::media::scan::probe::stored_zip;
 
-    fn within(bytes: &[u8], limit: u64) -> bool {
-        let file = tempfile::tempfile().unwrap();
-        file.write_all_at(bytes, 0).unwrap();
-        are_within(&file, bytes.len() as u64, bytes, limit)
+    /// A directory of one byte at 0, then its end.
+    fn end(length: u32, start: u32) -> Vec<u8> {
+        let sizes = [length.to_le_bytes(), start.to_le_bytes()].concat();
+        [b"-PK\x05\x06", &[0; 4][..], &[1, 0, 1, 0], &sizes, &[0; 2]].concat()
     }
 
     #[test]
-    fn what_members_say_of_themselves() {
-        let mut zip = stored_zip(&[7; 5000]);
-        // Its one member is named `a.zip`.
-        assert!(!within(&zip, 5000));
-        let name = zip.windows(5).rposition(|name| name == b"a.zip").unwrap();
-        zip[name..name + 5].copy_from_slice(b"a.exr");
-        assert!(within(&zip, 5000));
-        assert!(!within(&zip, 4999));
-        assert!(within(&zip, zip.len() as u64 * 1032), "it cannot be more");
-        assert!(!within(&zip[..zip.len() - 10], 5000), "its end is missing");
-        assert!(within(b"no archive at all", 1));
+    fn the_end_of_a_zip_shows_behind_anything() {
+        let ends = |bytes: &[u8]| ends_as_zip(bytes, bytes.len() as u64);
+        assert!(ends(&end(1, 0)));
+        assert!(ends(&[&[b'P'; 100][..], &end(1, 0), b" and more"].concat()));
+        assert!(ends(&end(u32::MAX, 0)), "zip64");
+        assert!(ends(&[end(9, 9), end(1, 0), end(99, 99)].concat()), "any of them");
+        assert!(!ends(&end(2, 0)), "there is no room for it");
+        assert!(ends_as_zip(&end(2, 0), 24), "there is, before the tail");
+        assert!(!ends(&end(1, 0)[..15]));
+        assert!(!ends(b"no archive at all"));
     }
 
     proptest! {
         #[test]
-        fn damage_is_never_a_panic(at in 0usize..5120, byte: u8, cut in 0usize..5120) {
-            let mut zip = stored_zip(&[7; 5000]);
-            let at = at.min(zip.len() - 1);
-            zip[at] = byte;
-            let _ = within(&zip[..cut.min(zip.len())], 5000);
+        fn nothing_is_a_panic(mut bytes: Vec<u8>, at: proptest::sample::Index, size: u64) {
+            let at = at.index(bytes.len() + 1);
+            bytes.splice(at..at, end(1, 1));
+            let _ = ends_as_zip(&bytes, size);
         }
     }
 }

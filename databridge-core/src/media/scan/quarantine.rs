@@ -1,11 +1,11 @@
 //! Taking an infected file out of the way, with its evidence.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, chmodat, renameat};
+use rustix::fs::{AtFlags, Mode, RenameFlags, chmodat, fchmod, renameat, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,10 @@ use super::{Error, FileVerdict, Verdict};
 use crate::base::clock::Timestamp;
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
-use crate::media::storage::{Error as StorageError, Folder, RelPath};
+use crate::media::storage::{Error as StorageError, Folder, RelPath, make_dirs};
+
+/// The rights of a frozen file.
+const FROZEN: Mode = Mode::RUSR.union(Mode::RGRP);
 
 /// What stands beside a file in quarantine, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +94,8 @@ pub fn quarantine(
 /// stays. Repeating it, also after a kill, ends in the same place.
 ///
 /// # Errors
-/// [`Error::QuarantineConflict`] where the file is not the one that was taken,
-/// [`Error::NothingToQuarantine`] where it is neither here nor there.
+/// [`Error::QuarantineConflict`] where the file is not the one that was taken, or other
+/// content stands where it stood, [`Error::NothingToQuarantine`] where it is neither here nor there.
 pub fn release(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Result<(), Error> {
     let folder = Folder::open(root).map_err(Error::storage)?;
     let place = Place::open(root, verdict, quarantine_dir)?;
@@ -100,8 +103,22 @@ pub fn release(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Res
     if place.is_taken()? {
         let taken = place.evidence()?.map(|evidence| evidence.sha256);
         let conflict = || Error::QuarantineConflict { path: place.path(&place.name) };
-        place.expect(taken.ok_or_else(conflict)?)?;
-        place.give_back(&folder, &verdict.path)?;
+        let taken = taken.ok_or_else(conflict)?;
+        place.expect(taken)?;
+        match folder.open_file(&verdict.path) {
+            Err(StorageError::NotFound { .. }) => {
+                place.give_back(&folder, &verdict.path, taken).inspect_err(|_| {
+                    // Nobody may read what is not released. Told is what went wrong first.
+                    let _ = place.seal();
+                })?;
+            }
+            // A kill came between the copy and the removal.
+            Ok(file) if digest(&file).map_err(Error::io("read", &whole_path))?.0 == taken => {
+                place.forget()?;
+            }
+            Ok(_) => return Err(Error::QuarantineConflict { path: whole_path }),
+            Err(error) => return Err(Error::storage(error)),
+        }
     }
     match folder.open_file(&verdict.path) {
         Ok(_) => Ok(()),
@@ -122,11 +139,7 @@ impl Place {
     /// The name says nothing of the file's own: it is made of where it stood and
     /// what was found there.
     fn open(root: &Path, verdict: &FileVerdict, quarantine_dir: &Path) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(quarantine_dir)
-            .map_err(Error::io("create", quarantine_dir))?;
+        make_dirs(quarantine_dir, 0o700).map_err(Error::io("create", quarantine_dir))?;
         let folder = Folder::open(quarantine_dir).map_err(Error::storage)?;
         let digest = verdict.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let identity = [
@@ -199,11 +212,7 @@ impl Place {
 
     /// Moves the file here, by renaming, or by copying where that cannot be.
     fn take(&self, from: &Folder, path: &RelPath, file: File, sha256: Sha256) -> Result<(), Error> {
-        let parent = match path.parent() {
-            Some(parent) => from.open_dir(&parent),
-            None => Folder::open(from.path()),
-        };
-        let parent = parent.map_err(Error::storage)?;
+        let parent = parent(from, path)?;
         if self.is_taken()? {
             // A kill came between the copy and the removal.
             self.expect(sha256)?;
@@ -224,33 +233,59 @@ impl Place {
         parent.sync().map_err(Error::storage)
     }
 
-    /// The way back, with the rights of a frozen file.
-    fn give_back(&self, to: &Folder, path: &RelPath) -> Result<(), Error> {
-        let parent = match path.parent() {
-            Some(parent) => to.open_dir(&parent),
-            None => Folder::open(to.path()),
-        };
-        let parent = parent.map_err(Error::storage)?;
-        let whole_path = to.path().join(path.to_path());
-        let readable = Mode::RUSR | Mode::RGRP;
-        chmodat(&self.folder, self.name.as_str(), readable, AtFlags::empty())
-            .and_then(|()| renameat(&self.folder, self.name.as_str(), &parent, path.file_name()))
-            .map_err(|error| Error::io("move", &whole_path)(error.into()))?;
+    /// The way back, with the rights of a frozen file, by renaming, or by copying where
+    /// that cannot be. Nothing is replaced there.
+    fn give_back(&self, to: &Folder, path: &RelPath, sha256: Sha256) -> Result<(), Error> {
+        let parent = parent(to, path)?;
+        let failed = |error: Errno| Error::io("move", to.path().join(path.to_path()))(error.into());
+        let (here, there) = (self.name.as_str(), path.file_name());
+        chmodat(&self.folder, here, FROZEN, AtFlags::empty()).map_err(failed)?;
+        match renameat_with(&self.folder, here, &parent, there, RenameFlags::NOREPLACE) {
+            // The file system knows no such flag; we have looked that nothing stands there.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                renameat(&self.folder, here, &parent, there).map_err(failed)?;
+            }
+            Err(Errno::XDEV) => {
+                self.copy_back(&parent, there, sha256)?;
+                self.folder.remove_file(&self.name).map_err(Error::storage)?;
+            }
+            moved => moved.map_err(failed)?,
+        }
         parent.sync().map_err(Error::storage)?;
         self.folder.sync().map_err(Error::storage)
     }
 
-    fn copy(&self, mut file: File, sha256: Sha256) -> Result<(), Error> {
-        let path = self.path(&self.name);
-        let mut copy = self.partial(0o600)?;
-        file.rewind()
-            .and_then(|()| io::copy(&mut file, &mut copy))
-            .and_then(|_| copy.sync_all())
-            .map_err(Error::io("write", &path))?;
-        if digest(&copy).map_err(Error::io("read", &path))?.0 != sha256 {
-            return Err(Error::io("write", &path)(io::Error::other("the copy differs")));
-        }
+    fn copy(&self, file: File, sha256: Sha256) -> Result<(), Error> {
+        let copy = self.partial(0o600)?;
+        written(file, copy, sha256).map_err(Error::io("write", self.path(&self.name)))?;
         self.folder.rename(&self.partial_name, &self.name).map_err(Error::storage)?;
+        self.folder.sync().map_err(Error::storage)
+    }
+
+    fn copy_back(&self, to: &Folder, name: &str, sha256: Sha256) -> Result<(), Error> {
+        let parse = |name: &str| RelPath::parse(name).map_err(Error::storage);
+        let (name, partial) = (parse(name)?, parse(&format!(".{}", self.partial_name))?);
+        let file = self.folder.open_file(&self.name).map_err(Error::storage)?;
+        match to.remove_file(&partial) {
+            Ok(()) | Err(StorageError::NotFound { .. }) => {}
+            Err(error) => return Err(Error::storage(error)),
+        }
+        let copy = to.create_new(&partial, 0o600).map_err(Error::storage)?;
+        let done = fchmod(&copy, FROZEN)
+            .map_err(io::Error::from)
+            .and_then(|()| written(file, copy, sha256))
+            .map_err(Error::io("write", to.path().join(name.to_path())))
+            .and_then(|()| to.rename_new(&partial, &name).map_err(Error::storage))
+            .and_then(|_| to.sync().map_err(Error::storage));
+        done.inspect_err(|_| {
+            // It is no part of the tree; the next attempt begins with this, too.
+            let _ = to.remove_file(&partial);
+        })
+    }
+
+    /// Removes the file here, which stands where it was again.
+    fn forget(&self) -> Result<(), Error> {
+        self.folder.remove_file(&self.name).map_err(Error::storage)?;
         self.folder.sync().map_err(Error::storage)
     }
 
@@ -278,6 +313,26 @@ impl Place {
             .evidence()?
             .ok_or_else(|| Error::io("read", &evidence_file)(io::ErrorKind::NotFound.into()))?;
         Ok(Quarantined { file: self.path(&self.name), evidence_file, evidence })
+    }
+}
+
+/// The folder that a file stands in.
+fn parent(root: &Folder, path: &RelPath) -> Result<Folder, Error> {
+    let parent = match path.parent() {
+        Some(parent) => root.open_dir(&parent),
+        None => Folder::open(root.path()),
+    };
+    parent.map_err(Error::storage)
+}
+
+/// Copies a file, flushes the copy and reads it again.
+fn written(mut file: File, mut copy: File, sha256: Sha256) -> io::Result<()> {
+    file.rewind()?;
+    io::copy(&mut file, &mut copy)?;
+    copy.sync_all()?;
+    match digest(&copy)?.0 == sha256 {
+        true => Ok(()),
+        false => Err(io::Error::other("the copy differs")),
     }
 }
 

@@ -13,6 +13,7 @@ use self::set::Set;
 use self::windows::Windows;
 use super::content::archive::{self, Entry, Seen};
 use super::content::{Bytes, is_essence, is_media};
+use super::tally::Tally;
 use super::{ContentPolicy, EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict};
 
 /// The rules as an engine. It is no antivirus.
@@ -93,18 +94,18 @@ impl Rules {
     /// The rules on what is packed in an archive. What is wrong with the archive
     /// itself, the content checks say.
     fn inside(&self, subject: &Subject<'_>) -> Vec<Said> {
-        let mut said = Vec::new();
+        let mut tally = Tally::default();
         let (limits, bytes) = (self.policy.archives, Bytes::of(subject));
         let (name, timeout, monitor) = (subject.path.as_str(), subject.timeout, subject.monitor);
         archive::walk(bytes, name, limits, timeout, monitor, &mut |seen| {
             let Seen::Entry(entry) = seen else { return };
             let found = self.entry(&entry, subject);
-            said.extend(found.into_iter().map(|one| {
+            tally.extend(found.into_iter().map(|one| {
                 let why = one.why.unwrap_or_else(|| one.verdict.to_string());
-                Said { why: Some(format!("{}: {why}", entry.path.escape_debug())), ..one }
+                Said { why: Some(format!("{}: {why}", entry.path)), ..one }
             }));
         });
-        said
+        tally.end()
     }
 
     fn entry(&self, entry: &Entry<'_>, subject: &Subject<'_>) -> Vec<Said> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::time::Duration;
 
-use super::{EngineInfo, Error, Said, Verdict};
+use super::{EngineInfo, Error, Members, Said, Verdict};
 use crate::media::monitor::Monitor;
 use crate::media::storage::RelPath;
 
@@ -21,6 +21,8 @@ pub struct Subject<'a> {
     pub head: &'a [u8],
     /// All of it, where it is small enough to be held.
     pub whole: Option<&'a [u8]>,
+    /// What one engine learns of an archive that another one must know.
+    pub members: &'a Members,
     /// How long the engine may take.
     pub timeout: Duration,
     /// Tells an engine that waits that nobody wants its answer any more.

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::engines::Bench;
 use super::memory::{Memory, Recalled, Source, lasts};
 use super::{
-    Engines, Error, FileVerdict, Finding, HEAD_BYTES, Look, Opened, Report, Subject, Verdict,
-    change,
+    Engines, Error, FileVerdict, Finding, HEAD_BYTES, Look, Members, Opened, Report, Subject,
+    Verdict, change,
 };
 use crate::base::steps;
 use crate::media::checksum::{Hasher, Sha256};
@@ -225,6 +225,7 @@ impl Scan<'_> {
             size_bytes: stat.size_bytes,
             head: &read.head[..read.head.len().min(HEAD_BYTES)],
             whole: read.whole.then_some(&read.head[..]),
+            members: &Members::default(),
             timeout,
             monitor,
         };

@@ -101,6 +101,10 @@ impl Location {
         match scheme.to_ascii_lowercase().as_str() {
             "file" => match file_path(rest) {
                 Some(path) => Ok(Self::Path(path)),
+                // As in any other URL.
+                None if rest.contains(['@', '?']) => {
+                    refuse("file://…", "a file URL is written file:///absolute/path")
+                }
                 None => refuse(text, "a file URL is written file:///absolute/path"),
             },
             "s3" => object(rest).map(Self::Object).or_else(|flaw| match flaw {
@@ -308,6 +312,8 @@ mod tests {
             ("", "nothing is named"),
             ("a\0b", "it holds a NUL"),
             ("file://server/share", "a file URL is written file:///absolute/path"),
+            ("file://user:SECRET@nas/share", "a file URL is written file:///absolute/path"),
+            ("file://SECRET@nas", "a file URL is written file:///absolute/path"),
             ("file:///a%zz", "a file URL is written file:///absolute/path"),
             ("file:///a%00", "a file URL is written file:///absolute/path"),
             ("gs://bucket/x", "only paths, file:// and s3:// are known here"),

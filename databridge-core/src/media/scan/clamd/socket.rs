@@ -1,6 +1,7 @@
 //! A connection that waits no longer than it is told to, and stops when nobody
 //! wants the answer any more.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -80,23 +81,28 @@ enum Stream {
 }
 
 /// A connection to a clamd.
-pub struct Socket(Stream);
+pub struct Socket {
+    stream: Stream,
+    /// The time-out that it has: it is mostly the same, and small files are many.
+    armed: Cell<Option<Duration>>,
+}
 
 impl Socket {
     pub fn connect(address: &ClamdAddress, wait: &Wait<'_>) -> io::Result<Self> {
-        Ok(Self(match address {
+        let stream = match address {
             ClamdAddress::Unix(path) => {
                 Stream::Unix(connect_unix(&SocketAddrUnix::new(path)?, wait)?)
             }
             ClamdAddress::Tcp(host) => Stream::Tcp(connect_tcp(host, wait)?),
-        }))
+        };
+        Ok(Self { stream, armed: Cell::new(None) })
     }
 
     /// Sends all of `bytes`.
     pub fn send(&mut self, mut bytes: &[u8], wait: &Wait<'_>) -> io::Result<()> {
         while !bytes.is_empty() {
             self.arm(wait)?;
-            let sent = match &mut self.0 {
+            let sent = match &mut self.stream {
                 Stream::Unix(stream) => stream.write(bytes),
                 Stream::Tcp(stream) => stream.write(bytes),
             };
@@ -110,13 +116,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends a command and, with one byte after it, an open file (SCM_RIGHTS).
+    /// Sends a command and, with the byte after it, an open file (SCM_RIGHTS): all at
+    /// once, so that clamd, too, is woken once.
     pub fn pass(&mut self, command: &[u8], file: &File, wait: &Wait<'_>) -> io::Result<()> {
-        self.send(command, wait)?;
+        let message = [command, &[0]].concat();
         let fds = [file.as_fd()];
         loop {
             self.arm(wait)?;
-            let Stream::Unix(stream) = &self.0 else {
+            let Stream::Unix(stream) = &self.stream else {
                 return Err(io::Error::other("descriptors pass over local sockets only"));
             };
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -124,8 +131,9 @@ impl Socket {
             if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
                 return Err(io::Error::other("no room for a descriptor"));
             }
-            match sendmsg(stream, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
+            match sendmsg(stream, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL) {
+                // The file went with the first byte.
+                Ok(sent) => return self.send(message.get(sent..).unwrap_or_default(), wait),
                 Err(error) if is_tick(&error.into()) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -176,7 +184,7 @@ impl Socket {
         let mut buffer = [0; 1024];
         loop {
             self.arm(wait)?;
-            let read = match &mut self.0 {
+            let read = match &mut self.stream {
                 Stream::Unix(stream) => stream.read(&mut buffer),
                 Stream::Tcp(stream) => stream.read(&mut buffer),
             };
@@ -200,16 +208,21 @@ impl Socket {
 
     fn arm(&self, wait: &Wait<'_>) -> io::Result<()> {
         let tick = Some(wait.tick()?);
-        match &self.0 {
+        if self.armed.get() == tick {
+            return Ok(());
+        }
+        match &self.stream {
             Stream::Unix(stream) => {
                 stream.set_read_timeout(tick)?;
-                stream.set_write_timeout(tick)
+                stream.set_write_timeout(tick)?;
             }
             Stream::Tcp(stream) => {
                 stream.set_read_timeout(tick)?;
-                stream.set_write_timeout(tick)
+                stream.set_write_timeout(tick)?;
             }
         }
+        self.armed.set(tick);
+        Ok(())
     }
 }
 

@@ -36,12 +36,18 @@ pub(in super::super) enum Seen<'a> {
 /// A file inside an archive.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Entry<'a> {
-    /// `inner.zip!/folder/name`, from the outermost archive on.
+    /// `inner.zip!/folder/name`, from the outermost archive on, as people read it.
     pub path: &'a str,
+    /// As the archive has it, with its folders.
+    pub full_name: &'a str,
     /// Its beginning, all of it where it is not larger than what is held.
     pub content: &'a [u8],
     /// Its length unpacked.
     pub size_bytes: u64,
+    /// It is a ZIP's.
+    pub is_zipped: bool,
+    /// It can be opened as a ZIP, although it does not begin as one.
+    pub hides_zip: bool,
 }
 
 impl Entry<'_> {
@@ -51,7 +57,7 @@ impl Entry<'_> {
 
     /// Name without folders, and its extension in lower case.
     pub fn name(&self) -> (&str, String) {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
+        let name = self.full_name.rsplit('/').next().unwrap_or_default();
         let extension = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty());
         (name, extension.map(|(_, e)| e.to_lowercase()).unwrap_or_default())
     }
@@ -101,9 +107,23 @@ impl Format {
     }
 }
 
+#[cfg(any(feature = "archives", feature = "clamav"))]
+impl Format {
+    /// What stands behind its end is found, so that a ZIP which shows there is inside.
+    const fn is_read_whole(self) -> bool {
+        !matches!(self, Self::SevenZip | Self::Closed(_))
+    }
+}
+
 /// Whether there is anything to open.
 pub(in super::super) fn is_archive(head: &[u8]) -> bool {
     Format::of(head).is_some()
+}
+
+/// Whether it begins as an archive that is read to its very end.
+#[cfg(feature = "clamav")]
+pub(in super::super) fn is_read_whole(head: &[u8]) -> bool {
+    Format::of(head).is_some_and(Format::is_read_whole)
 }
 
 /// This build opens no archives, and says so.

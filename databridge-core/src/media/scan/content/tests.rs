@@ -8,7 +8,7 @@ pub(super) mod samples;
 
 use std::time::Duration;
 
-use super::super::{HEAD_BYTES, Reason, Said, Scanner, Settings, Subject, Verdict};
+use super::super::{HEAD_BYTES, Members, Reason, Said, Scanner, Settings, Subject, Verdict};
 use super::Content;
 use crate::media::storage::RelPath;
 
@@ -22,6 +22,7 @@ pub(super) fn look(settings: &Settings, name: &str, bytes: &[u8]) -> Vec<Said> {
         size_bytes: bytes.len() as u64,
         head: &bytes[..bytes.len().min(HEAD_BYTES)],
         whole: Some(bytes),
+        members: &Members::default(),
         timeout: Duration::from_secs(60),
         monitor: &(),
     };

@@ -157,6 +157,7 @@ fn a_daemon_that_hangs_times_out() {
         size_bytes: 0,
         head: b"",
         whole: Some(b""),
+        members: &Members::default(),
         timeout: settings.file_timeout(),
         monitor: &(),
     };
@@ -179,6 +180,7 @@ fn a_daemon_that_is_gone() {
         size_bytes: 0,
         head: b"",
         whole: Some(b""),
+        members: &Members::default(),
         timeout: settings.file_timeout(),
         monitor: &(),
     };

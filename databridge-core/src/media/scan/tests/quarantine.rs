@@ -96,3 +96,56 @@ fn onto_another_file_system() {
     assert_eq!(done.evidence.sha256, Sha256::of(b"bad"));
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 2);
 }
+
+/// A file in quarantine on another file system than its tree's.
+fn far_away() -> Option<(tempfile::TempDir, tempfile::TempDir, FileVerdict, Quarantined)> {
+    let (root, _, verdict) = infected();
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    if other.path().metadata().unwrap().dev() == root.path().metadata().unwrap().dev() {
+        eprintln!("skipped: /dev/shm and the temporary folder are one file system");
+        return None;
+    }
+    let done = quarantine(root.path(), &verdict, other.path()).unwrap();
+    Some((root, other, verdict, done))
+}
+
+#[test]
+fn back_from_another_file_system() {
+    let Some((root, other, verdict, done)) = far_away() else { return };
+    let file = root.path().join("sub/a.exr");
+    release(root.path(), &verdict, other.path()).unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"bad");
+    assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o440);
+    assert!(!done.file.exists() && done.evidence_file.exists());
+    assert_eq!(std::fs::read_dir(root.path().join("sub")).unwrap().count(), 1);
+    release(root.path(), &verdict, other.path()).unwrap();
+
+    // A kill after the copy and before the removal; and one in the middle of the copy.
+    quarantine(root.path(), &verdict, other.path()).unwrap();
+    std::fs::write(&file, b"bad").unwrap();
+    release(root.path(), &verdict, other.path()).unwrap();
+    assert!(file.exists() && !done.file.exists());
+    quarantine(root.path(), &verdict, other.path()).unwrap();
+    let name = done.file.file_name().unwrap().to_str().unwrap();
+    std::fs::write(root.path().join(format!("sub/.{name}.partial")), b"half").unwrap();
+    release(root.path(), &verdict, other.path()).unwrap();
+    assert_eq!(std::fs::read_dir(root.path().join("sub")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_released_is_sealed_and_replaces_nothing() {
+    let (root, dir, verdict) = infected();
+    let done = quarantine(root.path(), &verdict, dir.path()).unwrap();
+    let cases = [Some((root, dir, verdict, done)), far_away()];
+    for (root, dir, verdict, done) in cases.into_iter().flatten() {
+        let sealed = || done.file.metadata().unwrap().mode() & 0o7777;
+        std::fs::write(root.path().join("sub/a.exr"), b"another").unwrap();
+        let error = release(root.path(), &verdict, dir.path()).unwrap_err();
+        assert!(matches!(error, Error::QuarantineConflict { .. }), "{error:?}");
+        assert_eq!(std::fs::read(root.path().join("sub/a.exr")).unwrap(), b"another");
+        assert_eq!(sealed(), 0);
+        std::fs::remove_dir_all(root.path().join("sub")).unwrap();
+        release(root.path(), &verdict, dir.path()).unwrap_err();
+        assert_eq!(sealed(), 0);
+    }
+}

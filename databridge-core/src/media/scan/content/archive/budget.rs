@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::super::policy::Limits;
 use crate::media::monitor::Monitor;
+use crate::media::scan::members::END_BYTES;
 
 /// Nothing below this counts as a bomb, whatever it was packed into.
 const BOMB_BYTES: u64 = 1 << 20;
@@ -115,24 +116,56 @@ impl<'m, R: io::Read> Meter<'m, R> {
     }
 }
 
-/// Reads to the end and holds the first bytes: those, how many there were, and how
-/// it ended.
-pub(super) fn hold(reader: &mut dyn io::Read, held_bytes: u64) -> (Vec<u8>, u64, io::Result<()>) {
+/// What [`hold`] read.
+pub(super) struct Held {
+    /// The first bytes.
+    pub content: Vec<u8>,
+    /// The last ones, where those are not all.
+    tail: Vec<u8>,
+    /// How many there were.
+    pub size_bytes: u64,
+    /// How it ended.
+    pub ended: io::Result<()>,
+}
+
+impl Held {
+    /// The last bytes, [`END_BYTES`] where there are so many.
+    pub fn tail(&self) -> &[u8] {
+        match &self.tail[..] {
+            [] => last(&self.content),
+            tail => tail,
+        }
+    }
+}
+
+fn last(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(END_BYTES)..]
+}
+
+/// Reads to the end and holds the first bytes and the last.
+pub(super) fn hold(reader: &mut dyn io::Read, held_bytes: u64) -> Held {
     use io::Read;
     let mut content = Vec::new();
     let held = reader.take(held_bytes).read_to_end(&mut content);
     let mut size = content.len() as u64;
-    let mut buffer = vec![0; 64 << 10];
+    let (mut buffer, mut tail) = (vec![0; 64 << 10], Vec::new());
     let mut ended = held.map(drop);
     while ended.is_ok() {
         match reader.read(&mut buffer) {
             Ok(0) => break,
-            Ok(n) => size += n as u64,
+            Ok(n) => {
+                if tail.is_empty() {
+                    tail.extend(last(&content));
+                }
+                tail.extend_from_slice(&buffer[..n]);
+                tail.drain(..tail.len().saturating_sub(END_BYTES));
+                size += n as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => ended = Err(error),
         }
     }
-    (content, size, ended)
+    Held { content, tail, size_bytes: size, ended }
 }
 
 impl<R: io::Read> io::Read for Meter<'_, R> {

@@ -7,6 +7,7 @@ use tar::{EntryType, Header, PaxExtensions};
 
 use super::budget::Stop;
 use super::walk::{Place, Walk};
+use crate::media::scan::tally::shown;
 
 /// A long name, or a record of extended headers.
 const EXTENSION_BYTES: u64 = 1 << 20;
@@ -77,22 +78,23 @@ impl Walk<'_> {
         let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = said.link.or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
         self.trick(&name, place);
-        let shown = String::from_utf8_lossy(&name).into_owned();
+        let text = String::from_utf8_lossy(&name).into_owned();
         match kind {
-            EntryType::Regular | EntryType::Continuous if !shown.ends_with('/') => {
-                self.entry(content, &shown, place)?;
+            EntryType::Regular | EntryType::Continuous if !text.ends_with('/') => {
+                self.entry(content, &text, place)?;
             }
             EntryType::Symlink | EntryType::Link => {
                 self.link(&name, &link.unwrap_or_default(), place);
             }
             EntryType::Regular | EntryType::Continuous | EntryType::Directory => {}
             EntryType::GNUSparse => {
-                let why = format!("{}{shown} is sparse, which is not opened", place.prefix);
+                let why =
+                    format!("{}{} is sparse, which is not opened", place.prefix, shown(&text));
                 self.note("content.archive_unopened", why);
                 return Err(Stop::Directory);
             }
             _ => {
-                let why = format!("{}{} is no file", place.prefix, shown.escape_debug());
+                let why = format!("{}{} is no file", place.prefix, shown(&text));
                 self.note("content.archive_special", why);
             }
         }

@@ -243,3 +243,31 @@ fn what_is_broken_is_named() {
         assert!(said.contains(&"content.archive_damaged".to_owned()), "{name}: {said:?}");
     }
 }
+
+#[test]
+fn what_is_said_once_is_not_lost_among_what_is_said_often() {
+    let many: Vec<_> = (0..150).map(|n| format!("{n:03}.exr")).collect();
+    let mut files: Vec<(&str, &[u8])> =
+        many.iter().map(|name| (name.as_str(), &b"a note"[..])).collect();
+    files.extend([("tool", PROGRAM), ("../note.txt", b"a note")]);
+    let said = look(&Settings::default(), "a.zip", &zip_of(&files));
+    let names = names(&said);
+    for rule in ["content.extension_mismatch", "content.executable", "content.archive_path"] {
+        assert!(names.iter().any(|name| name == rule), "{rule}: {names:?}");
+    }
+    assert_eq!(said.len(), 103);
+    let why = said[0].why.as_deref().unwrap();
+    assert!(why.ends_with(" (and 49 findings more)"), "{why}");
+}
+
+#[test]
+fn no_name_is_told_longer_than_anybody_reads() {
+    let name = format!("../{}", "\u{1}x".repeat(20_000));
+    let inner = zip_of(&[(&name, b"note")]);
+    for bytes in [inner.clone(), zip_of(&[(&name, &inner), ("tool", PROGRAM)])] {
+        for said in look(&Settings::default(), "a.zip", &bytes) {
+            let why = said.why.unwrap();
+            assert!(why.len() < 5000, "{}: {}", why.len(), &why[..200]);
+        }
+    }
+}

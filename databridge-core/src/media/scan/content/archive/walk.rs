@@ -10,6 +10,8 @@ use super::budget::{self, Budget, Stop};
 use super::{Entry, Format, Seen};
 use crate::media::monitor::Monitor;
 use crate::media::scan::Reason;
+use crate::media::scan::members::ends_as_zip;
+use crate::media::scan::tally::shown;
 
 /// How much of an entry is held; an archive in an archive is opened only if it is
 /// held whole.
@@ -66,7 +68,7 @@ impl Walk<'_> {
         (self.seen)(Seen::Note(Note { rule: rule.into(), why }));
     }
 
-    fn skipped(&mut self, why: String) {
+    pub(super) fn skipped(&mut self, why: String) {
         (self.seen)(Seen::NotScanned(Reason::Limits, why));
     }
 
@@ -79,7 +81,7 @@ impl Walk<'_> {
         prefix: &str,
         depth: u32,
     ) -> Result<(), Stop> {
-        let place = Place { prefix, depth };
+        let place = Place { prefix, depth, is_zip: format == Format::Zip };
         if depth >= self.limits.depth {
             let why = format!("{}archives stand in each other deeper than {depth}", place.at());
             self.note("content.archive_nested", why);
@@ -92,7 +94,7 @@ impl Walk<'_> {
             }
             Format::SevenZip => self.sevenz(bytes, place),
             Format::Closed(kind) => {
-                let why = format!("{}{name} is {kind}", place.at());
+                let why = format!("{}{} is {kind}", place.at(), shown(name));
                 self.note("content.archive_unopened", why);
                 Ok(())
             }
@@ -100,11 +102,12 @@ impl Walk<'_> {
     }
 }
 
-/// Where in nested archives a walk stands.
+/// Where in nested archives a walk stands; its prefix as people read it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) prefix: &'p str,
     depth: u32,
+    is_zip: bool,
 }
 
 impl Place<'_> {
@@ -126,42 +129,44 @@ impl Walk<'_> {
         name: &str,
         place: Place<'_>,
     ) -> Result<(), Stop> {
-        let path = format!("{}{name}", place.prefix);
+        let path = format!("{}{}", place.prefix, shown(name));
         let budget = self.budget;
-        let (content, size_bytes, ended) = budget::hold(reader, HELD_BYTES);
-        (self.seen)(Seen::Entry(Entry { path: &path, content: &content, size_bytes }));
-        if let Err(error) = ended {
+        let held = budget::hold(reader, HELD_BYTES);
+        let (content, size_bytes) = (&held.content[..], held.size_bytes);
+        let format = Format::of(content);
+        let is_read_whole = format.is_some_and(Format::is_read_whole);
+        let hides_zip = !is_read_whole && ends_as_zip(held.tail(), size_bytes);
+        let is_zipped = place.is_zip;
+        let (path, full_name) = (&path[..], name);
+        let entry = Entry { path, full_name, content, size_bytes, is_zipped, hides_zip };
+        (self.seen)(Seen::Entry(entry));
+        if let Err(error) = held.ended {
             if let Some(stop) = budget.stopped() {
                 return Err(stop);
             }
             self.note("content.archive_damaged", format!("{path}: {error}"));
         }
-        let Some(format) = Format::of(&content) else { return Ok(()) };
+        let Some(format) = format else { return Ok(()) };
         if content.len() as u64 != size_bytes {
             self.skipped(format!("{path} is an archive too large to be opened inside another"));
             return Ok(());
         }
         let prefix = format!("{path}!/");
-        self.open(Bytes::held(&content), format, name, &prefix, place.depth + 1)
+        self.open(Bytes::held(content), format, name, &prefix, place.depth + 1)
     }
 
     /// What an entry's name or type does that nobody should let it do.
     pub(super) fn trick(&mut self, name: &[u8], place: Place<'_>) {
-        let shown = String::from_utf8_lossy(name);
         if let Some(why) = path_trick(name) {
-            let why = format!("{}{}: {why}", place.prefix, shown.escape_debug());
+            let name = String::from_utf8_lossy(name);
+            let why = format!("{}{}: {why}", place.prefix, shown(&name));
             self.note("content.archive_path", why);
         }
     }
 
     pub(super) fn link(&mut self, name: &[u8], target: &[u8], place: Place<'_>) {
         let (name, target) = (String::from_utf8_lossy(name), String::from_utf8_lossy(target));
-        let why = format!(
-            "{}{} is a link to {}",
-            place.prefix,
-            name.escape_debug(),
-            target.escape_debug()
-        );
+        let why = format!("{}{} is a link to {}", place.prefix, shown(&name), shown(&target));
         self.note("content.archive_link", why);
     }
 }

@@ -1,4 +1,4 @@
-use super::super::super::{HEAD_BYTES, Scanner, Settings, Subject};
+use super::super::super::{HEAD_BYTES, Members, Scanner, Settings, Subject};
 use super::super::Content;
 use super::{NOTHING, found, names, samples};
 use crate::media::storage::RelPath;
@@ -76,6 +76,7 @@ fn a_large_file_is_checked_by_reading_where_it_must() {
             size_bytes: length as u64,
             head: &bytes[..HEAD_BYTES],
             whole: None,
+            members: &Members::default(),
             timeout: std::time::Duration::from_secs(60),
             monitor: &(),
         };

@@ -12,7 +12,7 @@ use sevenz_rust2::{ArchiveEntry, ArchiveWriter, EncoderConfiguration, EncoderMet
 
 use super::super::super::tests::{NOTHING, found, look, names, samples};
 use super::super::super::{Limits, Policy};
-use super::{PROGRAM, tar_of, within, zip_of};
+use super::{PROGRAM, bzip2_of, gzip_of, tar_of, within, zip_of, zstd_of};
 use crate::media::scan::Settings;
 
 pub(super) fn xz_of(content: &[u8]) -> Vec<u8> {
@@ -250,5 +250,22 @@ proptest! {
         let content = Policy { archives, ..Policy::default() };
         let settings = Settings { content, ..Settings::default() };
         prop_assert!(!names(&look(&settings, name, &bytes)).is_empty());
+    }
+}
+
+#[test]
+fn what_hangs_on_the_end_of_a_stream_is_not_passed_over() {
+    let note = b"a note ";
+    let hung = zip_of(&[("tool", PROGRAM)]);
+    for (name, bytes) in [
+        ("a.tar", tar_of(&[("a.txt", note)])),
+        ("a.gz", gzip_of(note)),
+        ("a.bz2", bzip2_of(note)),
+        ("a.zst", zstd_of(note)),
+        ("a.xz", xz_of(note)),
+    ] {
+        assert_eq!(found(name, &bytes), NOTHING, "{name}");
+        let found = found(name, &[bytes, hung.clone()].concat());
+        assert_eq!(found, ["content.archive_damaged"], "{name}");
     }
 }

@@ -1,0 +1,56 @@
+//! Senders that send nothing hold threads of the daemon's: how many it lets in.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use databridge_tests::studio::Settings;
+
+use super::Tus;
+use crate::desk::{Answer, Desk, Kind, read};
+
+/// What one user may send at a time.
+const EACH: usize = 64;
+
+/// A file of five bytes that are not sent yet; its thread waits when this answers.
+fn opened(tus: &Tus<'_>, name: &str) -> TcpStream {
+    let mut stream = tus.desk.connect();
+    write!(
+        stream,
+        "PUT /api/v1/transfers/{}/files/{name} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: 5\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        tus.code,
+        tus.desk.people.token(tus.who)
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 100 Continue");
+    assert_eq!(lines.next().unwrap().unwrap(), "");
+    stream
+}
+
+fn put(tus: &Tus<'_>, who: &str, name: &str) -> Answer {
+    let path = format!("/api/v1/transfers/{}/files/{name}", tus.code);
+    let signed = ("authorization", format!("Bearer {}", tus.desk.people.token(who)));
+    tus.desk.raw("PUT", &path, &[signed], b"bytes")
+}
+
+#[test]
+fn who_sends_nothing_keeps_no_more_than_a_share_of_the_threads() {
+    let settings: Settings = vec![("HTTP__BODY_SECONDS", "600".into())];
+    let desk = Desk::open_with(Kind::Sqlite, &settings);
+    let tus = Tus::new(&desk);
+    let at = tus.begin("large.exr", 5);
+    let mut silent: Vec<_> = (0..EACH).map(|n| opened(&tus, &format!("{n}.exr"))).collect();
+    for refused in [put(&tus, "artist", "more.exr"), tus.piece(&at, 0, b"bytes", &[])] {
+        refused.refused(503, "http.crowded");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    // Nobody else is kept out.
+    assert_eq!(put(&tus, "admin", "others.exr").status, 200);
+    let mut first = silent.pop().unwrap();
+    first.write_all(b"bytes").unwrap();
+    assert_eq!(read(first).status, 200);
+    assert_eq!(tus.send(&at, 0, b"bytes"), 5);
+    assert_eq!(put(&tus, "artist", "more.exr").status, 200);
+    drop(silent);
+}

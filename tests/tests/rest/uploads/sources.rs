@@ -1,0 +1,38 @@
+//! Files that are not as they were when they were announced.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use databridge_core::base::error::ErrorKind;
+use databridge_core::media::monitor::{Monitor, Progress};
+use databridge_core::remote::Remote;
+
+use super::{Tus, noise};
+use crate::desk::{Desk, Kind};
+
+/// Cuts a file short as soon as some of it is on its way.
+struct Cuts(File, AtomicBool);
+
+impl Monitor for Cuts {
+    fn on(&self, progress: Progress<'_>) {
+        if matches!(progress, Progress::Bytes(_)) && !self.1.swap(true, Ordering::SeqCst) {
+            self.0.set_len(1 << 20).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_source_that_became_shorter_is_said_to_have() {
+    let desk = Desk::open(Kind::Sqlite);
+    let tus = Tus::new(&desk);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shot.mov");
+    std::fs::write(&path, noise(24 << 20, 3)).unwrap();
+    let address = format!("http://{}", desk.address());
+    let remote = Remote::new(&address, Some(desk.people.token("artist").to_owned()));
+    let cuts = Cuts(File::options().write(true).open(&path).unwrap(), AtomicBool::new(false));
+    let error = remote.add(&tus.code, &path, &cuts).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("remote.changed", ErrorKind::Conflict), "{error:?}");
+    assert!(error.to_string().contains("shot.mov"), "{error}");
+    assert!(tus.files().is_empty());
+}
