@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind};
+use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::ctx::{Authority, Ctx};
 use crate::control::db::{self, Tx};
