@@ -10,7 +10,7 @@ use crate::base::error::Error;
 use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
-use crate::control::{inbox, ledger};
+use crate::control::{identity, inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
@@ -114,8 +114,10 @@ impl App {
     /// # Errors
     /// Of the store.
     pub async fn follow(&self) -> Result<(), Error> {
-        while self.lineage.follow_deliveries(self.org).await? > 0 {}
-        while inbox::follow(&self.store, self.org, &[&self.transfers]).await? > 0 {}
+        for org in identity::organisations(&self.store).await? {
+            while self.lineage.follow_deliveries(org).await? > 0 {}
+            while inbox::follow(&self.store, org, &[&self.transfers]).await? > 0 {}
+        }
         Ok(())
     }
 

@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
-use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::ctx::{Authority, Ctx};
-use crate::control::identity::{Entrance, MATRIX, Permission};
+use crate::control::identity::{self, Entrance, MATRIX, Permission};
 use crate::control::jobs::{
     self, Capability, Handler, HandlerFuture, JobView, Lease, NewJob, Watch,
 };
@@ -25,6 +24,11 @@ use crate::workflow::Symbol;
 /// The kind of its jobs.
 const KIND: &str = "housekeeping";
 const PRIORITY: i64 = -20;
+/// What of it alone is asked for, in a job's payload.
+const ONLY: &str = "only";
+const UPLOADS: &str = "uploads";
+/// How often uploads are looked for where the rest is not.
+const USUAL: Duration = Duration::from_secs(3600);
 /// A daemon that just started has better things to do.
 const GRACE: Duration = Duration::from_secs(300);
 /// How often it is looked whether it is time.
@@ -63,13 +67,19 @@ pub(super) struct Housekeeper {
 
 impl Housekeeper {
     async fn work(&self, lease: &Lease, watch: &Watch) -> Result<(), Error> {
+        // Uploads have a time of their own, whatever the rest waits for.
+        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
+        self.removed.add(What::Upload.name(), expired.len() as u64, 0);
+        if lease.payload[ONLY] == UPLOADS {
+            let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
+            unit.finish(lease).await?;
+            return unit.commit(()).await;
+        }
         let count = |leftover: &Leftover| {
             info!(what = %leftover.what, path = leftover.path, "removed from staging");
             self.removed.add(leftover.what.name(), 1, leftover.bytes);
         };
         self.transfers.collect(lease, watch, self.keep, &count).await?;
-        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await?;
-        self.removed.add(What::Upload.name(), expired.len() as u64, 0);
         self.entrance.forget().await?;
         for (what, rows) in retention::forget(&self.store, self.retention).await? {
             self.removed.add(what, rows, 0);
@@ -123,7 +133,7 @@ impl App {
         ctx.require(MATRIX, Permission::KeepHouse, None)?;
         let mut unit = self.store.begin(ctx).await?;
         let (subject, key) = (uuid::Uuid::now_v7(), uuid::Uuid::new_v4());
-        unit.enqueue(job(subject, format!("{KIND}:{key}"))).await?;
+        unit.enqueue(job(subject, format!("{KIND}:{key}"), json!({}))).await?;
         unit.commit(()).await?;
         if ctx.actor.authority == Authority::Embedded {
             let ([_, house], stop) = (self.chores(), Cancel::new());
@@ -136,12 +146,11 @@ impl App {
 
     /// Asks for it once in each period, whichever host comes first.
     pub(super) async fn keep_house(&self, stop: &Cancel) {
-        let Some(period) = self.config.housekeeping.period() else { return };
         let (begun, mut looked) = (Instant::now(), None::<Instant>);
         while !stop.is_cancelled() {
             if begun.elapsed() > GRACE && looked.is_none_or(|at| at.elapsed() > LOOK) {
                 looked = Some(Instant::now());
-                if let Err(error) = self.ask_for_housekeeping(self.org, period).await {
+                if let Err(error) = self.ask_for_housekeeping().await {
                     warn!(error = error.chain(), "housekeeping could not be asked for");
                 }
             }
@@ -149,16 +158,29 @@ impl App {
         }
     }
 
-    async fn ask_for_housekeeping(&self, org: OrgId, period: Duration) -> Result<(), Error> {
-        let mut unit = self.store.begin(&Ctx::system(org)).await?;
-        let seconds = unit.now().as_micros() / 1_000_000;
-        let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
-        unit.enqueue(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
-        unit.commit(()).await
+    /// Asks for what is due by its schedule, for every organisation. Where the studio
+    /// wants none (`every_hours = 0`), uploads whose time is over still are: how long
+    /// they wait is a setting of its own.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn ask_for_housekeeping(&self) -> Result<(), Error> {
+        let (period, payload, what) = match self.config.housekeeping.period() {
+            Some(period) => (period, json!({}), ""),
+            None => (USUAL, json!({ ONLY: UPLOADS }), ":uploads"),
+        };
+        for org in identity::organisations(&self.store).await? {
+            let mut unit = self.store.begin(&Ctx::system(org)).await?;
+            let seconds = unit.now().as_micros() / 1_000_000;
+            let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
+            let key = format!("{KIND}{what}:{}:{number}", org.0);
+            unit.enqueue(job(org.0, key, payload.clone())).await?;
+            unit.commit(()).await?;
+        }
+        Ok(())
     }
 }
 
-fn job(subject_id: uuid::Uuid, key: String) -> NewJob {
-    let payload = json!({});
+fn job(subject_id: uuid::Uuid, key: String, payload: Value) -> NewJob {
     NewJob { kind: KIND, subject_id, key, payload, priority: PRIORITY, held: false }
 }

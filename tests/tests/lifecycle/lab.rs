@@ -130,6 +130,14 @@ impl Lab {
         secret
     }
 
+    /// Makes another organisation; answers its id, and the API key of its admin.
+    pub async fn organisation(&self, code: &str) -> (String, String) {
+        let root = self.app.embedded(None).await.unwrap();
+        let new = call("organisation_create", json!({ "code": code }));
+        let made = self.app.call(&root, new, None).await.unwrap();
+        (text(&made, "id"), text(&made, "api_key"))
+    }
+
     /// Somebody with the roles they have by now.
     pub async fn again(&self, name: &str) -> Ctx {
         self.app.authenticate(&self.secrets[name]).await.unwrap()

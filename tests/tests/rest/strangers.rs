@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use databridge_tests::process::run;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::desk::{Desk, Kind};
+use crate::desk::{Desk, Kind, databridge};
 use crate::input::{encode, plain};
 
 on_both!(what_was_forged_or_is_over_opens_nothing, what_is_of_others_is_as_if_it_were_not);
@@ -83,13 +84,13 @@ fn what_was_forged_or_is_over_opens_nothing(kind: Kind) {
 /// name, and a name that nobody has.
 fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
     let code = desk.submitted();
-    let other = "00000000-0000-7000-8000-00000000000a";
     desk.ok("admin", "POST", "/users", json!({ "username": "rival", "roles": ["artist"] }));
     desk.ok("admin", "POST", "/flows/profiles/food/install", json!({}));
     let lot = json!({ "lot_code": "RAW-1", "lot_type": "RAW", "weight_kg": 1.0 });
     desk.ok("admin", "POST", "/lots", lot);
-    let now = if desk.database.is_some() { "now()" } else { "0" };
-    desk.sql(&format!("INSERT INTO orgs VALUES ('{other}', 'rival', 'Rival', {now})"));
+    let made = run(&mut databridge(&desk.place, &["organisation", "create", "rival", "--json"]));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let other = made["id"].as_str().unwrap();
     for (table, column, name) in [
         ("transfers", "code", &*code),
         ("users", "username", "rival"),

@@ -96,6 +96,11 @@ pub(super) async fn insert_org(
     Ok(())
 }
 
+pub(super) async fn orgs(tx: &mut Tx) -> Result<Vec<OrgId>, Error> {
+    let rows = tx.all("SELECT id FROM orgs ORDER BY created_at, id", params![]).await?;
+    rows.iter().map(|row| row.get("id")).collect()
+}
+
 pub(super) async fn has_password_admin(tx: &mut Tx, org: OrgId) -> Result<bool, Error> {
     let row = tx
         .opt(
