@@ -49,6 +49,7 @@ fn copies(columns: &[String], id: &str, series: &str) -> String {
     let values = columns.iter().map(|column| match column.as_str() {
         "id" => id.to_owned(),
         "code" => "'COPY-' || n.value".to_owned(),
+        "path_key" => "t.path_key || '-' || n.value".to_owned(),
         other => format!("t.{other}"),
     });
     let (names, values) = (columns.join(", "), values.collect::<Vec<_>>().join(", "));

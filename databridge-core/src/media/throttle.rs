@@ -4,15 +4,19 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A bucket holds so much of a second's worth for who comes after a pause.
 const BURST_SECONDS: f64 = 0.25;
+/// Who holds the shared file needs microseconds; one that has it longer was stopped.
+const LOCK_PATIENCE: Duration = Duration::from_millis(50);
+const LOCK_NAP: Duration = Duration::from_micros(200);
 
 /// A token bucket: it fills at a rate that may be changed at any time, and whoever
 /// takes from it waits until what was taken has flowed in. Clones share it; one
@@ -27,6 +31,8 @@ struct Inner {
     rate: AtomicU64,
     bucket: Mutex<Bucket>,
     file: Option<File>,
+    /// Somebody holds the file and does not let go of it.
+    stuck: AtomicBool,
 }
 
 /// What has flowed in and what was taken since the beginning, in bytes.
@@ -130,7 +136,7 @@ impl Throttle {
         let mut bucket = self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = &self.0.file else { return change(&mut bucket, since_boot()) };
         // Where the file cannot be locked or read, the process's own bucket serves.
-        let locked = flock(file, FlockOperation::LockExclusive).is_ok();
+        let locked = self.lock(file);
         let mut bytes = [0; 24];
         if locked && file.read_exact_at(&mut bytes, 0).is_ok() {
             *bucket = Bucket::from_bytes(&bytes).unwrap_or_default();
@@ -141,6 +147,21 @@ impl Throttle {
             let _ = flock(file, FlockOperation::Unlock);
         }
         done
+    }
+
+    /// Waits for the file, but for no process that was stopped while it had it.
+    fn lock(&self, file: &File) -> bool {
+        let was_stuck = self.0.stuck.load(Ordering::Relaxed);
+        let end = Instant::now() + if was_stuck { Duration::ZERO } else { LOCK_PATIENCE };
+        loop {
+            match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(LOCK_NAP),
+                done => {
+                    self.0.stuck.store(done == Err(Errno::WOULDBLOCK), Ordering::Relaxed);
+                    return done.is_ok();
+                }
+            }
+        }
     }
 }
 
@@ -193,5 +214,19 @@ mod tests {
         assert!(other.wait(late) > SECOND * 900);
         std::fs::write(&path, [0xFF; 24]).unwrap();
         assert!(one.wait(one.take(1).unwrap()) < SECOND, "nonsense in the file is no limit");
+    }
+
+    #[test]
+    fn a_holder_that_was_stopped_holds_up_nobody_and_nothing_goes_unlimited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bandwidth");
+        let throttle = Throttle::shared(&path, Some(1000)).unwrap();
+        let holder = File::open(&path).unwrap();
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        let ticket = throttle.take(1_000_000).unwrap();
+        assert!(throttle.wait(ticket) > SECOND * 900);
+        drop(holder);
+        assert!(throttle.wait(throttle.take(1_000_000).unwrap()) > SECOND * 900);
+        assert!(!throttle.0.stuck.load(Ordering::Relaxed));
     }
 }

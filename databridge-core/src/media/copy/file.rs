@@ -34,19 +34,13 @@ const CLONE_BYTES: u64 = 64 << 10;
 
 /// What all buffers of a copy take up at most.
 pub const BUFFERS_BYTES: usize = 64 << 20;
-/// How long files are cut: into blocks of one huge page each. Five workers hold
-/// 60 MiB of them.
-pub const LONG: Sizes = Sizes {
-    block_bytes: 2 << 20,
-    window_bytes: 64 << 20,
-    overlap_bytes: 4 << 20,
-    direct_bytes: DIRECT_BYTES,
-};
+/// How long files are cut: into blocks of one huge page each.
+pub const LONG: Sizes = Sizes::of(2 << 20, DIRECT_BYTES);
 /// How short ones are: in one piece.
-pub const SHORT: Sizes = Sizes { block_bytes: DIRECT_BYTES as usize, ..LONG };
+pub const SHORT: Sizes = Sizes::of(DIRECT_BYTES as usize, DIRECT_BYTES);
 /// Workers on long files, whatever the policy says: so many keep within the
 /// memory that a copy may take.
-pub const LONG_JOBS_MAX: usize = BUFFERS_BYTES / (Scratch::BLOCKS_MAX * LONG.block_bytes);
+pub const LONG_JOBS_MAX: usize = BUFFERS_BYTES / (Sizes::BLOCKS * LONG.block_bytes);
 /// The same for short ones.
 pub const SHORT_JOBS_MAX: usize = BUFFERS_BYTES / SHORT.block_bytes;
 

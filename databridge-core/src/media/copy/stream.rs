@@ -34,15 +34,17 @@ const ZEROS_BYTES: usize = 256 << 10;
 const HOLE_BYTES: u64 = 64 << 20;
 /// How often a long write looks whether the copy is still its own.
 const LOOK: Duration = Duration::from_secs(1);
-/// Blocks of one file on their way: one at each of reader, hasher and writer, and
-/// one between them.
-const BLOCKS: usize = 4;
-/// Blocks on their way back: while one is hashed the device fills the other.
-const BLOCKS_BACK: usize = 2;
+/// Blocks of one file on their way, at least: one at each of reader, hasher and writer,
+/// and one between them.
+const BLOCKS_MIN: usize = 4;
+/// Blocks on their way back, at least: while one is hashed the device fills the other.
+const BLOCKS_BACK_MIN: usize = 2;
+/// Both together, at most: more even out no more.
+const BLOCKS_MOST: usize = 24;
 
 static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
 
-/// Into what a file is cut. A worker holds [`Scratch::BLOCKS_MAX`] blocks.
+/// Into what a file is cut, and how much of it is under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
     /// Written by one call; a multiple of the alignment.
@@ -53,6 +55,36 @@ pub struct Sizes {
     pub overlap_bytes: u64,
     /// From this length on a file is written past the page cache.
     pub direct_bytes: u64,
+    /// Blocks on their way to the device.
+    pub blocks: usize,
+    /// Blocks on their way back.
+    pub blocks_back: usize,
+}
+
+impl Sizes {
+    /// Blocks that a worker holds at least.
+    pub const BLOCKS: usize = BLOCKS_MIN + BLOCKS_BACK_MIN;
+
+    /// In blocks of so many bytes, as few under way as go.
+    pub const fn of(block_bytes: usize, direct_bytes: u64) -> Self {
+        Self {
+            block_bytes,
+            window_bytes: 64 << 20,
+            overlap_bytes: 4 << 20,
+            direct_bytes,
+            blocks: BLOCKS_MIN,
+            blocks_back: BLOCKS_BACK_MIN,
+        }
+    }
+
+    /// The same for each of `workers` that share `budget_bytes`: the more blocks are
+    /// under way, the less does one step wait for another that is late.
+    pub fn shared_by(self, workers: usize, budget_bytes: usize) -> Self {
+        let each = budget_bytes / (workers.max(1) * self.block_bytes);
+        let each = each.clamp(Self::BLOCKS, BLOCKS_MOST);
+        let blocks_back = each * BLOCKS_BACK_MIN / Self::BLOCKS;
+        Self { blocks: each - blocks_back, blocks_back, ..self }
+    }
 }
 
 /// Buffers of one worker, kept from file to file.
@@ -62,9 +94,6 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Those on their way to the device, and those on their way back.
-    pub const BLOCKS_MAX: usize = BLOCKS + BLOCKS_BACK;
-
     fn take(&mut self, bytes: usize) -> Aligned {
         self.blocks.pop().filter(|one| one.len() == bytes).unwrap_or_else(|| Aligned::new(bytes))
     }
@@ -188,9 +217,9 @@ impl Stream<'_> {
         settle: impl FnOnce(&Target, &Digests) -> Result<(), Error>,
     ) -> Result<(Digests, Back), Error> {
         let tide = Tide::default();
-        let (give, mut empty) = sync_channel(BLOCKS_BACK);
-        let (full, take) = sync_channel(BLOCKS_BACK);
-        for _ in 0..BLOCKS_BACK {
+        let (give, mut empty) = sync_channel(self.sizes.blocks_back);
+        let (full, take) = sync_channel(self.sizes.blocks_back);
+        for _ in 0..self.sizes.blocks_back {
             let _ = give.send(scratch.take(self.sizes.block_bytes));
         }
         let done = std::thread::scope(|scope| {
@@ -241,10 +270,11 @@ impl Stream<'_> {
         scratch: &mut Scratch,
         tide: &Tide,
     ) -> Result<Digests, Error> {
-        let (give, empty) = sync_channel(BLOCKS);
-        let (full, read) = sync_channel(BLOCKS);
-        let (hashed, take) = sync_channel(BLOCKS);
-        for _ in 0..BLOCKS {
+        let blocks = self.sizes.blocks;
+        let (give, empty) = sync_channel(blocks);
+        let (full, read) = sync_channel(blocks);
+        let (hashed, take) = sync_channel(blocks);
+        for _ in 0..blocks {
             let _ = give.send(scratch.take(self.sizes.block_bytes));
         }
         let hash = Hasher::new(self.algorithms);

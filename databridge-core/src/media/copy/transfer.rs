@@ -19,7 +19,7 @@ use crate::media::monitor::{Monitor, Phase, Progress};
 use super::attributes::{self, Lost};
 use super::error::Error;
 use super::file::{
-    Copied, Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted,
+    BUFFERS_BYTES, Copied, Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted,
 };
 use super::journal::{Done, Mark};
 use super::known::Knowns;
@@ -367,8 +367,10 @@ impl<'a> Worker<'a> {
                 self.one(copier, at, sizes, scratch, watch)
             }
         };
-        let (scratch, jobs) = (Scratch::default, lanes.width().min(LONG_JOBS_MAX));
-        pool::each(Some(&*lanes), jobs, 1, &long, monitor, scratch, one(LONG))?;
+        let scratch = Scratch::default;
+        let jobs = lanes.width().min(LONG_JOBS_MAX).min(long.len()).max(1);
+        let sizes = LONG.shared_by(jobs, BUFFERS_BYTES);
+        pool::each(Some(&*lanes), jobs, 1, &long, monitor, scratch, one(sizes))?;
         let jobs = lanes.short_width().min(SHORT_JOBS_MAX);
         pool::each(None, jobs, STRIDE, &short, monitor, scratch, one(SHORT))
     }

@@ -14,8 +14,7 @@ use crate::media::manifest::Manifest;
 use crate::media::monitor::Progress;
 
 /// Small enough that a short file has many blocks and windows.
-const TINY: Sizes =
-    Sizes { block_bytes: 8192, window_bytes: 32_768, overlap_bytes: 1, direct_bytes: 1 };
+const TINY: Sizes = Sizes { window_bytes: 32_768, overlap_bytes: 1, ..Sizes::of(8192, 1) };
 
 /// A prepared copy of one source folder.
 struct Room {
@@ -200,4 +199,15 @@ proptest! {
             prop_assert_eq!(returned.sha256, oracle(&bytes));
         }
     }
+}
+
+#[test]
+fn however_many_work_their_blocks_stay_within_the_budget() {
+    for workers in 1..=LONG_JOBS_MAX {
+        let sizes = LONG.shared_by(workers, BUFFERS_BYTES);
+        assert!(workers * (sizes.blocks + sizes.blocks_back) * sizes.block_bytes <= BUFFERS_BYTES);
+        assert!(sizes.blocks >= LONG.blocks && sizes.blocks_back >= LONG.blocks_back);
+    }
+    let alone = LONG.shared_by(1, BUFFERS_BYTES);
+    assert!(alone.blocks > LONG.blocks, "who is alone has more");
 }
