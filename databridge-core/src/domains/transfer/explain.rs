@@ -162,6 +162,9 @@ impl Facts<'_> {
             span(self.now.since(self.since)),
             self.situation(),
         );
+        if t.state == State::Uploading && t.failure.is_some() && !self.is_adding() {
+            text.push_str(&format!(" What was to be added last was not. {}", self.failure()));
+        }
         if let Some(shortage) = &self.shortage {
             text.push_str(&format!(" As things are, {shortage}."));
         }
@@ -220,13 +223,6 @@ impl Facts<'_> {
         match t.state {
             State::Uploading if self.is_adding() => {
                 format!("Files of the daemon's own are being added. {}", self.work())
-            }
-            State::Uploading if t.failure.is_some() => {
-                format!(
-                    "What was to be added to its {} files was not. {}",
-                    self.files,
-                    self.failure()
-                )
             }
             State::Draft => "There is nothing in it yet.".into(),
             State::Uploading if self.files == 0 => "There is nothing in it any more.".into(),
