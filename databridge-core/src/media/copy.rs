@@ -110,6 +110,7 @@ mod standalone;
 mod stream;
 mod survey;
 mod target;
+mod tide;
 mod transfer;
 
 use std::path::PathBuf;

@@ -126,6 +126,9 @@ impl Throttle {
     pub fn wait(&self, ticket: Ticket) -> Duration {
         let Some(rate) = self.rate() else { return Duration::ZERO };
         self.change(|bucket, now| {
+            // Taken while the file could not be had, it is not written there yet: what
+            // nobody spent would never flow in.
+            bucket.spent = bucket.spent.max(ticket.0);
             bucket.fill(rate as f64, now);
             Duration::try_from_secs_f64((ticket.0 - bucket.earned) / rate as f64)
                 .unwrap_or_default()
@@ -226,6 +229,8 @@ mod tests {
         let ticket = throttle.take(1_000_000).unwrap();
         assert!(throttle.wait(ticket) > SECOND * 900);
         drop(holder);
+        assert!(throttle.wait(ticket) > SECOND * 900);
+        assert!(throttle.0.bucket.lock().unwrap().spent >= 1_000_000.0, "it is paid in time");
         assert!(throttle.wait(throttle.take(1_000_000).unwrap()) > SECOND * 900);
         assert!(!throttle.0.stuck.load(Ordering::Relaxed));
     }

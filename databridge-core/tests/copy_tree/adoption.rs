@@ -95,6 +95,28 @@ fn what_somebody_changed_after_the_publication_stays_theirs() {
 }
 
 #[test]
+fn a_source_that_is_another_by_now_takes_nothing_away() {
+    let edits: [fn(&std::path::Path); 4] = [
+        |path| fs::write(path.join("note.txt"), "edited").unwrap(),
+        |path| fs::write(path.join("added"), "").unwrap(),
+        |path| fs::create_dir(path.join("an empty folder")).unwrap(),
+        |path| fs::remove_file(path.join("note.txt")).unwrap(),
+    ];
+    for edit in edits {
+        let room = Room::new();
+        publish(&room.plan(1));
+        let before = super::manifest(&room.destination());
+        edit(&room.source());
+        for epoch in [1, 2] {
+            let plan = Plan { manifest: super::manifest(&room.source()), ..room.plan(epoch) };
+            let error = deliver(&plan).unwrap_err();
+            assert!(matches!(error, Error::DestinationExists { .. }), "{error:?}");
+            assert_eq!(super::manifest(&room.destination()), before);
+        }
+    }
+}
+
+#[test]
 fn after_the_end_nothing_is_adopted() {
     let room = Room::new();
     deliver(&room.plan(1)).unwrap();

@@ -30,6 +30,7 @@ mod explain;
 mod housekeeping;
 mod http;
 mod identity;
+mod lease;
 mod ledger;
 mod limits;
 mod lineage;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -237,6 +237,7 @@ impl Worker {
             false => Vec::new(),
         };
         let length = self.settings.lease;
+        let asked = Instant::now();
         let lease =
             sql::claim(&mut tx, &kinds, &closed, &self.owner, length, LONGEST_BACKOFF).await?;
         tx.commit().await?;
@@ -250,12 +251,19 @@ impl Worker {
                 let error = Exhausted { job: lease.job, attempts: lease.attempts - 1 }.into();
                 self.surrender(handler.as_ref(), &lease, &error).await?;
             }
-            Some(handler) => self.work(handler.as_ref(), &lease, stop).await?,
+            Some(handler) => self.work(handler.as_ref(), &lease, asked, stop).await?,
         }
         Ok(true)
     }
 
-    async fn work(&self, handler: &dyn Handler, lease: &Lease, stop: &Cancel) -> Result<(), Error> {
+    /// Does a job whose lease was `asked` for then.
+    async fn work(
+        &self,
+        handler: &dyn Handler,
+        lease: &Lease,
+        asked: Instant,
+        stop: &Cancel,
+    ) -> Result<(), Error> {
         info!(job = %lease.job, kind = lease.kind, attempt = lease.attempts, "job taken up");
         let watch = Watch::of(handler.passes(&lease.kind), self.settings.traffic.throttle.clone());
         let bulk = handler.bulk().contains(&lease.kind.as_str());
@@ -266,7 +274,7 @@ impl Worker {
         drop(tx);
         let result = {
             let run = handler.run(lease, &watch);
-            let keep = self.keep(lease, &watch, bulk, stop);
+            let keep = self.keep(lease, asked, &watch, bulk, stop);
             tokio::pin!(run);
             tokio::select! {
                 result = &mut run => result,
@@ -292,10 +300,16 @@ impl Worker {
     /// job in its place as long as somebody wants that: it keeps its lease, its open
     /// files and the half-written one, which the journal could not give back. Another
     /// worker stands in meanwhile, so that a held job holds up no other.
-    async fn keep(&self, lease: &Lease, watch: &Watch, bulk: bool, stop: &Cancel) {
+    ///
+    /// A lease that was not renewed in its time is lost by our own clock, whether or not
+    /// the database can be asked: the fence in the file system is seen only as soon as
+    /// that file system shows it, and a network's may show what it remembers. (The time
+    /// runs from before the question, so ours is over first.)
+    async fn keep(&self, lease: &Lease, asked: Instant, watch: &Watch, bulk: bool, stop: &Cancel) {
         let beat = self.settings.lease / 3;
         let tick = beat.min(Duration::from_millis(250));
         let mut since = Duration::ZERO;
+        let mut end = asked + self.settings.lease;
         let mut stand_in: Option<StandIn> = None;
         loop {
             tokio::time::sleep(tick).await;
@@ -303,21 +317,32 @@ impl Worker {
             if stop.is_cancelled() {
                 break;
             }
+            if Instant::now() >= end {
+                warn!(job = %lease.job, "the lease ran out before it could be renewed");
+                break;
+            }
             if since < beat.min(BEAT) {
                 continue;
             }
             since = Duration::ZERO;
-            match self.renew(lease, watch, bulk).await {
-                Ok(None) => break,
-                Ok(Some(None)) => stand_in = None,
-                Ok(Some(Some(_))) => {
-                    stand_in.get_or_insert_with(|| StandIn::of(self.clone(), stop));
+            let asked = Instant::now();
+            let renewed = tokio::time::timeout_at(end.into(), self.renew(lease, watch, bulk));
+            match renewed.await {
+                Ok(Ok(None)) => break,
+                Ok(Ok(Some(hold))) => {
+                    end = asked + self.settings.lease;
+                    match hold {
+                        None => stand_in = None,
+                        Some(_) => {
+                            stand_in.get_or_insert_with(|| StandIn::of(self.clone(), stop));
+                        }
+                    }
                 }
-                // The database may be back before the lease has run out; if not, the
-                // epoch fences what this job still does.
-                Err(error) => {
+                // The database may be back before the lease has run out.
+                Ok(Err(error)) => {
                     warn!(job = %lease.job, error = error.chain(), "lease not renewed")
                 }
+                Err(_) => {}
             }
         }
         watch.stop();

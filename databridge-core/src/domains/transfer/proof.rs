@@ -14,7 +14,7 @@ use super::scanning::read_report;
 use super::types::Transfer;
 use super::{Error, Service, sql};
 use crate::base::clock::Timestamp;
-use crate::base::error::Error as AnyError;
+use crate::base::error::{Error as AnyError, Fault};
 use crate::control::ctx::Authority;
 use crate::control::ledger;
 use crate::media::checksum::Sha256;
@@ -263,10 +263,17 @@ pub(super) fn find(proof: &dyn Proof, ours: &Ours) -> Result<Option<String>, Any
 /// Takes the proof of a delivery that did not come to be away again, with every
 /// draft of it; one that is not ours stays.
 pub(super) fn withdraw(proof: &dyn Proof, ours: &Ours) -> Result<(), AnyError> {
-    if proof.fence()?.is_ok() && find(proof, ours).is_ok() {
-        proof.take_away()?;
+    if proof.fence()?.is_err() {
+        return Ok(());
     }
-    Ok(())
+    let foreign = Error::ProofExists { path: proof.place() };
+    match find(proof, ours) {
+        Ok(_) => Ok(proof.take_away()?),
+        Err(error) if error.code() == foreign.code() => Ok(()),
+        // What cannot be looked at may be ours: a signed proof of what is not there must
+        // not be left behind.
+        Err(error) => Err(error),
+    }
 }
 
 /// What stands where the proof belongs, by its own name.

@@ -81,8 +81,11 @@ pub fn settle(
     let (policy, site) = (&session.plan.policy, &session.site);
     let at = |errno: Errno| site.blame(name, errno);
     let mode = if policy.keep_mode { from.stat.mode } else { policy.file_mode };
-    set_mode(target, mode & 0o777 | 0o400).map_err(at)?;
-    carry(session, from.file, from.path, target, name, false)?;
+    // Before the mode, which may take away the right to set them; but an access list
+    // after it, since that has the mode in it.
+    carry(session, from.file, from.path, target, name, Carried::Others)?;
+    give_mode(target, mode & 0o777 | 0o400).map_err(at)?;
+    carry(session, from.file, from.path, target, name, Carried::AccessLists { dir: false })?;
     if policy.keep_mtime {
         set_time(target, from.stat.mtime_ns).map_err(at)?;
     }
@@ -132,9 +135,12 @@ fn settle_dir(session: &Session<'_>, from: Option<&Folder>, dir: &Path) -> Resul
     let target = site.open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map_err(at)?;
     let stat = from.map(|from| from.own_stat().map_err(Error::of_source)).transpose()?;
     let mode = stat.filter(|_| policy.keep_mode).map_or(policy.dir_mode, |stat| stat.mode);
-    set_mode(&target, dir_bits(mode, &target, at)?).map_err(at)?;
+    if let Some(from) = from {
+        carry(session, from, from.path(), &target, dir, Carried::Others)?;
+    }
+    give_mode(&target, dir_bits(mode, &target, at)?).map_err(at)?;
     if let (Some(from), Some(stat)) = (from, stat) {
-        carry(session, from, from.path(), &target, dir, true)?;
+        carry(session, from, from.path(), &target, dir, Carried::AccessLists { dir: true })?;
         if policy.keep_dir_mtime {
             set_time(&target, stat.mtime_ns).map_err(at)?;
         }
@@ -160,11 +166,11 @@ pub(super) fn give(
     name: &Path,
     mode: u32,
 ) -> Result<(), Error> {
-    set_mode(&target, mode).map_err(|errno| site.blame(name, errno))?;
+    give_mode(&target, mode).map_err(|errno| site.blame(name, errno))?;
     set_owner(policy, site, target, name)
 }
 
-fn set_mode(target: impl AsFd, mode: u32) -> Result<(), Errno> {
+pub(super) fn give_mode(target: impl AsFd, mode: u32) -> Result<(), Errno> {
     rustix::fs::fchmod(target, Mode::from_raw_mode(mode))
 }
 
@@ -191,6 +197,15 @@ fn set_owner(policy: &Policy, site: &Site, target: impl AsFd, name: &Path) -> Re
     }
 }
 
+/// Which extended attributes.
+#[derive(Debug, Clone, Copy)]
+enum Carried {
+    /// Those that say who may do what.
+    AccessLists { dir: bool },
+    /// All others.
+    Others,
+}
+
 /// Brings the extended attributes along that the policy names.
 fn carry(
     session: &Session<'_>,
@@ -198,7 +213,7 @@ fn carry(
     from_path: &Path,
     to: impl AsFd,
     name: &Path,
-    is_dir: bool,
+    which: Carried,
 ) -> Result<(), Error> {
     let policy = &session.plan.policy.xattrs;
     if !policy.any() {
@@ -206,7 +221,7 @@ fn carry(
     }
     let read = |errno| Error::at(from_path, errno);
     let mut left = MOST_BYTES;
-    for (index, attribute) in names(policy, &from, is_dir).map_err(read)?.iter().enumerate() {
+    for (index, attribute) in names(policy, &from, which).map_err(read)?.iter().enumerate() {
         let mut value = vec![0; KERNEL_BYTES];
         let length = match rustix::fs::fgetxattr(&from, attribute.as_str(), &mut *value) {
             // Removed since it was listed.
@@ -226,6 +241,7 @@ fn carry(
             Err(
                 Errno::OPNOTSUPP
                 | Errno::PERM
+                | Errno::ACCESS
                 | Errno::RANGE
                 | Errno::TOOBIG
                 | Errno::INVAL
@@ -246,17 +262,20 @@ fn carry(
 }
 
 /// The names of those that the policy wants, in order.
-fn names(policy: &Xattrs, from: impl AsFd, is_dir: bool) -> Result<Vec<String>, Errno> {
+fn names(policy: &Xattrs, from: impl AsFd, which: Carried) -> Result<Vec<String>, Errno> {
     let mut list = vec![0; KERNEL_BYTES];
     let length = match rustix::fs::flistxattr(from, &mut *list) {
         // The source keeps none.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => 0,
         length => length?,
     };
-    let wanted = |name: &str| match name {
-        ACL_ACCESS => policy.acls,
-        ACL_DEFAULT => policy.acls && is_dir,
-        _ => policy.namespaces.iter().any(|namespace| name.starts_with(namespace.prefix())),
+    let named =
+        |name: &str| policy.namespaces.iter().any(|namespace| name.starts_with(namespace.prefix()));
+    let wanted = |name: &str| match (name, which) {
+        (ACL_ACCESS, Carried::AccessLists { .. }) => policy.acls,
+        (ACL_DEFAULT, Carried::AccessLists { dir }) => policy.acls && dir,
+        (ACL_ACCESS | ACL_DEFAULT, _) | (_, Carried::AccessLists { .. }) => false,
+        (_, Carried::Others) => named(name),
     };
     let all = list[..length].split(|byte| *byte == 0).filter_map(|name| str::from_utf8(name).ok());
     let mut names: Vec<_> = all.filter(|name| wanted(name)).map(str::to_owned).collect();

@@ -93,7 +93,7 @@ pub fn filled(
     let _lock = Lock::take(&site)?;
     let left = site.siblings()?;
     let latest = left.iter().filter(|sibling| sibling.attempt == id);
-    plan.attempt.epoch = latest.map(|sibling| sibling.epoch).max().unwrap_or(0) + 1;
+    plan.attempt.epoch = site.next_epoch(latest.map(|sibling| sibling.epoch).max())?;
     if !options.resume {
         abort(&plan)?;
     }

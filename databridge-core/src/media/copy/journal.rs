@@ -13,7 +13,7 @@
 //! | `withdrawn` | `path` | the file is to be written again |
 //! | `ready` | | the layout stands and the marks of earlier epochs are all above |
 //! | `verified` | `facts`, `worth` | every file was read back; `facts` is the [listing](super::listing)'s digest then |
-//! | `publishing` | `device`, `inode`, `rename`, `facts` | what is about to appear at the final path, and how |
+//! | `publishing` | `device`, `inode`, `rename`, `facts`, `manifest` | what is about to appear at the final path, and how |
 //!
 //! A line that cannot be read (a torn tail) is skipped: each mark only spares
 //! work that the read-back checks again, or names an inode whose content is
@@ -112,6 +112,9 @@ pub struct Identity {
     pub inode: u64,
     pub rename: RenameMethod,
     pub facts: Sha256,
+    /// The digest of the manifest that it was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Sha256>,
 }
 
 /// One line.
@@ -256,10 +259,33 @@ impl Journal {
     /// Puts a whole journal in place at once, durably, in the stead of any
     /// earlier one of the same attempt and epoch.
     pub fn replace(site: &Site, marks: &[Mark]) -> Result<(), Error> {
-        let name = site.own(Kind::Journal);
+        let new = Self::draft(site, marks)?;
+        site.rename_over(&new, &site.own(Kind::Journal))?;
+        site.flush()
+    }
+
+    /// Says that this epoch is taken, where nobody has said so.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody has by now, in the same epoch: a lock that the file
+    /// system does not know, or does not tell of to its other hosts, kept the two not
+    /// apart.
+    pub fn announce(site: &Site, mark: Mark) -> Result<(), Error> {
+        let new = Self::draft(site, &[mark])?;
+        site.rename_only(&new, &site.own(Kind::Journal))?;
+        site.flush()
+    }
+
+    fn draft(site: &Site, marks: &[Mark]) -> Result<PathBuf, Error> {
         let new = site.own(Kind::Draft);
         let at = |error| Error::at(site.path(&new), error);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        // Whatever has the name is not written into: an earlier life's draft, or a pipe
+        // or a second name of something that somebody put there.
+        match site.unlink(&new) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(at(errno.into())),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = site.open(&new, flags, Mode::RUSR | Mode::WUSR);
         let mut file = File::from(file.map_err(|errno| at(errno.into()))?);
         let mut text = Vec::new();
@@ -267,8 +293,7 @@ impl Journal {
             text.extend(mark.line().map_err(at)?);
         }
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(at)?;
-        site.rename_over(&new, &name)?;
-        site.flush()
+        Ok(new)
     }
 
     /// What the journal of the given name says; `None` if there is none.
@@ -352,6 +377,28 @@ mod tests {
     use crate::media::storage::Stat;
 
     use super::*;
+
+    #[test]
+    fn an_epoch_is_announced_once_and_nothing_is_written_into() {
+        let room = tempfile::tempdir().unwrap();
+        let plan = crate::media::copy::Plan {
+            attempt: Attempt { id: Uuid::from_u128(7), epoch: 1 },
+            source: room.path().join("source"),
+            destination: room.path().join("destination"),
+            shape: crate::media::copy::Shape::Tree,
+            manifest: crate::media::manifest::Manifest::default(),
+            policy: crate::media::copy::Policy::default(),
+        };
+        let site = Site::new(&plan).unwrap();
+        let theirs = room.path().join("theirs");
+        std::fs::write(&theirs, "theirs").unwrap();
+        std::fs::hard_link(&theirs, site.path(&site.own(Kind::Draft))).unwrap();
+        Journal::announce(&site, Mark::header(plan.attempt)).unwrap();
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"theirs");
+        let second = Journal::announce(&site, Mark::header(plan.attempt));
+        assert!(matches!(second, Err(Error::Busy { .. })), "{second:?}");
+        assert!(Journal::open(&site, true).unwrap().is_some(), "the first stands");
+    }
 
     fn done(path: &str, flushed: bool) -> Mark {
         let path = RelPath::parse(path).unwrap();

@@ -71,7 +71,7 @@ impl Names {
             stem.extend_from_slice(name);
         } else {
             let digest = Sha256::of(name).to_string();
-            stem.extend_from_slice(String::from_utf8_lossy(&name[..80]).as_bytes());
+            stem.extend_from_slice(&name[..80]);
             stem.push(b'~');
             stem.extend_from_slice(&digest.as_bytes()[..16]);
         }
@@ -121,8 +121,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_read_as_it_was_made(stem in "\\PC{1,80}", id: u128, epoch: u64, kind in 0usize..4) {
-            let names = Names::of(OsStr::new(&stem));
+        fn a_name_is_read_as_it_was_made(
+            stem in prop_oneof![
+                "\\PC{1,80}".prop_map(String::into_bytes),
+                // Also what is not UTF-8, up to the longest name there is.
+                proptest::collection::vec(any::<u8>(), 1..=255),
+            ],
+            id: u128,
+            epoch: u64,
+            kind in 0usize..4,
+        ) {
+            let names = Names::of(OsStr::from_bytes(&stem));
             let name = names.sibling(Kind::ALL[kind], Uuid::from_u128(id), epoch);
             prop_assert!(name.len() <= 255);
             let read = names.parse(&name).unwrap();

@@ -75,7 +75,10 @@ pub fn each<T: Sync, S>(
     };
     std::thread::scope(|scope| {
         for _ in 1..jobs {
-            scope.spawn(run);
+            // A host that allows no more threads has the rest done by those there are.
+            if std::thread::Builder::new().spawn_scoped(scope, run).is_err() {
+                break;
+            }
         }
         run();
     });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use crate::media::manifest::{Entry, Manifest};
 use crate::media::storage::make_dirs;
 
 use super::access;
+use super::attributes;
 use super::error::Error;
 use super::journal::{Identity, Journal, Mark, Record};
 use super::links::Links;
@@ -59,7 +61,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
     }
     let first = Journal::read(&site, &site.own(Kind::Journal))?.is_none();
     if first {
-        Journal::replace(&site, &[Mark::header(plan.attempt)])?;
+        Journal::announce(&site, Mark::header(plan.attempt))?;
         steps::reach("copy.announced");
     }
     take_up(plan, &site).inspect_err(|error| {
@@ -88,6 +90,12 @@ fn take_up(plan: &Plan, site: &Site) -> Result<Prepared, Error> {
         }
     }
     if !adopting {
+        // An earlier life may have given it the policy's mode, without which nothing
+        // can be tried in it.
+        let at = |errno: Errno| site.blame(&partial, errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let root = site.open(&partial, flags, Mode::empty()).map_err(at)?;
+        attributes::give_mode(&root, attributes::dir_bits(0o700, &root, at)?).map_err(at)?;
         access::check(plan, site)?;
     }
     let record = inherited(&earlier).cloned().unwrap_or_default();

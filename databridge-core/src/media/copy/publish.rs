@@ -57,8 +57,9 @@ pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
     }
     let from = session.publishable();
     let Some(stat) = site.stat(&from)? else { return Err(site.fenced(None)) };
+    let manifest = Some(plan.manifest.digest());
     let announce = |rename| {
-        let identity = Identity { device: stat.dev, inode: stat.ino, rename, facts };
+        let identity = Identity { device: stat.dev, inode: stat.ino, rename, facts, manifest };
         session.journal.append(&Mark::Publishing(identity))?;
         session.journal.sync()
     };

@@ -12,7 +12,7 @@ use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, OfFile, Phase, Progress};
 use crate::media::storage::{Aligned, Medium, RelPath, Worth};
 
-use super::error::{Discrepancy, Error};
+use super::error::Error;
 use super::file::{BUFFERS_BYTES, DIRECT_BYTES};
 use super::journal::{Mark, Verified};
 use super::lanes::Lanes;
@@ -115,8 +115,7 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
     let listing = session.listing()?;
     let facts = listing.digest();
     if let Err(error) = listing.check() {
-        let missing = matches!(error, Error::PartialDiffers { what: Discrepancy::Missing, .. });
-        return Err(fail(session, facts, missing, error)?);
+        return Err(fail(session, facts, false, error)?);
     }
     let entries = session.plan.manifest.entries();
     let aliases = aliases(session, &listing);
@@ -154,8 +153,9 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
 
 /// What a failed read-back means. In the partial folder it is `error`. At the
 /// final path, where an earlier life had published the copy: if nobody touched
-/// it since, the storage damaged it, and it is taken back out of sight to be
-/// mended; else it is somebody else's by now and stays.
+/// it since and it is held against what it was held against then, the storage
+/// damaged it, and it is taken back out of sight to be mended (`mendable`); else it
+/// is somebody else's by now, or another copy than the one that is wanted, and stays.
 fn fail(
     session: &Session<'_>,
     facts: Sha256,
@@ -166,7 +166,8 @@ fn fail(
     if session.standing == Standing::Partial {
         return Ok(error);
     }
-    if !mendable || session.record.publishing.map(|identity| identity.facts) != Some(facts) {
+    let published = session.record.publishing.map(|identity| (identity.facts, identity.manifest));
+    if !mendable || published != Some((facts, Some(session.plan.manifest.digest()))) {
         return Ok(Error::DestinationExists { path: site.final_path() });
     }
     if session.plan.shape == Shape::File {

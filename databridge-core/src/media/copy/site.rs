@@ -5,12 +5,12 @@
 //! descriptor of the partial folder is kept, since that would still lead into it
 //! after a successor has renamed it (see the [argument](super)).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::base::steps;
@@ -98,7 +98,7 @@ impl Site {
         // Not `Dir::new` on a duplicate: the offset would be shared.
         for entry in rustix::fs::Dir::read_from(&self.parent).map_err(at)? {
             let entry = entry.map_err(at)?;
-            let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             found.extend(self.names.parse(name));
         }
         Ok(found)
@@ -115,6 +115,15 @@ impl Site {
             Some(epoch) if epoch > self.attempt.epoch => Err(self.fenced(Some(epoch))),
             _ => Ok(all),
         }
+    }
+
+    /// The epoch after the `latest` that left anything.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if there is none after it: somebody made that name by hand.
+    pub fn next_epoch(&self, latest: Option<u64>) -> Result<u64, Error> {
+        let latest = latest.unwrap_or(0);
+        latest.checked_add(1).ok_or_else(|| self.fenced(Some(latest)))
     }
 
     /// The refusal that a worker gets when the copy is not its own any more.
@@ -241,6 +250,32 @@ impl Site {
         Ok(RenameMethod::Checked)
     }
 
+    /// Renames to a name that nothing has, or says that somebody was first. Where the
+    /// file system knows no such rename a second name does it, which is never taken
+    /// twice (link(2)).
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub fn rename_only(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let renamed = match self.rename_new(from, to) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match self.link(from, to).and_then(|()| self.unlink(from)) {
+                    // It knows neither.
+                    Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                        return self.rename_over(from, to);
+                    }
+                    linked => linked,
+                }
+            }
+            renamed => renamed,
+        };
+        renamed.map_err(|errno| match errno {
+            // The other's draft had the same name as ours.
+            Errno::EXIST | Errno::NOENT => Error::Busy { path: self.final_path() },
+            errno => Error::at(self.path(from), errno),
+        })
+    }
+
     /// Renames over whatever has the name.
     pub fn rename_over(&self, from: &Path, to: &Path) -> Result<(), Error> {
         rustix::fs::renameat(&self.parent, from, &self.parent, to)
@@ -284,7 +319,7 @@ impl Site {
                 Err(errno) => Err(Error::at(path, errno)),
             };
         }
-        unlock(&path);
+        unlock(&self.parent, name.as_os_str());
         // A fenced worker's last call may still drop a file in: a few tries.
         let mut left = 3;
         loop {
@@ -299,13 +334,18 @@ impl Site {
 }
 
 /// Makes every folder of a tree on its way out writable, since a policy may have
-/// made them read-only. What fails here fails better at the removal.
-fn unlock(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700));
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            unlock(&entry.path());
+/// made them read-only. What fails here fails better at the removal. By descriptors: a
+/// folder's owner may put a link in its place meanwhile.
+fn unlock(parent: impl AsFd, name: &OsStr) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(dir) = rustix::fs::openat(parent, name, flags, Mode::empty()) else { return };
+    let _ = rustix::fs::fchmod(&dir, Mode::RWXU);
+    for entry in rustix::fs::Dir::read_from(&dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_bytes();
+        // What says of itself that it is no folder need not be opened.
+        let may_be = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+        if may_be && name != b"." && name != b".." {
+            unlock(&dir, OsStr::from_bytes(name));
         }
     }
 }

@@ -170,7 +170,7 @@ pub fn tree(
         return Err(Error::DestinationExists { path: site.final_path() });
     }
     let latest = left.iter().filter(|sibling| sibling.attempt == plan.attempt.id);
-    plan.attempt.epoch = latest.map(|sibling| sibling.epoch).max().unwrap_or(0) + 1;
+    plan.attempt.epoch = site.next_epoch(latest.map(|sibling| sibling.epoch).max())?;
     let (given, known) = expected(options, &plan)?;
     let survey = match given {
         Some(manifest) => {

@@ -11,9 +11,7 @@
 //! it is flushed, since these change the facts that the journal remembers.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -27,6 +25,7 @@ use super::pace::Pace;
 use super::site::Site;
 use super::source::Source;
 use super::target::Target;
+use super::tide::{Ebb, Tide};
 
 /// Zeros that are hashed at a time where a hole is.
 const ZEROS_BYTES: usize = 256 << 10;
@@ -223,15 +222,19 @@ impl Stream<'_> {
             let _ = give.send(scratch.take(self.sizes.block_bytes));
         }
         let done = std::thread::scope(|scope| {
+            // Also where no thread can be had, or one panics: nobody waits for a tide that
+            // does not come.
+            let ebb = Ebb::of(&tide);
             let (device, empty, waits) = (&mut device, &mut empty, &tide);
             let follow = move || self.follow(device, waits, empty, full);
-            let follower = scope.spawn(|| follow().inspect_err(|_| tide.stop()));
-            let hasher = scope.spawn(|| hash_back(take, give));
+            let follower = self.spawn(scope, || follow().inspect_err(|_| tide.stop()))?;
+            let hasher = self.spawn(scope, || hash_back(take, give))?;
             let poured = self.chain(target, scratch, &tide).and_then(|digests| {
                 settle(target, &digests)?;
                 Ok(digests)
             });
             tide.end(poured.is_ok());
+            drop(ebb);
             let (followed, sha256) = (join(follower), join(hasher));
             match (followed, poured) {
                 (Err(error), _) | (Ok(_), Err(error)) => Err(error),
@@ -243,6 +246,17 @@ impl Stream<'_> {
         });
         scratch.blocks.extend(empty.try_iter());
         done
+    }
+
+    /// # Errors
+    /// What the system said: a host may allow no more threads (EAGAIN).
+    fn spawn<'scope, T: Send + 'scope>(
+        &self,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+        work: impl FnOnce() -> T + Send + 'scope,
+    ) -> Result<std::thread::ScopedJoinHandle<'scope, T>, Error> {
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, work);
+        spawned.map_err(|error| Error::at(self.site.path(self.name), error))
     }
 
     fn blame(&self, errno: Errno) -> Error {
@@ -279,14 +293,14 @@ impl Stream<'_> {
         }
         let hash = Hasher::new(self.algorithms);
         let (read, digests, written, left) = std::thread::scope(|scope| {
-            let hasher = scope.spawn(|| hash_on(hash, read, hashed));
-            let writer = scope.spawn(|| write(target, take, give, tide));
+            let hasher = self.spawn(scope, || hash_on(hash, read, hashed))?;
+            let writer = self.spawn(scope, || write(target, take, give, tide))?;
             let mut chain = Chain { empty, full };
             let read = self.read(&mut chain);
             drop(chain.full);
             let (digests, written) = (join(hasher), join(writer));
-            (read, digests, written, chain.empty.try_iter().collect::<Vec<_>>())
-        });
+            Ok::<_, Error>((read, digests, written, chain.empty.try_iter().collect::<Vec<_>>()))
+        })?;
         scratch.blocks.extend(left);
         written.map_err(|errno| self.blame(errno))?;
         read?.ok_or(Error::Cancelled)?;
@@ -428,46 +442,4 @@ fn write(
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// How far the writer has come, and how it ended.
-#[derive(Debug, Default)]
-struct Tide {
-    state: Mutex<(u64, Option<bool>)>,
-    moved: Condvar,
-    stopped: AtomicBool,
-}
-
-impl Tide {
-    fn rise(&self, to: u64) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = to;
-        self.moved.notify_all();
-    }
-
-    /// Whoever follows has failed.
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    fn end(&self, well: bool) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(well);
-        self.moved.notify_all();
-    }
-
-    /// Waits until all before `end` is written, and if `whole` until it ended well;
-    /// `false` if it ended badly.
-    fn reaches(&self, end: u64, whole: bool) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match *state {
-                (_, Some(well)) => return well,
-                (written, None) if written >= end && !whole => return true,
-                _ => state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
 }

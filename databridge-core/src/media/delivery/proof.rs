@@ -14,7 +14,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,8 @@ use crate::media::copy::{Error, Plan};
 
 /// The one file whose presence says that a proof stands.
 const RECEIPT: &str = "receipt.json";
+/// What is longer is none of ours.
+const RECEIPT_BYTES: u64 = 64 << 20;
 
 /// The place of one delivery's proof, under one epoch.
 pub trait Proof: Debug + Send + Sync {
@@ -118,8 +120,10 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(Errno::EXIST | Errno::NOTEMPTY) => Err(exists()),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            if to.symlink_metadata().is_ok() {
-                return Err(exists());
+            match to.symlink_metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(fail(to)(error)),
+                Ok(_) => return Err(exists()),
             }
             std::fs::rename(from, to).map_err(fail(to))
         }
@@ -171,9 +175,7 @@ impl FolderProof {
         std::fs::set_permissions(&draft, mode).map_err(fail(&draft))?;
         File::open(&draft).and_then(|f| f.sync_all()).map_err(fail(&draft))?;
         reach("proof.written");
-        rename_new(&draft, &self.folder)?;
-        reach("proof.renamed");
-        self.flush()
+        rename_new(&draft, &self.folder)
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
@@ -207,10 +209,24 @@ impl Proof for FolderProof {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
             _ => {}
         }
-        Ok(match std::fs::read_to_string(self.folder.join(RECEIPT)) {
-            Ok(text) => Found::Receipt { text, maybe_late: false },
-            Err(_) => Found::Foreign,
-        })
+        let path = self.folder.join(RECEIPT);
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| {
+            file.take(RECEIPT_BYTES).read_to_string(&mut text)?;
+            Ok(())
+        });
+        match read.map_err(|error| (error.kind(), error)) {
+            Ok(()) => Ok(Found::Receipt { text, maybe_late: false }),
+            // Another thing than we would have put there; all else may pass.
+            Err((
+                ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::IsADirectory
+                | ErrorKind::InvalidData,
+                _,
+            )) => Ok(Found::Foreign),
+            Err((_, error)) => Err(fail(&path)(error)),
+        }
     }
 
     fn fence(&self) -> Result<Result<(), Overtaken>, Error> {
@@ -257,7 +273,11 @@ impl Proof for FolderProof {
                 self.step_back();
                 Err(error)
             }
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                reach("proof.renamed");
+                self.flush()?;
+                Ok(Ok(()))
+            }
         }
     }
 
