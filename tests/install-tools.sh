@@ -21,6 +21,7 @@ if [ "${1:-test}" = test ]; then
   need sqlite3 sqlite3
   need openssl openssl
   need setpriv util-linux
+  need ip iproute2
   need rsync rsync
   need slapd slapd
   need ldapmodify ldap-utils

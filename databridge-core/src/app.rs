@@ -75,6 +75,8 @@ pub struct App {
     org: OrgId,
     /// Another with each start.
     instance: Uuid,
+    /// Held while the store is open, so that nobody puts it back meanwhile.
+    _hold: Option<Arc<std::fs::File>>,
 }
 
 impl std::fmt::Debug for App {
@@ -99,8 +101,26 @@ impl App {
     /// [`config::Error`], [`crate::control::db::Error`], [`keys`]' own.
     pub async fn open(config: Config) -> Result<Opened, Error> {
         config.make_folders()?;
+        let hold = Some(Arc::new(backup::hold(&config.data)?));
         let keys = Keys::open(&config.data.join("keys"))?;
-        let store = Store::new(Db::open(&config.target(), MIGRATIONS).await?);
+        let db = Db::open(&config.target(), MIGRATIONS).await?;
+        Self::over(config, keys, db, hold).await
+    }
+
+    /// As [`App::open`], by whoever puts the store back and has it alone.
+    async fn open_restored(config: Config) -> Result<Self, Error> {
+        let keys = Keys::open(&config.data.join("keys"))?;
+        let db = Db::open_restored(&config.target(), MIGRATIONS).await?;
+        Ok(Self::over(config, keys, db, None).await?.app)
+    }
+
+    async fn over(
+        config: Config,
+        keys: Keys,
+        db: Db,
+        hold: Option<Arc<std::fs::File>>,
+    ) -> Result<Opened, Error> {
+        let store = Store::new(db);
         let (org, one_time_password) = identity::first_start(&store).await?;
         let signer = keys.signer()?;
         let transfers = transfer::Service::new(
@@ -135,6 +155,7 @@ impl App {
             config: Arc::new(config),
             org,
             instance: Uuid::new_v4(),
+            _hold: hold,
         };
         Ok(Opened { app, one_time_password })
     }

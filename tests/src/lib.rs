@@ -16,6 +16,7 @@ pub mod layers;
 pub mod life;
 pub mod matrix;
 pub mod mounts;
+pub mod network;
 pub mod postgres;
 pub mod process;
 pub mod relay;

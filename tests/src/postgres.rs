@@ -24,6 +24,8 @@ pub struct Server {
     admin_url: String,
     port: u16,
     durability: Durability,
+    /// Where it listens.
+    hosts: String,
     folder: TempDir,
 }
 
@@ -39,6 +41,16 @@ pub enum Durability {
 impl Server {
     /// Starts one and waits until it accepts connections.
     pub fn start(durability: Durability) -> Self {
+        Self::start_on(durability, None)
+    }
+
+    /// One that listens on another address of this machine too, for whoever comes from its
+    /// network.
+    pub fn start_at(durability: Durability, address: &str) -> Self {
+        Self::start_on(durability, Some(address))
+    }
+
+    fn start_on(durability: Durability, address: Option<&str>) -> Self {
         let folder = tempfile::Builder::new().prefix("databridge-pg-").tempdir().unwrap();
         give_away(folder.path());
         let data = folder.path().join("data");
@@ -52,23 +64,31 @@ impl Server {
             "UTF8",
             "--locale=C",
         ]));
+        let mut hosts = "127.0.0.1".to_owned();
+        if let Some(address) = address {
+            hosts = format!("{hosts},{address}");
+            let path = data.join("pg_hba.conf");
+            let rules = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, format!("{rules}\nhost all all samenet trust\n")).unwrap();
+        }
         // Between the choice of a port and its use somebody may take it.
         let (daemon, port) = (0..8)
-            .find_map(|_| Self::launch(&data, folder.path(), durability, free_port()))
+            .find_map(|_| Self::launch(&data, folder.path(), durability, &hosts, free_port()))
             .expect("PostgreSQL found no free port");
         let admin_url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-        Self { daemon, admin_url, port, durability, folder }
+        Self { daemon, admin_url, port, durability, hosts, folder }
     }
 
     fn launch(
         data: &Path,
         sockets: &Path,
         durability: Durability,
+        hosts: &str,
         port: u16,
     ) -> Option<(Daemon, u16)> {
         let mut command = unprivileged(program("postgres"));
         command.arg("-D").arg(data).arg("-k").arg(sockets);
-        command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["-h", hosts, "-p", &port.to_string()]);
         command.args(["-c", "max_connections=200", "-c", "lc_messages=C"]);
         if durability == Durability::Off {
             command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
@@ -102,7 +122,7 @@ impl Server {
         let (daemon, _) = (0..50)
             .find_map(|_| {
                 let _ = std::fs::remove_file(data.join("postmaster.pid"));
-                Self::launch(&data, self.folder.path(), self.durability, self.port)
+                Self::launch(&data, self.folder.path(), self.durability, &self.hosts, self.port)
             })
             .expect("PostgreSQL does not come back");
         self.daemon = daemon;

@@ -22,6 +22,9 @@ use crate::watchdog::Watchdog;
 /// What a server may take to start or to stop on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the last lines of one that has ended may take to be read.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
 /// The user and group `nobody` of Debian, as which servers run under root.
 pub const NOBODY: u32 = 65534;
 
@@ -188,13 +191,26 @@ impl Daemon {
         stopped
     }
 
-    /// Waits for its end. Panics with its output after `deadline`.
+    /// Waits for its end, and for all that it printed. Panics with its output after
+    /// `deadline`.
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         if !self.ends_within(deadline) {
             let output = self.output();
             panic!("{} still runs; it printed:\n{output}", self.name);
         }
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        self.hear_out();
+        status
+    }
+
+    /// What it printed last may still be on its way. A child of its own may keep the pipe
+    /// open, and is not waited for.
+    fn hear_out(&mut self) {
+        let end = Instant::now() + LAST_LINES;
+        let left = || end.saturating_duration_since(Instant::now());
+        while let Ok(line) = self.lines.recv_timeout(left()) {
+            self.seen.push(line);
+        }
     }
 
     /// Asks it to end (`signal`) and waits for it.

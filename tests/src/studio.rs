@@ -95,7 +95,20 @@ impl Running {
     /// # Errors
     /// Where it ended before it listened, as one does that is trapped early.
     pub fn start(place: &Place, settings: &Settings) -> Result<Self, Ended> {
-        let mut command = Command::new(daemon_program());
+        Self::launch(Command::new(daemon_program()), place, settings)
+    }
+
+    /// The same behind the words of another program, which becomes the daemon.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub fn start_in(words: &[String], place: &Place, settings: &Settings) -> Result<Self, Ended> {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(daemon_program());
+        Self::launch(command, place, settings)
+    }
+
+    fn launch(mut command: Command, place: &Place, settings: &Settings) -> Result<Self, Ended> {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DATABRIDGE_") {
                 command.env_remove(name);

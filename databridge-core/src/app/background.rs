@@ -1,12 +1,13 @@
 //! What runs beside the answers: workers, the sealer, the keeper of checkpoints.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::warn;
 
 use super::App;
 use crate::base::cancel::Cancel;
 use crate::base::error::Error;
+use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
@@ -14,8 +15,17 @@ use crate::control::{identity, inbox, ledger};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
+/// How often old checkpoints are looked for.
+const THIN: Duration = Duration::from_secs(60);
 /// Keepers beside the workers.
 pub(super) const KEEPERS: usize = 4;
+
+/// What this process did for the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    size: Option<u64>,
+    thinned: Option<Instant>,
+}
 
 /// Tells the other hosts of this one until it is asked to end, and then that it was.
 async fn tell_of(store: &Store, host: &Host, stop: &Cancel) {
@@ -114,16 +124,32 @@ impl App {
     /// # Errors
     /// Of the store.
     pub async fn follow(&self) -> Result<(), Error> {
-        for org in identity::organisations(&self.store).await? {
+        for org in self.organisations().await? {
             while self.lineage.follow_deliveries(org).await? > 0 {}
             while inbox::follow(&self.store, org, &[&self.transfers]).await? > 0 {}
         }
         Ok(())
     }
 
+    pub(super) async fn organisations(&self) -> Result<Vec<OrgId>, Error> {
+        let mut tx = self.store.db().read().await?;
+        Ok(identity::organisations(&mut tx).await?)
+    }
+
+    /// Goes before its jobs let go of it: they are anybody's from now on. Answers how many.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn hand_back(&self) -> Result<u64, Error> {
+        self.host().hand_back(&self.store).await
+    }
+
     async fn keep_ledger(&self, stop: &Cancel) {
         let mut changes = self.store.changes();
-        let mut kept = None;
+        let mut kept = Kept::default();
+        if let Err(error) = self.lay_checkpoints_aside().await {
+            warn!(error = error.chain(), "checkpoints from before a restore may stand");
+        }
         while !stop.is_cancelled() {
             if let Err(error) = self.look_after_ledger(&mut kept).await {
                 warn!(error = error.chain(), "the ledger could not be looked after");
@@ -139,17 +165,47 @@ impl App {
 
     /// Seals what waits, and keeps a checkpoint outside the database where events
     /// came since the last.
-    pub(super) async fn look_after_ledger(&self, kept: &mut Option<u64>) -> Result<(), Error> {
+    pub(super) async fn look_after_ledger(&self, kept: &mut Kept) -> Result<(), Error> {
+        self.seal().await?;
+        let (size, note) = self.checkpoint().await?;
+        if size > 0 && kept.size != Some(size) {
+            let is_due = kept.thinned.is_none_or(|at| at.elapsed() > THIN);
+            let folder = self.config.checkpoints();
+            let keep = move || {
+                ledger::keep(&folder, size, &note)?;
+                if is_due { ledger::thin(&folder, SystemTime::now()) } else { Ok(0) }
+            };
+            tokio::task::spawn_blocking(keep)
+                .await
+                .map_err(|e| ledger::Error::Checkpoint(e.to_string()))??;
+            kept.size = Some(size);
+            kept.thinned = if is_due { Some(Instant::now()) } else { kept.thinned };
+        }
+        Ok(())
+    }
+
+    async fn seal(&self) -> Result<(), Error> {
         if self.store.db().dialect() == Dialect::Postgres {
             while self.store.seal().await? > 0 {}
         }
-        let (size, note) = self.checkpoint().await?;
-        if size > 0 && *kept != Some(size) {
-            let folder = self.config.checkpoints();
-            tokio::task::spawn_blocking(move || ledger::keep(&folder, size, &note))
-                .await
-                .map_err(|e| ledger::Error::Checkpoint(e.to_string()))??;
-            *kept = Some(size);
+        Ok(())
+    }
+
+    /// A store is put back by one host, and each of the others has checkpoints of what was
+    /// undone by that.
+    async fn lay_checkpoints_aside(&self) -> Result<(), Error> {
+        self.seal().await?;
+        let wanted = ledger::Filter { kind: Some("store.restored".into()), ..Default::default() };
+        let mut tx = self.store.db().read().await?;
+        let restores = ledger::search(&mut tx, self.org, &wanted, -1, 1000).await?;
+        drop(tx);
+        let folder = self.config.checkpoints();
+        for event in restores.into_iter().map(|page| page.event) {
+            let Some(events) = event.data["events"].as_u64() else { continue };
+            let many = ledger::lay_aside(&folder, events, event.at)?;
+            if many > 0 {
+                warn!(many, restored_at = %event.at, "checkpoints from before a restore were laid aside");
+            }
         }
         Ok(())
     }

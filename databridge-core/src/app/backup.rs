@@ -5,30 +5,33 @@
 //! database.sqlite   or database.pgdump: one consistent view
 //! keys/             secret; left out by `--without-keys`
 //! checkpoints/      the newest, from before the view was taken: it proves the tail
-//! config.toml       the file that was in force, if there was one
+//! config.toml       the file that was in force, if there was one; as secret as the keys
 //! ```
 //!
 //! Media is not in it: staging and production are the studio's to back up.
 
 mod contents;
+mod drafts;
 mod error;
+mod marker;
+mod place;
 mod restore;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::config::Config;
 use super::{App, MIGRATIONS};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
+use crate::base::steps::reach;
 use crate::control::db::backup as db;
 use crate::control::ledger;
-use crate::media::storage::make_dirs;
 
 pub use contents::{Contents, Part, look};
 pub use error::Error;
+pub(in crate::app) use marker::hold;
 pub use restore::{Restored, restore};
 
 /// What names of dated backups begin with.
@@ -41,8 +44,9 @@ pub struct Wish {
     pub to: PathBuf,
     /// The configuration's file, if it has one.
     pub config_file: Option<PathBuf>,
-    /// Whether the secret keys go along. Without them a store that is put back cannot
-    /// prove that it is the one it was.
+    /// Whether the secret keys go along, and the configuration's file, which may hold
+    /// passwords. Without keys a store that is put back cannot prove that it is the one it
+    /// was.
     pub keys: bool,
 }
 
@@ -67,6 +71,7 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     config.check()?;
     let taken_at = Timestamp::now();
     let target = config.target();
+    target.check_schema().await?;
     if target.is_empty().await? {
         return Err(Error::NoStore(target.to_string()).into());
     }
@@ -74,9 +79,13 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     if to.symlink_metadata().is_ok() {
         return Err(Error::Exists(to.display().to_string()).into());
     }
-    let draft = draft_of(&to)?;
-    make_dirs(&draft, 0o700).map_err(|e| Error::io(&draft, e))?;
-    let made = fill(config, wish, &draft, taken_at).await;
+    drafts::sweep(&to);
+    let (draft, _held) = drafts::make(&to)?;
+    // An empty folder would be replaced, nothing else.
+    let made = fill(config, wish, &draft, taken_at).await.and_then(|made| {
+        std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
+        Ok(made)
+    });
     let (contents, digest) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -84,17 +93,8 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
             return Err(error);
         }
     };
-    // An empty folder would be replaced, nothing else.
-    std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
     contents::flush(to.parent().unwrap_or(&to))?;
     Ok(Made { path: to, contents, digest })
-}
-
-/// A hidden sibling: one rename makes it the backup.
-fn draft_of(to: &Path) -> Result<PathBuf, Error> {
-    let name = to.file_name().ok_or_else(|| Error::Exists(to.display().to_string()))?;
-    let hidden = format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple());
-    Ok(to.with_file_name(hidden))
 }
 
 async fn fill(
@@ -116,7 +116,7 @@ async fn fill(
             parts.copy(&folder.join(name), &format!("keys/{name}"))?;
         }
     }
-    if let Some(file) = &wish.config_file {
+    if let Some(file) = wish.config_file.as_ref().filter(|_| wish.keys) {
         parts.copy(file, "config.toml")?;
     }
     let database = parts.empty(target.file_name())?;
@@ -133,6 +133,7 @@ async fn fill(
         parts: parts.done(),
     };
     let digest = contents.write(draft)?;
+    reach("backup.filled");
     Ok((contents, digest))
 }
 
@@ -144,23 +145,31 @@ pub fn dated(folder: &Path) -> PathBuf {
     folder.join(format!("{DATED}{seconds}Z"))
 }
 
-/// Removes all but the newest `keep` of a folder's dated backups; answers which. What is
-/// no backup is left alone.
+/// Removes all but the newest `keep` of a store's dated backups, among which `made` always
+/// is, whatever clocks said; answers which. Other stores' are left alone, and what is no
+/// backup.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>, Error> {
+pub fn prune(made: &Made, keep: usize) -> Result<Vec<PathBuf>, Error> {
+    let folder = made.path.parent().unwrap_or(&made.path);
+    let ours = contents::origin(&made.path);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
         let is_dated =
             path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(DATED));
-        if is_dated && let Ok(contents) = Contents::read(&path) {
+        if is_dated
+            && path != made.path
+            && let Ok(contents) = Contents::read(&path)
+            && ours.is_some()
+            && contents::origin(&path) == ours
+        {
             found.push((contents.taken_at, path));
         }
     }
     found.sort();
-    let many = found.len().saturating_sub(keep.max(1));
+    let many = found.len().saturating_sub(keep.saturating_sub(1));
     found.truncate(many);
     for (_, path) in &found {
         std::fs::remove_dir_all(path).map_err(|e| Error::io(path, e))?;

@@ -54,7 +54,7 @@ impl App {
         let worker = self.worker();
         let deadline = Instant::now() + timeout;
         let mut changes = self.store.changes();
-        let mut kept = None;
+        let mut kept = super::background::Kept::default();
         while !self.transfers.settled(ctx, code).await?.0 {
             if stop.is_cancelled() || Instant::now() >= deadline {
                 return Err(crate::domains::transfer::Error::Stopped.into());

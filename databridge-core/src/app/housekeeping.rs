@@ -13,7 +13,7 @@ use crate::base::cancel::Cancel;
 use crate::base::error::Error;
 use crate::control::commands::Store;
 use crate::control::ctx::{Authority, Ctx};
-use crate::control::identity::{self, Entrance, MATRIX, Permission};
+use crate::control::identity::{Entrance, MATRIX, Permission};
 use crate::control::jobs::{
     self, Capability, Handler, HandlerFuture, JobView, Lease, NewJob, Watch,
 };
@@ -158,9 +158,9 @@ impl App {
         }
     }
 
-    /// Asks for what is due by its schedule, for every organisation. Where the studio
-    /// wants none (`every_hours = 0`), uploads whose time is over still are: how long
-    /// they wait is a setting of its own.
+    /// Asks for what is due by its schedule, for every organisation: nobody removes what is
+    /// another's. Where the studio wants none (`every_hours = 0`), uploads whose time is
+    /// over still go: how long they wait is a setting of its own.
     ///
     /// # Errors
     /// Of the store.
@@ -169,7 +169,7 @@ impl App {
             Some(period) => (period, json!({}), ""),
             None => (USUAL, json!({ ONLY: UPLOADS }), ":uploads"),
         };
-        for org in identity::organisations(&self.store).await? {
+        for org in self.organisations().await? {
             let mut unit = self.store.begin(&Ctx::system(org)).await?;
             let seconds = unit.now().as_micros() / 1_000_000;
             let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::{App, fields};
 use crate::base::cancel::Cancel;
-use crate::base::error::Error;
-use crate::base::id::JobId;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::id::{JobId, OrgId};
 use crate::control::ctx::Ctx;
 use crate::control::identity::{MATRIX, Permission};
 use crate::control::jobs::{self, JobView};
@@ -31,12 +31,19 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// Events kept at hand, and read at a time.
 const KEPT: usize = 2048;
 const BATCH: i64 = 500;
+/// Jobs whose progress is told.
+const MOVING: i64 = 1000;
 /// Transfers whose owners are remembered.
 const REMEMBERED: usize = 10_000;
 /// A connection on which nothing happens shows that it lives.
 const BEAT: Duration = Duration::from_secs(15);
 /// For so long a listener is believed to be who they were.
 const BELIEVED: Duration = Duration::from_secs(5);
+/// Listeners that ask the store at a time: a thousand who are told of one event at once
+/// leave its connections to those who wait for an answer.
+const ASKING: usize = 2;
+/// So long a listener waits, and is told nothing, for a store that does not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a listener is told.
 #[derive(Debug, Clone)]
@@ -54,9 +61,13 @@ pub enum Note {
 pub(super) struct Live {
     recent: Mutex<Recent>,
     head: watch::Sender<i64>,
-    moving: watch::Sender<Arc<Vec<JobView>>>,
+    moving: watch::Sender<Moving>,
     known: Mutex<HashMap<Uuid, Standing>>,
+    asking: Semaphore,
 }
+
+/// The jobs in hand, and whose they are.
+type Moving = Arc<Vec<(OrgId, JobView)>>;
 
 #[derive(Debug)]
 struct Recent {
@@ -71,6 +82,7 @@ impl Default for Live {
             head: watch::Sender::new(-1),
             moving: watch::Sender::new(Arc::default()),
             known: Mutex::default(),
+            asking: Semaphore::new(ASKING),
         }
     }
 }
@@ -143,7 +155,7 @@ impl App {
             head
         });
         if head > from || *self.live.head.borrow() < head {
-            let events = ledger::history(&mut tx, self.org, None, from, BATCH).await?;
+            let events = ledger::since(&mut tx, from, BATCH).await?;
             // A full page may not be all there is.
             let read = match events.last() {
                 Some(last) if events.len() as i64 == BATCH => last.position,
@@ -155,9 +167,9 @@ impl App {
         Ok(())
     }
 
-    async fn moving(&self) -> Result<Vec<JobView>, Error> {
+    async fn moving(&self) -> Result<Vec<(OrgId, JobView)>, Error> {
         let mut tx = self.store.db().read().await?;
-        Ok(jobs::list(&mut tx, self.org, Some(jobs::State::Leased), None, 200).await?)
+        Ok(jobs::in_hand(&mut tx, MOVING).await?)
     }
 
     /// Listens to one transfer, or to all that the caller may see, after a position;
@@ -190,7 +202,7 @@ impl App {
             app: self.clone(),
             ctx,
             bearer,
-            believed: Instant::now(),
+            believed: Some(Instant::now()),
             transfer,
             at,
             head,
@@ -207,13 +219,13 @@ pub struct Listener {
     app: App,
     ctx: Ctx,
     bearer: String,
-    believed: Instant,
+    believed: Option<Instant>,
     /// Only this one.
     transfer: Option<Uuid>,
     /// Told up to here.
     at: i64,
     head: watch::Receiver<i64>,
-    moving: watch::Receiver<Arc<Vec<JobView>>>,
+    moving: watch::Receiver<Moving>,
     ready: VecDeque<Note>,
     /// The progress of each job, as it was told.
     shown: BTreeMap<JobId, Value>,
@@ -251,9 +263,22 @@ impl Listener {
 
     /// Who was let in may have been let go since, or moved.
     async fn believe(&mut self) -> Result<(), Error> {
-        if self.believed.elapsed() >= BELIEVED {
-            self.ctx = self.app.authenticate(&self.bearer).await?;
-            self.believed = Instant::now();
+        let end = Instant::now() + PATIENCE;
+        while self.believed.is_none_or(|at| at.elapsed() >= BELIEVED) {
+            let asked = {
+                let _turn = self.app.live.asking.acquire().await;
+                self.app.authenticate(&self.bearer).await
+            };
+            match asked {
+                Ok(ctx) => {
+                    self.ctx = ctx;
+                    self.believed = Some(Instant::now());
+                }
+                Err(error) if error.kind() == ErrorKind::Unavailable && Instant::now() < end => {
+                    tokio::time::sleep(IDLE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -265,6 +290,7 @@ impl Listener {
                 events
             }
             None => {
+                let _turn = self.app.live.asking.acquire().await;
                 let mut tx = self.app.store.db().read().await?;
                 let (org, at) = (self.ctx.org, self.at);
                 let events = ledger::history(&mut tx, org, self.transfer, at, BATCH).await?;
@@ -278,8 +304,15 @@ impl Listener {
             }
         };
         for page in events {
+            if page.event.org != self.ctx.org {
+                continue;
+            }
             let subject = &page.event.subject;
-            if page.event.org == self.ctx.org && self.sees(&subject.kind, subject.id).await? {
+            if subject.id == self.ctx.actor.user_id.0 {
+                // It may be that they were let go: they are told no more before that is known.
+                self.believed = None;
+            }
+            if self.sees(&subject.kind, subject.id).await? {
                 self.ready.push_back(Note::Event(page));
             }
         }
@@ -288,8 +321,8 @@ impl Listener {
 
     async fn look_at_progress(&mut self) -> Result<(), Error> {
         let moving = self.moving.borrow_and_update().clone();
-        self.shown.retain(|id, _| moving.iter().any(|job| job.id == *id));
-        for job in moving.iter() {
+        self.shown.retain(|id, _| moving.iter().any(|(_, job)| job.id == *id));
+        for (_, job) in moving.iter().filter(|(org, _)| *org == self.ctx.org) {
             let Some(progress) = job.progress.clone() else { continue };
             if self.shown.get(&job.id) != Some(&progress)
                 && self.sees("transfer", job.subject_id).await?
@@ -311,18 +344,27 @@ impl Listener {
         match kind {
             "user" => Ok(id == self.ctx.actor.user_id.0),
             "transfer" => {
-                let standing = match self.app.live.known(id) {
-                    Some(standing) => standing,
-                    None => {
-                        let read = self.app.transfers.standing_of(self.ctx.org, id).await?;
-                        let Some(standing) = read else { return Ok(false) };
-                        self.app.live.remember(id, &standing);
-                        standing
-                    }
-                };
-                Ok(standing.is_visible(&self.ctx))
+                let standing = self.standing(id).await?;
+                Ok(standing.is_some_and(|standing| standing.is_visible(&self.ctx)))
             }
             _ => Ok(false),
         }
+    }
+
+    async fn standing(&self, id: Uuid) -> Result<Option<Standing>, Error> {
+        let live = &self.app.live;
+        if let Some(known) = live.known(id) {
+            return Ok(Some(known));
+        }
+        // Whoever waited for their turn finds what the one before them read.
+        let _turn = live.asking.acquire().await;
+        if let Some(known) = live.known(id) {
+            return Ok(Some(known));
+        }
+        let read = self.app.transfers.standing_of(self.ctx.org, id).await?;
+        if let Some(standing) = &read {
+            live.remember(id, standing);
+        }
+        Ok(read)
     }
 }

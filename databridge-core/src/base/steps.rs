@@ -3,7 +3,7 @@
 //! Compiled to nothing without the `steps` feature, which no release has. With
 //! it, `DATABRIDGE_STEP=name:count:signal` (`KILL` or `STOP`; several with commas
 //! between them) raises that real signal when the step is reached for the count-th
-//! time, and `DATABRIDGE_STEP_LOG=FILE` appends each step's name as it is reached.
+//! time, or with `HANG` keeps the thread there for good, as a mount does that is gone; and `DATABRIDGE_STEP_LOG=FILE` appends each step's name as it is reached.
 
 /// Marks that the process has come to the step `name` (`area.what`).
 #[inline]
@@ -25,7 +25,8 @@ mod enabled {
     struct Trap {
         name: String,
         remaining: AtomicU32,
-        signal: Signal,
+        /// None: it hangs.
+        signal: Option<Signal>,
     }
 
     fn traps() -> &'static [Trap] {
@@ -40,7 +41,11 @@ mod enabled {
         let mut parts = text.split(':');
         let name = parts.next()?.to_owned();
         let count = parts.next().unwrap_or("1").parse().ok()?;
-        let signal = if parts.next() == Some("STOP") { Signal::STOP } else { Signal::KILL };
+        let signal = match parts.next() {
+            Some("HANG") => None,
+            Some("STOP") => Some(Signal::STOP),
+            _ => Some(Signal::KILL),
+        };
         Some(Trap { name, remaining: AtomicU32::new(count), signal })
     }
 
@@ -61,7 +66,13 @@ mod enabled {
         }
         for trap in traps().iter().filter(|trap| trap.name == name) {
             if trap.springs() {
-                let _ = kill_process(getpid(), trap.signal);
+                let Some(signal) = trap.signal else {
+                    tracing::warn!(step = name, "hangs");
+                    loop {
+                        std::thread::park();
+                    }
+                };
+                let _ = kill_process(getpid(), signal);
                 // The kernel may hand the signal to another thread first, and this one
                 // would run on for a moment past its step.
                 std::thread::sleep(std::time::Duration::from_millis(100));

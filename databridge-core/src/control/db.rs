@@ -15,6 +15,7 @@ pub use connect::{Db, Target};
 pub use error::Error;
 pub use migrate::Migration;
 pub use row::Row;
+pub(in crate::control) use tx::FLOOR;
 pub use tx::Tx;
 pub use value::Value;
 

@@ -19,11 +19,11 @@ pub use asker::Asker;
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use directory::Directory;
 pub use keys::{KeyRequest, NewKey, create_key, list_keys, revoke_key};
-pub use organisations::{NewOrganisation, Organisation, create_organisation, organisations};
+pub use organisations::{NewOrganisation, Organisation, create_organisation};
 pub use people::{Granted, UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, logout, set_password};
 pub use signin::{Attempt, Entrance, unlock};
-pub use sql::{AbsenceView, KeyView, UserView, org_by_code, user_by_name};
+pub use sql::{AbsenceView, KeyView, UserView, org_by_code, organisations, user_by_name};
 pub use tokens::Tokens;
 pub use users::{NewUser, RoleChange, create_user, list_users, set_active, set_role};
 

@@ -11,7 +11,7 @@ mod worker;
 
 pub use hosts::Capability;
 pub use lease::{Hold, Lease, Watch};
-pub use sql::{JobView, list, standing};
+pub use sql::{JobView, in_hand, list, standing};
 pub use tally::{Tallied, Tally};
 pub use traffic::{
     Bandwidth, EVERY_HOST, Rules, SetBandwidth, Traffic, URGENT, Windows, bandwidth, set_bandwidth,

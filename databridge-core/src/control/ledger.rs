@@ -13,10 +13,10 @@ mod sql;
 mod tree;
 mod verify;
 
-pub use checkpoint::{Checkpoint, Signer, keep, newest};
+pub use checkpoint::{Checkpoint, Signer, keep, lay_aside, newest, thin};
 pub use event::{Event, Subject};
 pub use search::{Filter, search};
-pub use sql::{Page, history, latest, oldest_pending, size};
+pub use sql::{Page, history, latest, oldest_pending, since, size};
 pub use verify::{Finding, Report, verify};
 
 use crate::base::error::{ErrorKind, Fault};

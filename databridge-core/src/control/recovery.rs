@@ -5,7 +5,8 @@ mod sql;
 
 use crate::base::error::Error;
 use crate::control::commands::Unit;
-use crate::control::ledger::Subject;
+use crate::control::db::backup;
+use crate::control::ledger::{self, Subject};
 
 /// Codes that are left out: none that people were told since is given to another thing.
 pub const NUMBERS: i64 = 1000;
@@ -25,7 +26,14 @@ pub async fn leap(unit: &mut Unit, taken_at: crate::base::clock::Timestamp) -> R
     sql::end_sessions(unit.tx(), now).await?;
     sql::free_jobs(unit.tx(), EPOCHS, now).await?;
     sql::forget_hosts(unit.tx()).await?;
+    // From here on it is a store again.
+    backup::restored(unit.tx()).await?;
+    let events = ledger::size(unit.tx()).await?;
     let subject = Subject { kind: "store".into(), id: unit.org().0, code: "store".into() };
-    unit.record(&subject, "store.restored", serde_json::json!({ "taken_at": taken_at }));
+    unit.record(
+        &subject,
+        "store.restored",
+        serde_json::json!({ "taken_at": taken_at, "events": events }),
+    );
     Ok(())
 }

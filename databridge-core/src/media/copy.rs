@@ -87,6 +87,7 @@
 mod abort;
 mod access;
 mod attributes;
+mod behind;
 mod choice;
 mod error;
 mod file;

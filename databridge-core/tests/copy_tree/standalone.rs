@@ -291,3 +291,45 @@ proptest! {
         room.assert_delivered();
     }
 }
+
+/// Spoils a file of the copy once everything is written, and perhaps read back.
+struct Spoiler<'a> {
+    room: &'a Room,
+    file: &'a str,
+}
+
+impl Monitor for Spoiler<'_> {
+    fn on(&self, progress: Progress<'_>) {
+        if matches!(progress, Progress::Phase(Phase::ReadBack)) {
+            let path = self.room.hidden("partial")[0].join(self.file);
+            let before = path.metadata().unwrap();
+            fs::write(&path, "bad").unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(before.modified().unwrap()).unwrap();
+        }
+    }
+}
+
+/// So many that some are read back while others are written, where the disk is one that
+/// this is done on.
+#[test]
+fn many_short_files_are_right_and_what_happens_to_one_since_is_found() {
+    let room = Room::empty();
+    for number in 0..5000 {
+        room.write(&format!("{}/{number}", number % 7), &content(number, 3));
+    }
+    let options = Options::default();
+    for file in ["0/0", "3/3", "6/4997"] {
+        let path = room.source().join(file);
+        assert_eq!(path.metadata().unwrap().len(), 3, "{file}");
+        let spoiler = Spoiler { room: &room, file };
+        let error = copy::tree(&room.source(), &room.destination(), &options, &spoiler);
+        match error {
+            Err(Error::ReadBackMismatch { path, others: 0 }) => assert_eq!(path, file),
+            other => panic!("{other:?}"),
+        }
+    }
+    let report = copy_room(&room, &options).unwrap();
+    assert_eq!(report.read_back.files, 5000);
+    room.assert_delivered();
+}

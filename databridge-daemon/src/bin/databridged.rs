@@ -217,10 +217,23 @@ async fn run(args: Args) -> Result<(), Error> {
             what: "end the workers",
             source: std::io::Error::other(e),
         })?,
+        Err(_) => hand_back(&app).await,
+    }
+    // A connection that was cut, or that a job still has, is not waited for.
+    let _ = tokio::time::timeout(PATIENCE, app.close()).await;
+    Ok(())
+}
+
+/// Leaves to others what does not let go of us.
+async fn hand_back(app: &App) {
+    match tokio::time::timeout(PATIENCE, app.hand_back()).await {
+        Ok(Ok(jobs)) => warn!(jobs, "jobs in hand did not let go in time: others may have them"),
+        Ok(Err(error)) => warn!(
+            error = error.chain(),
+            "jobs in hand did not let go in time: their leases will run out"
+        ),
         Err(_) => warn!("jobs in hand did not let go in time: their leases will run out"),
     }
-    app.close().await;
-    Ok(())
 }
 
 async fn listen(address: &str) -> Result<TcpListener, Failure> {

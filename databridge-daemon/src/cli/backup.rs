@@ -14,7 +14,7 @@ use super::{Global, Outcome};
 pub struct Backup {
     /// The folder to make; with --keep the folder of dated backups to make it in.
     dest: PathBuf,
-    /// Leaves the secret keys out, for who backs them up apart.
+    /// Leaves the secret keys out, and the configuration's file, for who backs them up apart.
     #[arg(long)]
     without_keys: bool,
     /// Names it by the time, and then removes all but the newest so many.
@@ -54,12 +54,15 @@ impl Backup {
         let made = runtime.block_on(backup::save(&config, &wish))?;
         show.document(&made);
         let total = made.contents.parts.iter().map(|part| part.size_bytes).sum();
-        let keys = if made.contents.keys { "with its secret keys" } else { "without keys" };
+        let keys = match made.contents.keys {
+            true => "with its secret keys",
+            false => "without keys and configuration, which may hold passwords",
+        };
         show.line(format!("{}: {}, {keys}", made.path.display(), size(total)));
         show.line(format!("everything told before {} is in it", made.contents.taken_at));
         show.line(format!("SHA-256 of backup.json: {}", made.digest));
         if let Some(keep) = self.keep {
-            for gone in backup::prune(&self.dest, usize::from(keep))? {
+            for gone in backup::prune(&made, usize::from(keep))? {
                 show.line(format!("removed {}", gone.display()));
             }
         }

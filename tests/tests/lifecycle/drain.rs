@@ -92,11 +92,15 @@ async fn a_job_that_outlives_the_drain_is_handed_back(kind: Kind) {
     first.begun.acquire().await.unwrap().forget();
     stop.cancel();
     // The limit passes; the lease, which nobody renews any more, runs out.
-    let (successor, go_on) = (worker(&lab, &second), Cancel::new());
-    while !successor.step(&go_on).await.unwrap() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let enough = Cancel::new();
+    let succeeding = tokio::spawn({
+        let (worker, enough) = (worker(&lab, &second), enough.clone());
+        async move { worker.run(&enough).await }
+    });
+    second.begun.acquire().await.unwrap().forget();
     assert!(!draining.is_finished(), "the first let go after all");
+    enough.cancel();
+    succeeding.await.unwrap();
     first.may_end.add_permits(1);
     draining.await.unwrap();
     assert_eq!(first.fenced.load(Ordering::Relaxed), 1);

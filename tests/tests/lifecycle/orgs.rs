@@ -13,7 +13,11 @@ use crate::http::Served;
 use crate::lab::{Kind, Lab, call, text};
 use crate::lineage::{self, plain_flow, run};
 
-on_both!(nothing_of_another_organisation_is_there, organisations_are_made_by_who_has_the_store,);
+on_both!(
+    nothing_of_another_organisation_is_there,
+    a_second_organisation_is_told_of_its_own,
+    organisations_are_made_by_who_has_the_store,
+);
 
 /// Paths whose names are the product's own, the same for everybody.
 const NO_ID: [&str; 1] = ["profile_install"];
@@ -246,6 +250,33 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
     for (before, now) in before.into_iter().zip(standing(&lab, &ids, &rival).await) {
         assert_eq!(now, before, "something moved");
     }
+}
+
+/// What the daemon does by itself it does for all: here, that their lead hears whose turn it
+/// is.
+async fn a_second_organisation_is_told_of_its_own(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let artist = lab.app.authenticate(&rival(&lab).await.1).await.unwrap();
+    let new = json!({ "username": "their-lead", "roles": ["team_lead"] });
+    lab.app.call(&artist, call("user_create", new), None).await.unwrap();
+    let key = json!({ "name": "of-lead", "username": "their-lead" });
+    let key = lab.app.call(&artist, call("key_create", key), None).await.unwrap();
+    let lead = lab.app.authenticate(&text(&key, "secret")).await.unwrap();
+    let new = json!({ "title": "Theirs", "project": "film", "category": "theirs" });
+    let made = lab.app.call(&artist, call("transfer_create", new), None).await.unwrap();
+    let code = text(&made, "code");
+    lab.app.add(&artist, &code, &lab.tree(&[("a.exr", b"a")]), ()).await.unwrap();
+    let submit = call("transfer_submit", json!({ "code": code }));
+    lab.app.call(&artist, submit, None).await.unwrap();
+    while lab.step().await {}
+    lab.seal().await;
+    lab.app.follow().await.unwrap();
+    let inbox = lab.app.call(&lead, call("notification_list", json!({})), None).await.unwrap();
+    let told: Vec<_> = inbox["items"].as_array().unwrap().iter().collect();
+    assert_eq!(told.len(), 1, "{inbox}");
+    assert_eq!((&told[0]["subject"], &told[0]["reason"]), (&json!(code), &json!("your_turn")));
+    let ours = lab.ok("team_lead", "notification_list", json!({})).await;
+    assert_eq!(ours["items"], json!([]));
 }
 
 /// What is no call: uploads, exports, metrics, streams of one transfer.

@@ -23,21 +23,21 @@ on_both!(
 /// Of the database, which asks for none; it must stand nowhere.
 const PASSWORD: &str = "sesame-open";
 
-fn json_of(output: &Output) -> Value {
+pub(crate) fn json_of(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
 }
 
 /// Exit code and error code of a refusal.
 #[track_caller]
-fn refused(mut command: Command, exit: i32, code: &str) {
+pub(crate) fn refused(mut command: Command, exit: i32, code: &str) {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(output.status.code(), Some(exit), "{output:?}");
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["error"]["code"], code, "{error}");
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -65,7 +65,7 @@ fn next(told: &Receiver<String>, many: usize) -> Vec<String> {
 }
 
 /// A server takes a moment to see that a daemon is gone.
-fn let_go(desk: &Desk) {
+pub(crate) fn let_go(desk: &Desk) {
     let Some(database) = &desk.database else { return };
     let left = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'databridge'";
@@ -73,7 +73,7 @@ fn let_go(desk: &Desk) {
 }
 
 /// Wherever the daemon kept anything but media: gone.
-fn destroy(desk: &mut Desk) {
+pub(crate) fn destroy(desk: &mut Desk) {
     desk.running.daemon.kill_9();
     let_go(desk);
     std::fs::remove_dir_all(&desk.place.data).unwrap();

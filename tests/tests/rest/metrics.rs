@@ -1,6 +1,7 @@
 //! What a monitoring system reads.
 
 use databridge_core::app::METRICS;
+use databridge_tests::process::PATIENCE;
 use serde_json::Value;
 
 use crate::desk::{Desk, Kind};
@@ -53,8 +54,18 @@ fn metrics_may_have_an_address_of_their_own() {
     let settings = vec![("HTTP__METRICS_LISTEN", "127.0.0.1:0".into())];
     let mut desk = Desk::open_with(Kind::Sqlite, &settings);
     desk.ask("it", "GET", "/metrics", Value::Null).refused(404, "http.no_route");
+    // It is told after the address that everybody asks, and may be read later than that.
+    const TOLD: &str = "metrics on ";
     let printed = desk.running.daemon.output();
-    let url = printed.lines().find_map(|line| line.strip_prefix("metrics on ")).unwrap();
-    let text = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
+    let line = printed.lines().find(|line| line.starts_with(TOLD)).map_or_else(
+        || desk.running.daemon.wait_for_line(PATIENCE, |line| line.starts_with(TOLD)),
+        str::to_owned,
+    );
+    let text = ureq::get(line.strip_prefix(TOLD).unwrap())
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap();
     assert!(text.contains("databridge_queue_age_seconds"));
 }

@@ -2,14 +2,22 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use databridge_tests::process::run;
+use databridge_tests::process::{PATIENCE, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::desk::{Desk, Kind, databridge};
+use crate::desk::{Desk, Kind, by_hand, databridge};
+use crate::events::Stream;
 use crate::input::{encode, plain};
 
-on_both!(what_was_forged_or_is_over_opens_nothing, what_is_of_others_is_as_if_it_were_not);
+on_both!(
+    what_was_forged_or_is_over_opens_nothing,
+    what_is_of_others_is_as_if_it_were_not,
+    each_organisation_hears_its_own_and_counts_its_own_work,
+);
+
+/// The other organisation.
+const OTHER: &str = "00000000-0000-7000-8000-00000000000a";
 
 /// RFC 2104 over SHA-256.
 fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
@@ -41,7 +49,7 @@ fn what_was_forged_or_is_over_opens_nothing(kind: Kind) {
     desk.people.add("forger", &jwt("HS256", &claims, &key));
     desk.ok("forger", "GET", "/transfers", Value::Null);
     let now = databridge_core::base::clock::Timestamp::now().as_micros() / 1_000_000;
-    let other = json!("00000000-0000-7000-8000-00000000000a");
+    let other = json!(OTHER);
     let forged = [
         ("no algorithm", jwt("none", &claims, &key)),
         ("another algorithm", jwt("HS512", &claims, &key)),
@@ -80,6 +88,13 @@ fn what_was_forged_or_is_over_opens_nothing(kind: Kind) {
     }
 }
 
+/// Founds the other organisation.
+fn found(desk: &Desk) -> String {
+    let made = run(&mut databridge(&desk.place, &["organisation", "create", "rival", "--json"]));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    made["id"].as_str().unwrap().to_owned()
+}
+
 /// One of each kind of thing, in another organisation: the parameter that names it, its
 /// name, and a name that nobody has.
 fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
@@ -88,9 +103,7 @@ fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
     desk.ok("admin", "POST", "/flows/profiles/food/install", json!({}));
     let lot = json!({ "lot_code": "RAW-1", "lot_type": "RAW", "weight_kg": 1.0 });
     desk.ok("admin", "POST", "/lots", lot);
-    let made = run(&mut databridge(&desk.place, &["organisation", "create", "rival", "--json"]));
-    let made: Value = serde_json::from_str(&made).unwrap();
-    let other = made["id"].as_str().unwrap();
+    let other = found(desk);
     for (table, column, name) in [
         ("transfers", "code", &*code),
         ("users", "username", "rival"),
@@ -173,4 +186,56 @@ fn what_is_of_others_is_as_if_it_were_not(kind: Kind) {
         };
         assert!(!theirs.iter().any(|row| seen(&row)), "{list}: {listed}");
     }
+}
+
+fn each_organisation_hears_its_own_and_counts_its_own_work(kind: Kind) {
+    // The first has a copy in hand for good.
+    let mut settings = by_hand();
+    settings.push(("STEP", "copy.file_written:1:HANG".into()));
+    settings.push(("LEASE_SECONDS", "600".into()));
+    let mut desk = Desk::open_with(kind, &settings);
+    let other = found(&desk);
+    let rival = json!({ "username": "rival", "roles": ["artist", "admin"] });
+    desk.ok("admin", "POST", "/users", rival);
+    let key = json!({ "name": "theirs", "username": "rival" });
+    let key = desk.ok("admin", "POST", "/auth/keys", key)["secret"].clone();
+    desk.people.add("rival", key.as_str().unwrap());
+    desk.sql(&format!("UPDATE users SET org_id = '{other}' WHERE username = 'rival'"));
+    let code = desk.submitted();
+    desk.approve(&code);
+    // What happened when it was made is sealed then, and nobody hears of it later.
+    desk.wait_for(&code, "transfer.submitted");
+    let mut theirs = Stream::open(&desk, "rival", "/events", None);
+    let mut ours = Stream::open(&desk, "admin", "/events", None);
+    desk.ok("it", "POST", &format!("/transfer-ops/{code}/start"), json!({}));
+    desk.running.daemon.wait_for_line(PATIENCE, |line| line.contains("hangs"));
+    let jobs = |who: &str| {
+        let hosts = desk.ok(who, "GET", "/transfer-ops/hosts", Value::Null);
+        assert_eq!(hosts.as_array().unwrap().len(), 1, "{hosts}");
+        hosts[0]["jobs"].clone()
+    };
+    assert_eq!((jobs("admin"), jobs("rival")), (json!(1), json!(0)));
+    // How far that copy is, is told to whom it belongs.
+    while ours.next().expect("it ended").event != "progress" {}
+
+    let make = |who: &str| {
+        let body = json!({ "title": "new", "project": "film", "category": "plates" });
+        desk.ok(who, "POST", "/transfers", body)["code"].clone()
+    };
+    let made = [make("rival"), make("artist"), make("rival"), make("artist")];
+    let hear = |stream: &mut Stream, last: &Value| {
+        let mut heard = Vec::new();
+        while heard.last() != Some(last) {
+            let told = stream.next().expect("it ended");
+            if told.data["kind"] == "transfer.created" {
+                heard.push(told.data["subject"]["code"].clone());
+            } else {
+                // Of nothing else of the second's, and the first's copy is not for it.
+                assert!(last != &made[2] || told.id.is_none() && told.event.is_empty(), "{told:?}");
+            }
+        }
+        heard
+    };
+    assert_eq!(hear(&mut ours, &made[3]), [made[1].clone(), made[3].clone()]);
+    assert_eq!(hear(&mut theirs, &made[2]), [made[0].clone(), made[2].clone()]);
 }

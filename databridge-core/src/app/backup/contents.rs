@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -93,8 +94,11 @@ pub fn look(folder: &Path) -> Result<Contents, Error> {
     }
     let mut wrong = Vec::new();
     for part in &contents.parts {
-        match digest(&folder.join(&part.path)) {
-            _ if !is_plain(&part.path) => wrong.push(format!("{:?} is no name", part.path)),
+        if !is_plain(&part.path) {
+            wrong.push(format!("{:?} is no name", part.path));
+            continue;
+        }
+        match open(folder, &part.path).and_then(|file| digest(file, std::io::sink())) {
             Err(error) => wrong.push(format!("{}: {error}", part.path)),
             Ok((size, _)) if size != part.size_bytes => {
                 wrong.push(format!("{} has {size} bytes, not {}", part.path, part.size_bytes));
@@ -120,8 +124,34 @@ fn is_plain(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(fine)
 }
 
-fn digest(path: &Path) -> std::io::Result<(u64, Sha256)> {
-    let mut file = File::open(path)?;
+/// Whose backup it is: the name of the store's ledger, which no other store has.
+pub(super) fn origin(folder: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = open(folder, "keys/ledger.origin").ok()?;
+    file.take(1000).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Opens a file of a backup: by no link, and nothing that has no end.
+fn open(folder: &Path, name: &str) -> std::io::Result<File> {
+    let no = |why: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, why.to_owned());
+    let mut path = folder.to_owned();
+    for part in Path::new(name).components() {
+        path.push(part);
+        if path.symlink_metadata()?.is_symlink() {
+            return Err(no("it is a link"));
+        }
+    }
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(&path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no("it is no file")),
+    }
+}
+
+/// Reads to the end, and writes what was read.
+fn digest(mut file: File, mut to: impl Write) -> std::io::Result<(u64, Sha256)> {
     let mut hasher = checksum::Hasher::new(&[]);
     let (mut buffer, mut size) = (vec![0; CHUNK], 0);
     loop {
@@ -129,10 +159,26 @@ fn digest(path: &Path) -> std::io::Result<(u64, Sha256)> {
             0 => return Ok((size, hasher.finish().sha256())),
             count => {
                 hasher.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
                 size += count as u64;
             }
         }
     }
+}
+
+/// Copies a part of a backup, 0600 and durable; what is copied is what was listed.
+pub(super) fn copy_part(folder: &Path, part: &Part, to: &Path) -> Result<(), Error> {
+    if let Some(folder) = to.parent() {
+        make_dirs(folder, 0o700).map_err(|e| Error::io(folder, e))?;
+    }
+    let source = open(folder, &part.path).map_err(|e| Error::io(&folder.join(&part.path), e))?;
+    let file = create(to)?;
+    let copied = digest(source, &file).and_then(|found| file.sync_all().map(|()| found));
+    if copied.map_err(|e| Error::io(to, e))? == (part.size_bytes, part.sha256) {
+        return Ok(());
+    }
+    let wrong = vec![format!("{} changed while it was put back", part.path)];
+    Err(Error::Damaged { path: folder.display().to_string(), wrong })
 }
 
 fn create(path: &Path) -> Result<File, Error> {
@@ -187,7 +233,8 @@ impl Writer {
         let path = self.folder.join(name);
         let io = |e| Error::io(&path, e);
         File::open(&path).and_then(|file| file.sync_all()).map_err(io)?;
-        let (size_bytes, sha256) = digest(&path).map_err(io)?;
+        let file = File::open(&path).map_err(io)?;
+        let (size_bytes, sha256) = digest(file, std::io::sink()).map_err(io)?;
         flush(path.parent().unwrap_or(&self.folder))?;
         self.parts.push(Part { path: name.to_owned(), size_bytes, sha256 });
         Ok(())

@@ -44,9 +44,20 @@ impl Config {
             let list = if at_once { &mut changes.taken_over } else { &mut changes.at_next_start };
             list.push(name.clone());
         }
-        // Never written out: it may hold a password.
-        if self.database != new.database {
-            changes.at_next_start.push("database".into());
+        // Never written out, or not whole: they may hold a password.
+        let secrets = [
+            ("database", self.database != new.database),
+            (
+                "directory.bind_password",
+                self.directory.bind_password != new.directory.bind_password,
+            ),
+            ("hooks", self.hooks != new.hooks),
+            ("s3.secret_access_key", self.s3.secret_access_key != new.s3.secret_access_key),
+        ];
+        for (name, _) in secrets.into_iter().filter(|(_, differs)| *differs) {
+            if !changes.at_next_start.iter().any(|known| known == name) {
+                changes.at_next_start.push(name.into());
+            }
         }
         changes
     }
@@ -74,6 +85,7 @@ fn flat(config: &Config) -> BTreeMap<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -94,5 +106,33 @@ mod tests {
         let mut newer = new.clone();
         newer.tls.cert_file = Some("/d".into());
         assert_eq!(new.changes(&newer).taken_over, ["tls.cert_file"]);
+    }
+
+    #[test]
+    fn secrets_that_changed_are_named_and_never_told() {
+        let hook = |path: &str| {
+            let url = format!("https://x.example/{path}");
+            let json = serde_json::json!({ "name": "a", "url": url, "secret_env": "S" });
+            serde_json::from_value(json).unwrap()
+        };
+        let old = Config { hooks: vec![hook("one")], ..Config::default() };
+        let mut new = Config { hooks: vec![hook("two")], ..Config::default() };
+        new.s3.secret_access_key = Some("one".into());
+        new.directory.bind_password = Some("one".into());
+        let changes = old.changes(&new);
+        let named = ["directory.bind_password", "hooks", "s3.secret_access_key"];
+        assert_eq!(
+            (changes.taken_over, changes.at_next_start),
+            (vec![], named.map(String::from).to_vec())
+        );
+        let text = serde_json::to_string(&new).unwrap();
+        assert!(
+            text.contains("https://x.example") && !text.contains("two") && !text.contains("one")
+        );
+        new.hooks[0].timeout_seconds = 9;
+        assert_eq!(
+            old.changes(&new).at_next_start.iter().filter(|name| *name == "hooks").count(),
+            1
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! A whole database as one file, and back: SQLite by `VACUUM INTO`, which copies one
 //! consistent view while others write; PostgreSQL by its own `pg_dump` and `pg_restore`.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use std::path::Path;
 
 use super::dialect::Dialect;
 use super::migrate::KERNEL;
-use super::{Error, Migration, Target};
+use super::{Error, Migration, Target, Tx};
 
 impl Target {
     /// Which database this is.
@@ -54,14 +57,16 @@ impl Target {
         }
     }
 
-    /// Fills the database, which is empty, from a file that [`Target::save`] wrote.
+    /// Fills the database, which is empty or begun, from a file that [`Target::save`]
+    /// wrote; on SQLite the file becomes the database, and is gone from where it was.
+    /// Until [`restored`] it is marked as one that is being put back.
     ///
     /// # Errors
     /// [`Error::Tool`], [`Error::Unfit`]; then it is empty still.
     pub async fn load(&self, from: &Path) -> Result<(), Error> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(path) => sqlite::load(path, from),
+            Self::Sqlite(path) => sqlite::load(path, from).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => postgres::load(url, from).await,
             #[allow(unreachable_patterns)]
@@ -96,29 +101,98 @@ impl Target {
         }
     }
 
-    /// Lays everything that is in a server's database aside, into a schema called `name`.
+    /// Whether what is there is marked as being put back.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn is_being_restored(&self) -> Result<bool, Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) if path.exists() => sqlite::is_being_restored(path).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::is_being_restored(url).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether no other of DataBridge is connected to a server's database any more. Those
+    /// who are refused by its mark are waited for, since they are about to leave.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn is_left_alone(&self) -> Result<bool, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::is_left_alone(url).await,
+            _ => Ok(true),
+        }
+    }
+
+    /// What the one has who puts a server's database back, for as long as it lives; none
+    /// where somebody else has it, or what he left is still at work. Both are waited for a
+    /// little: a server takes a moment to see that a program is gone.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn claim(&self) -> Result<Option<Claim>, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => Ok(postgres::claim(url)
+                .await?
+                .map(|connection| Claim { _connection: Some(connection) })),
+            _ => Ok(Some(Claim::default())),
+        }
+    }
+
+    /// Marks a server's database as being put back, which hosts see that share it; what
+    /// stands there is laid aside into a schema called `name`, if one is named.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Statement`] where the user does not own the schema.
-    pub async fn set_aside(&self, name: &str) -> Result<(), Error> {
+    pub async fn begin_restore(&self, name: Option<&str>) -> Result<(), Error> {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => postgres::set_aside(url, name).await,
+            Self::Postgres(url) => postgres::begin_restore(url, name).await,
             _ => Ok(()),
         }
     }
 
-    /// Undoes [`Target::set_aside`]; what was loaded since is dropped.
+    /// Undoes [`Target::begin_restore`], where it was done; what was loaded since is
+    /// dropped.
     ///
     /// # Errors
     /// As it.
-    pub async fn put_back(&self, name: &str) -> Result<(), Error> {
+    pub async fn undo_restore(&self) -> Result<(), Error> {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => postgres::put_back(url, name).await,
+            Self::Postgres(url) => postgres::undo_restore(url).await,
             _ => Ok(()),
         }
     }
+
+    /// That a server's database is used as it is saved: by the schema `public`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`] where tables are looked for elsewhere.
+    pub async fn check_schema(&self) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::check_schema(url).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The right to put a database back, which one has at a time.
+#[derive(Debug, Default)]
+pub struct Claim {
+    #[cfg(feature = "postgres")]
+    _connection: Option<sqlx::postgres::PgConnection>,
+}
+
+/// Ends what [`Target::load`] began, with the change that it belongs to.
+pub(in crate::control) async fn restored(tx: &mut Tx) -> Result<u64, Error> {
+    tx.exec("DROP TABLE IF EXISTS databridge_restoring", vec![]).await
 }
 
 /// The steps that this program knows, of the kernel and these domains.
@@ -135,7 +209,6 @@ fn no_driver(target: &Target) -> Error {
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use std::fs::File;
-    use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
     use std::time::Duration;
 
@@ -178,161 +251,23 @@ mod sqlite {
         }
     }
 
-    pub fn load(path: &Path, from: &Path) -> Result<(), Error> {
-        let io = |error| unfit(path, error);
-        let mut source = File::open(from).map_err(io)?;
-        let draft = path.with_extension("restoring");
-        let mut options = File::options();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(io)?;
-        std::io::copy(&mut source, &mut file).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&draft, path).map_err(io)
-    }
-}
-
-#[cfg(feature = "postgres")]
-mod postgres {
-    use std::path::Path;
-    use std::process::Command;
-
-    use percent_encoding::percent_decode_str;
-    use sqlx::postgres::{PgConnectOptions, PgConnection};
-    use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
-
-    use super::{Error, Target};
-
-    async fn open(url: &str) -> Result<PgConnection, Error> {
-        let options: PgConnectOptions = url.parse().map_err(|_| unfit(url))?;
-        Ok(options.application_name("databridge-backup").connect().await?)
-    }
-
-    fn unfit(url: &str) -> Error {
-        Error::Unfit {
-            place: Target::Postgres(url.to_owned()).to_string(),
-            reason: "it is not a postgres:// URL".into(),
-        }
-    }
-
-    async fn count(url: &str, sql: &'static str) -> Result<i64, Error> {
-        let mut connection = open(url).await?;
+    pub async fn is_being_restored(path: &Path) -> Result<bool, Error> {
+        let mut connection = open(path).await?;
+        let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'databridge_restoring'";
         let row = sqlx::query(sql).fetch_one(&mut connection).await?;
         connection.close().await?;
-        Ok(row.try_get(0)?)
+        Ok(row.try_get::<i64, _>(0)? > 0)
     }
 
-    pub async fn steps(url: &str) -> Result<Vec<i64>, Error> {
-        let mut connection = open(url).await?;
-        let rows = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(&mut connection)
-            .await?;
+    pub async fn load(path: &Path, from: &Path) -> Result<(), Error> {
+        // Before it is what it is called: whoever finds it sees the mark.
+        let mut connection = open(from).await?;
+        let mark = "CREATE TABLE IF NOT EXISTS databridge_restoring (aside TEXT)";
+        sqlx::query(mark).execute(&mut connection).await?;
         connection.close().await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    pub async fn is_empty(url: &str) -> Result<bool, Error> {
-        let sql = "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('public')";
-        Ok(count(url, sql).await? == 0)
-    }
-
-    pub async fn others(url: &str) -> Result<i64, Error> {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND application_name = 'databridge'";
-        count(url, sql).await
-    }
-
-    /// The whole of it or nothing; `name` is ours and no input.
-    async fn both(url: &str, first: String, second: String) -> Result<(), Error> {
-        let mut connection = open(url).await?;
-        let mut tx = connection.begin().await?;
-        for statement in [first, second] {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
-        }
-        tx.commit().await?;
-        Ok(connection.close().await?)
-    }
-
-    pub async fn set_aside(url: &str, name: &str) -> Result<(), Error> {
-        let rename = format!("ALTER SCHEMA public RENAME TO {name}");
-        both(url, rename, "CREATE SCHEMA public".into()).await
-    }
-
-    pub async fn put_back(url: &str, name: &str) -> Result<(), Error> {
-        let rename = format!("ALTER SCHEMA {name} RENAME TO public");
-        both(url, "DROP SCHEMA public CASCADE".into(), rename).await
-    }
-
-    pub async fn save(url: &str, to: &Path) -> Result<(), Error> {
-        let mut command = Command::new("pg_dump");
-        command.args(["--format=custom", "--no-owner", "--no-privileges"]);
-        // What was laid aside is no part of it, nor are counters of the last minute.
-        command.args(["--exclude-schema=before_restore_*", "--no-unlogged-table-data"]);
-        run("pg_dump", command.arg("--file").arg(to), url).await
-    }
-
-    pub async fn load(url: &str, from: &Path) -> Result<(), Error> {
-        let mut command = Command::new("pg_restore");
-        command.args(["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]);
-        // Where it goes stands in the environment, all of it.
-        run("pg_restore", command.args(["--dbname", ""]).arg(from), url).await
-    }
-
-    async fn run(program: &'static str, command: &mut Command, url: &str) -> Result<(), Error> {
-        let settings = connection(url)?;
-        command.envs(settings.iter().map(|(name, value)| (name, value)));
-        let mut command = std::mem::replace(command, Command::new(program));
-        let output = tokio::task::spawn_blocking(move || command.output()).await;
-        let failed = |why: String| Error::Tool { program, why };
-        let output = output.map_err(|e| failed(e.to_string()))?;
-        let output = output.map_err(|e| failed(format!("it cannot be run: {e}")))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let mut said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        for (_, password) in settings.iter().filter(|(name, _)| *name == "PGPASSWORD") {
-            said = said.replace(password.as_str(), "…");
-        }
-        Err(failed(said))
-    }
-
-    /// What the URL says, as PostgreSQL's programs take it from their environment: a
-    /// command line can be read by anybody on the host.
-    pub(super) fn connection(url: &str) -> Result<Vec<(&'static str, String)>, Error> {
-        let parsed = url::Url::parse(url).map_err(|_| unfit(url))?;
-        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let mut found = Vec::new();
-        let mut add = |name, value: String| {
-            if !value.is_empty() {
-                found.retain(|(known, _)| *known != name);
-                found.push((name, value));
-            }
-        };
-        add("PGHOST", plain(parsed.host_str().unwrap_or_default()));
-        add("PGPORT", parsed.port().map(|port| port.to_string()).unwrap_or_default());
-        add("PGUSER", plain(parsed.username()));
-        add("PGPASSWORD", plain(parsed.password().unwrap_or_default()));
-        add("PGDATABASE", plain(parsed.path().trim_start_matches('/')));
-        for (name, value) in parsed.query_pairs() {
-            let name = match &*name {
-                "host" | "hostaddr" => "PGHOST",
-                "port" => "PGPORT",
-                "user" => "PGUSER",
-                "password" => "PGPASSWORD",
-                "dbname" => "PGDATABASE",
-                "sslmode" | "ssl-mode" => "PGSSLMODE",
-                "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "PGSSLROOTCERT",
-                "sslcert" | "ssl-cert" => "PGSSLCERT",
-                "sslkey" | "ssl-key" => "PGSSLKEY",
-                // Of sqlx's own.
-                _ => continue,
-            };
-            add(name, value.into_owned());
-        }
-        // An address in brackets is one without them here.
-        for (_, host) in found.iter_mut().filter(|(name, _)| *name == "PGHOST") {
-            *host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        }
-        Ok(found)
+        let io = |error| unfit(path, error);
+        File::open(from).and_then(|file| file.sync_all()).map_err(io)?;
+        std::fs::rename(from, path).map_err(io)
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::dialect::Dialect;
 use super::migrate::{self, Migration};
 use super::tx::Inner;
+#[cfg(feature = "postgres")]
+use super::tx::heard;
 use super::{Error, Tx};
 use crate::base::clock::Timestamp;
 
@@ -31,12 +33,22 @@ impl std::fmt::Display for Target {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite at {}", path.display()),
             Self::Postgres(url) => {
-                let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
-                let place = place.split_once('?').map_or(place, |(place, _)| place);
-                write!(f, "postgres at {}", place.trim_start_matches("postgres://"))
+                write!(f, "postgres at {}", place_of(url))
             }
         }
     }
+}
+
+/// Host and database of a URL, and nothing that a password may stand in: neither what
+/// comes before the last `@` nor what comes after the first `?`. Where a part of a
+/// password looks like a port, because it was not escaped, nothing is shown.
+fn place_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let head = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = head.rsplit_once('@').map_or(head, |(_, place)| place);
+    let authority = place.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    if port.ends_with(']') || port.chars().all(|c| c.is_ascii_digit()) { place } else { "…" }
 }
 
 /// An open store. Cheap to clone.
@@ -54,6 +66,38 @@ enum Pools {
     Sqlite { write: sqlx::SqlitePool, read: sqlx::SqlitePool },
     #[cfg(feature = "postgres")]
     Postgres(sqlx::PgPool),
+}
+
+impl Pools {
+    async fn open(target: &Target) -> Result<Self, Error> {
+        match target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(path) => open_sqlite(path).await,
+            #[cfg(feature = "postgres")]
+            Target::Postgres(url) => open_postgres(url).await,
+            #[allow(unreachable_patterns)]
+            other => {
+                let reason = "this build has no driver for that database".into();
+                Err(Error::Unfit { place: other.to_string(), reason })
+            }
+        }
+    }
+
+    async fn is_being_restored(&self) -> Result<bool, Error> {
+        let count: i64 = match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { write, .. } => {
+                let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'databridge_restoring'";
+                sqlx::query_scalar(sql).fetch_one(write).await?
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => {
+                let sql = "SELECT count(to_regclass('public.databridge_restoring'))";
+                sqlx::query_scalar(sql).fetch_one(pool).await?
+            }
+        };
+        Ok(count > 0)
+    }
 }
 
 /// Whoever asks while there is no connection is told soon, and comes back.
@@ -77,20 +121,29 @@ impl Db {
         migrations: &[&[Migration]],
         clock: fn() -> Timestamp,
     ) -> Result<Self, Error> {
-        let pools = match target {
-            #[cfg(feature = "sqlite")]
-            Target::Sqlite(path) => open_sqlite(path).await?,
-            #[cfg(feature = "postgres")]
-            Target::Postgres(url) => open_postgres(url).await?,
-            #[allow(unreachable_patterns)]
-            other => {
-                return Err(Error::Unfit {
-                    place: other.to_string(),
-                    reason: "this build has no driver for that database".into(),
-                });
-            }
-        };
-        match &pools {
+        let db = Self { pools: Pools::open(target).await?, clock };
+        // Before any step is taken: a store that is being put back is none yet.
+        if db.pools.is_being_restored().await? {
+            db.close().await;
+            return Err(Error::Restoring { place: target.to_string() });
+        }
+        db.migrated(migrations).await
+    }
+
+    /// As [`Db::open`], by whoever puts the store back.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open_restored(
+        target: &Target,
+        migrations: &[&[Migration]],
+    ) -> Result<Self, Error> {
+        let db = Self { pools: Pools::open(target).await?, clock: Timestamp::now };
+        db.migrated(migrations).await
+    }
+
+    async fn migrated(self, migrations: &[&[Migration]]) -> Result<Self, Error> {
+        match &self.pools {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, .. } => {
                 migrate::migrator(Dialect::Sqlite, migrations).run(write).await
@@ -101,7 +154,7 @@ impl Db {
             }
         }
         .map_err(Error::Migration)?;
-        Ok(Self { pools, clock })
+        Ok(self)
     }
 
     /// Which database this is.
@@ -123,7 +176,7 @@ impl Db {
                 Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres(pool) => Inner::Postgres(heard(pool.begin()).await?),
         };
         Ok(Tx { inner, clock: self.clock })
     }
@@ -138,7 +191,7 @@ impl Db {
             Pools::Sqlite { read, .. } => Inner::Sqlite(read.begin().await?),
             #[cfg(feature = "postgres")]
             Pools::Postgres(pool) => Inner::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+                heard(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?,
             ),
         };
         Ok(Tx { inner, clock: self.clock })
@@ -248,4 +301,27 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
         .connect_with(options.application_name("databridge"))
         .await?;
     Ok(Pools::Postgres(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (url, shown) in [
+            ("postgres://it:s3cret@db.studio:5433/store?sslmode=require", "db.studio:5433/store"),
+            ("postgres:///store?user=svc@studio&password=s3cret", "/store"),
+            ("postgres://db/store?user=svc@studio&password=s3cret", "db/store"),
+            ("postgres://it:s3@cret@db/store", "db/store"),
+            ("postgres://it:s3/cret@db/store", "db/store"),
+            ("postgresql://it:s3?cret@db/store", "…"),
+            ("postgres://it:s3#cret@db/store", "…"),
+            ("postgres://[::1]/store", "[::1]/store"),
+            ("postgres://[::1]:5433/store", "[::1]:5433/store"),
+        ] {
+            let target = Target::Postgres(url.into());
+            assert_eq!(target.to_string(), format!("postgres at {shown}"), "{url}");
+        }
+    }
 }

@@ -32,6 +32,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// It is being put back, or that was broken off: there is no store yet.
+    #[error("the store in {place} is being put back, or that was broken off")]
+    Restoring {
+        /// The folder or URL, without a password.
+        place: String,
+    },
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -90,7 +96,7 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unavailable(_) | Self::Full(_) => ErrorKind::Unavailable,
-            Self::Exists { .. } | Self::Busy(_) => ErrorKind::Conflict,
+            Self::Exists { .. } | Self::Busy(_) | Self::Restoring { .. } => ErrorKind::Conflict,
             Self::Unfit { .. } => ErrorKind::Invalid,
             Self::NoRow => ErrorKind::NotFound,
             Self::Migration(_) | Self::Tool { .. } => ErrorKind::Io,
@@ -104,6 +110,7 @@ impl Fault for Error {
             Self::Exists { .. } => "db.exists",
             Self::Busy(_) => "db.busy",
             Self::Unfit { .. } => "db.unfit",
+            Self::Restoring { .. } => "db.restoring",
             Self::Migration(_) => "db.migration",
             Self::Tool { .. } => "db.tool",
             Self::Column { .. } => "db.column",
@@ -120,6 +127,10 @@ impl Fault for Error {
             Self::Busy(_) => "try again".into(),
             Self::Exists { .. } => "choose another name, or use what is there".into(),
             Self::Unfit { .. } => "choose a folder on a local disk".into(),
+            Self::Restoring { .. } => {
+                "wait for `databridge restore`, or run it again: what stood there is put back first"
+                    .into()
+            }
             Self::Migration(_) => {
                 "a database of a newer DataBridge needs that version; otherwise restore the backup"
                     .into()

@@ -6,6 +6,21 @@ use super::dialect::Dialect;
 use super::{Error, Row, Value};
 use crate::base::clock::Timestamp;
 
+/// So long a server may take over one statement. From one that was cut off nothing ever
+/// comes, and TCP alone takes a quarter of an hour to find that out, or does not.
+#[cfg(feature = "postgres")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+#[cfg(feature = "postgres")]
+pub(super) async fn heard<T>(answer: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    Ok(answer.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??)
+}
+
+/// The counter after which others begin: a store that was put back gives no number that
+/// may have been told since, of a counter that it does not know either.
+pub(in crate::control) const FLOOR: &str = "*";
+
 /// An open transaction; dropped without [`Tx::commit`] it is rolled back.
 #[derive(Debug)]
 pub struct Tx {
@@ -87,7 +102,7 @@ impl Tx {
             Inner::Sqlite(tx) => bind_sqlite(sql, params).execute(&mut **tx).await?.rows_affected(),
             #[cfg(feature = "postgres")]
             Inner::Postgres(tx) => {
-                bind_postgres(sql, params).execute(&mut **tx).await?.rows_affected()
+                heard(bind_postgres(sql, params).execute(&mut **tx)).await?.rows_affected()
             }
         })
     }
@@ -118,8 +133,7 @@ impl Tx {
                 .map(Row::Sqlite)
                 .collect(),
             #[cfg(feature = "postgres")]
-            Inner::Postgres(tx) => bind_postgres(sql, params)
-                .fetch_all(&mut **tx)
+            Inner::Postgres(tx) => heard(bind_postgres(sql, params).fetch_all(&mut **tx))
                 .await?
                 .into_iter()
                 .map(Row::Postgres)
@@ -161,15 +175,16 @@ impl Tx {
         }
     }
 
-    /// Takes the next number of a named counter, from 1.
+    /// Takes the next number of a named counter, from 1 or from after [`FLOOR`].
     ///
     /// # Errors
     /// [`Error`] as the database says.
     pub async fn next_number(&mut self, counter: &str) -> Result<i64, Error> {
         self.one(
-            "INSERT INTO counters (name, value) VALUES ($1, 1)
+            "INSERT INTO counters (name, value)
+             VALUES ($1, 1 + COALESCE((SELECT value FROM counters WHERE name = $2), 0))
              ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
-            crate::params![counter],
+            crate::params![counter, FLOOR],
         )
         .await?
         .get("value")
@@ -184,7 +199,7 @@ impl Tx {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(tx) => tx.commit().await?,
             #[cfg(feature = "postgres")]
-            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => heard(tx.commit()).await?,
         }
         Ok(())
     }

@@ -111,12 +111,3 @@ pub async fn create_organisation(
     unit.commit(()).await?;
     Ok(Organisation { id, code, name, admin: "admin".into(), api_key })
 }
-
-/// Every organisation of the store.
-///
-/// # Errors
-/// [`Error::Db`].
-pub async fn organisations(store: &Store) -> Result<Vec<OrgId>, AnyError> {
-    let mut tx = store.db().read().await?;
-    Ok(sql::orgs(&mut tx).await?)
-}

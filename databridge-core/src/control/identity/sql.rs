@@ -81,6 +81,15 @@ pub async fn org_by_code(tx: &mut Tx, code: &str) -> Result<Option<OrgId>, Error
     row.map(|r| r.get("id")).transpose()
 }
 
+/// Every organisation of the store, the oldest first.
+///
+/// # Errors
+/// [`Error`].
+pub async fn organisations(tx: &mut Tx) -> Result<Vec<OrgId>, Error> {
+    let rows = tx.all("SELECT id FROM orgs ORDER BY id", params![]).await?;
+    rows.iter().map(|row| row.get("id")).collect()
+}
+
 pub(super) async fn insert_org(
     tx: &mut Tx,
     id: OrgId,
@@ -94,11 +103,6 @@ pub(super) async fn insert_org(
     )
     .await?;
     Ok(())
-}
-
-pub(super) async fn orgs(tx: &mut Tx) -> Result<Vec<OrgId>, Error> {
-    let rows = tx.all("SELECT id FROM orgs ORDER BY created_at, id", params![]).await?;
-    rows.iter().map(|row| row.get("id")).collect()
 }
 
 pub(super) async fn has_password_admin(tx: &mut Tx, org: OrgId) -> Result<bool, Error> {

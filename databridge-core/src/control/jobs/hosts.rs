@@ -74,7 +74,7 @@ pub struct HostView {
     pub draining: bool,
     /// It was heard of in the last 20 seconds.
     pub alive: bool,
-    /// Jobs in hand.
+    /// Jobs in hand: those of the caller's organisation.
     pub jobs: i64,
     /// Since when it runs.
     pub started_at: Timestamp,
@@ -104,6 +104,19 @@ impl Host {
         sql::leave(&mut tx, self).await?;
         Ok(tx.commit().await?)
     }
+
+    /// Goes, and leaves the jobs that do not let go of it to the others: what it still does
+    /// for them is fenced. Answers how many.
+    ///
+    /// # Errors
+    /// [`crate::control::db::Error`].
+    pub async fn hand_back(&self, store: &Store) -> Result<u64, Error> {
+        let mut tx = store.write().await?;
+        let jobs = sql::hand_back(&mut tx, self.instance).await?;
+        sql::leave(&mut tx, self).await?;
+        tx.commit().await?;
+        Ok(jobs)
+    }
 }
 
 /// Every host that was heard of in the last day.
@@ -114,5 +127,5 @@ pub async fn hosts(store: &Store, ctx: &Ctx) -> Result<Vec<HostView>, Error> {
     ctx.require(MATRIX, Permission::ManageTraffic, None)?;
     let mut tx = store.db().read().await?;
     let silent = tx.now().await? - SILENT;
-    Ok(sql::hosts(&mut tx, silent).await?)
+    Ok(sql::hosts(&mut tx, ctx.org, silent).await?)
 }

@@ -362,21 +362,40 @@ pub async fn list(
     )
     .await?
     .iter()
-    .map(|row| {
-        Ok(JobView {
-            id: row.get("id")?,
-            kind: row.get("kind")?,
-            subject_id: row.get("subject_id")?,
-            state: row.symbol("state")?,
-            attempts: row.get("attempts")?,
-            priority: row.get("priority")?,
-            held: row.get("held")?,
-            progress: row.opt("progress")?,
-            last_error: row.opt("last_error")?,
-            run_at: row.get("run_at")?,
-            created_at: row.get("created_at")?,
-            finished_at: row.opt("finished_at")?,
-        })
-    })
+    .map(view)
     .collect()
+}
+
+/// Jobs in hand, of every organisation.
+///
+/// # Errors
+/// [`Error`].
+pub async fn in_hand(tx: &mut Tx, limit: i64) -> Result<Vec<(OrgId, JobView)>, Error> {
+    tx.all(
+        "SELECT org_id, id, kind, subject_id, state, attempts, priority, held, progress, last_error,
+                run_at, created_at, finished_at
+         FROM jobs WHERE state = 'leased' ORDER BY id DESC LIMIT $1",
+        params![limit],
+    )
+    .await?
+    .iter()
+    .map(|row| Ok((row.get("org_id")?, view(row)?)))
+    .collect()
+}
+
+fn view(row: &Row) -> Result<JobView, Error> {
+    Ok(JobView {
+        id: row.get("id")?,
+        kind: row.get("kind")?,
+        subject_id: row.get("subject_id")?,
+        state: row.symbol("state")?,
+        attempts: row.get("attempts")?,
+        priority: row.get("priority")?,
+        held: row.get("held")?,
+        progress: row.opt("progress")?,
+        last_error: row.opt("last_error")?,
+        run_at: row.get("run_at")?,
+        created_at: row.get("created_at")?,
+        finished_at: row.opt("finished_at")?,
+    })
 }

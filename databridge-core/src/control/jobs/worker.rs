@@ -134,8 +134,32 @@ impl Fault for Exhausted {
     }
 }
 
+/// The store said nothing when a lease was to be renewed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer for job {job} within {seconds} s")]
+pub struct Unheard {
+    /// The job.
+    pub job: JobId,
+    /// How long it was waited for.
+    pub seconds: u64,
+}
+
+impl Fault for Unheard {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+    fn code(&self) -> &str {
+        "jobs.unheard"
+    }
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        Some("look at the network between this host and the database; it is asked again".into())
+    }
+}
+
 /// How often a job in hand is heard of, at least.
 const BEAT: Duration = Duration::from_millis(500);
+/// Less than this no renewal is given: a store that is busy answers late.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Works in the place of a worker whose job stands still: dropped, it ends its job
 /// in hand and takes no other.
@@ -355,11 +379,19 @@ impl Worker {
         watch: &Watch,
         bulk: bool,
     ) -> Result<Option<Option<Hold>>, Error> {
-        let traffic = &self.settings.traffic;
-        let mut tx = self.store.write().await?;
-        let length = self.settings.lease;
-        let renewed = sql::renew(&mut tx, lease, length, watch.progress(), &traffic.host).await?;
-        tx.commit().await?;
+        let (traffic, length) = (&self.settings.traffic, self.settings.lease);
+        let ask = async {
+            let mut tx = self.store.write().await?;
+            let renewed =
+                sql::renew(&mut tx, lease, length, watch.progress(), &traffic.host).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(renewed)
+        };
+        // On a connection that was cut nothing ever comes, while there is time left to ask
+        // on another.
+        let limit = (length / 3).max(LATE);
+        let unheard = |_| Unheard { job: lease.job, seconds: limit.as_secs() };
+        let renewed = tokio::time::timeout(limit, ask).await.map_err(unheard)??;
         Ok(renewed.map(|renewed| traffic.apply(watch, bulk, &renewed)))
     }
 

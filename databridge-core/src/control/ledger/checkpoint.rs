@@ -1,14 +1,17 @@
 //! Signed tree heads (C2SP tlog-checkpoint in a C2SP signed note), written outside
 //! the database so that whoever can rewrite the one cannot rewrite the other.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
 use super::Error;
+use crate::base::clock::Timestamp;
 
 /// Ed25519, as the signed-note specification numbers it.
 const ED25519: u8 = 1;
@@ -98,26 +101,79 @@ impl Checkpoint {
 /// # Errors
 /// [`Error::Io`].
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    Ok(all(folder)?.pop().map(|(_, path)| path))
+}
+
+/// Sizes and files, the newest last.
+fn all(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let io = |source| Error::Io { path: folder.display().to_string(), source };
-    let mut newest = None;
-    match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-        Ok(entries) => {
-            for entry in entries {
-                let path = entry.map_err(io)?.path();
-                let size = path
-                    .file_stem()
-                    .and_then(|s| s.to_str())
-                    .filter(|_| path.extension().is_some_and(|e| e == "checkpoint"))
-                    .and_then(|s| s.parse::<u64>().ok());
-                if let Some(size) = size {
-                    newest = newest.max(Some((size, path)));
-                }
-            }
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(io)?.path();
+        let size = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .filter(|_| path.extension().is_some_and(|e| e == "checkpoint"))
+            .and_then(|s| s.parse::<u64>().ok());
+        found.extend(size.map(|size| (size, path)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// When a checkpoint was kept; none where it is gone by now.
+fn kept_at(path: &Path) -> Option<SystemTime> {
+    path.symlink_metadata().and_then(|meta| meta.modified()).ok()
+}
+
+/// Removes all but the newest, the last of each hour of two days and the last of each day;
+/// answers how many. Each proves all that came before it, so that what is lost is only when
+/// an earlier state was.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn thin(folder: &Path, now: SystemTime) -> Result<usize, Error> {
+    const HOUR: u64 = 3600;
+    let mut found = all(folder)?;
+    found.pop();
+    let mut taken = HashSet::new();
+    let mut removed = 0;
+    for (_, path) in found.into_iter().rev() {
+        let Some(at) = kept_at(&path) else { continue };
+        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let is_young = now.duration_since(at).unwrap_or_default().as_secs() < 48 * HOUR;
+        let span = if is_young { HOUR } else { 24 * HOUR };
+        if !taken.insert((span, seconds / span)) && std::fs::remove_file(&path).is_ok() {
+            removed += 1;
         }
     }
-    Ok(newest.map(|(_, path)| path))
+    Ok(removed)
+}
+
+/// Lays aside, into a folder beside them, checkpoints of more than `events` events that were
+/// kept before `restored`: the store was put back then to a state of so many, and what they
+/// prove is not its past any more. Answers how many.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn lay_aside(folder: &Path, events: u64, restored: Timestamp) -> Result<usize, Error> {
+    let micros = u64::try_from(restored.as_micros()).unwrap_or_default();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+    let aside = folder.join(format!("before_restore_{micros}"));
+    let mut moved = 0;
+    for (size, path) in all(folder)? {
+        if size > events && kept_at(&path).is_some_and(|at| at < then) {
+            let io = |source| Error::Io { path: path.display().to_string(), source };
+            std::fs::create_dir_all(&aside).map_err(io)?;
+            std::fs::rename(&path, aside.join(path.file_name().unwrap_or_default())).map_err(io)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }
 
 /// Keeps a checkpoint as `<folder>/<size>.checkpoint`, durably.
@@ -135,4 +191,61 @@ pub fn keep(folder: &Path, size: u64, note: &str) -> Result<PathBuf, Error> {
     std::fs::rename(&draft, &path).map_err(io)?;
     std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Noon of some day.
+    const NOW: u64 = 1_800_014_400;
+
+    fn plant(folder: &Path, size: u64, seconds_ago: u64) {
+        let file = std::fs::File::open(keep(folder, size, "note").unwrap()).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - seconds_ago)).unwrap();
+    }
+
+    fn sizes(folder: &Path) -> Vec<u64> {
+        all(folder).unwrap().into_iter().map(|(size, _)| size).collect()
+    }
+
+    #[test]
+    fn of_many_checkpoints_the_last_of_each_hour_and_day_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = 3600;
+        // Three days ago, twice; yesterday, in two hours; and of the last minutes.
+        for (size, ago) in [
+            (1, 74 * hour),
+            (2, 73 * hour),
+            (3, 20 * hour),
+            (4, 20 * hour - 60),
+            (5, 19 * hour),
+            (6, 59),
+            (7, 30),
+            (8, 10),
+            (9, 5),
+        ] {
+            plant(folder.path(), size, ago);
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        assert_eq!(thin(folder.path(), now).unwrap(), 4);
+        assert_eq!(sizes(folder.path()), [2, 4, 5, 8, 9]);
+        assert_eq!(thin(folder.path(), now).unwrap(), 0);
+        assert_eq!(thin(&folder.path().join("none"), now).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_a_restore_undid_is_laid_aside_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for (size, ago) in [(5, 100), (10, 90), (11, 80), (40, 70), (12, 10)] {
+            plant(folder.path(), size, ago);
+        }
+        let restored = Timestamp::from_micros(i64::try_from((NOW - 50) * 1_000_000).unwrap());
+        assert_eq!(lay_aside(folder.path(), 10, restored).unwrap(), 2);
+        assert_eq!(sizes(folder.path()), [5, 10, 12]);
+        let aside = folder.path().join(format!("before_restore_{}", restored.as_micros()));
+        assert_eq!(sizes(&aside), [11, 40]);
+        assert_eq!(lay_aside(folder.path(), 10, restored).unwrap(), 0);
+    }
 }

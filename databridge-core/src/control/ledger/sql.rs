@@ -190,6 +190,22 @@ pub async fn history(
     pages(&rows)
 }
 
+/// Sealed events of every organisation after a position, oldest first: for whoever tells
+/// each its own.
+///
+/// # Errors
+/// [`Error::Db`].
+pub async fn since(tx: &mut Tx, after: i64, limit: i64) -> Result<Vec<Page>, Error> {
+    let rows = tx
+        .all(
+            "SELECT l.position, e.body FROM ledger_leaf l JOIN ledger_event e ON e.id = l.event_id
+             WHERE l.position > $1 ORDER BY l.position LIMIT $2",
+            params![after, limit],
+        )
+        .await?;
+    pages(&rows)
+}
+
 /// The newest events of a subject, newest first, sealed or not.
 ///
 /// # Errors

@@ -40,7 +40,8 @@ pub struct Hook {
     #[serde(default)]
     pub command: Vec<String>,
     /// Where the message is posted: `https://…`, or `http://` on this host.
-    #[serde(default)]
+    /// Written out, only its host is: its path may be a password.
+    #[serde(default, serialize_with = "host_only")]
     pub url: Option<String>,
     /// The file that has the signing secret, `whsec_…`; a second line is a second secret,
     /// while receivers change from one to the other.
@@ -73,6 +74,10 @@ fn attempts() -> i64 {
 }
 fn backoff_seconds() -> u64 {
     BACKOFF_SECONDS
+}
+
+fn host_only<S: serde::Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    url.as_deref().map(host_of).serialize(to)
 }
 
 impl Hook {
@@ -135,12 +140,7 @@ impl Hook {
     }
 
     fn check_url(&self, url: &str) -> Result<(), &'static str> {
-        let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
-        let is_local = local.iter().any(|host| {
-            url.strip_prefix(host)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        });
-        if !is_local && !url.starts_with("https://") {
+        if !is_local(url) && !url.starts_with("https://") {
             return Err("a url is https://…, or http:// on this host");
         }
         if url.contains(char::is_whitespace) || host_of(url).contains('@') {
@@ -155,6 +155,14 @@ impl Hook {
             _ => Err("a url takes secret_file or secret_env, one of them"),
         }
     }
+}
+
+/// Whether it is answered by this very host, without TLS.
+pub(super) fn is_local(url: &str) -> bool {
+    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+    local.iter().any(|host| {
+        url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+    })
 }
 
 /// `https://host:port` of a URL: all that is ever shown of one.

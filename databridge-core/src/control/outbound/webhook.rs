@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
-use super::hook::host_of;
+use super::hook::{host_of, is_local};
 use super::secret::Secrets;
 use super::{Error, Hook, SAID_BYTES, tail};
 use crate::base::clock::Timestamp;
@@ -67,8 +67,12 @@ pub(super) fn agent(hook: &Hook) -> Result<Agent, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls =
         TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
+    // A proxy knows another 127.0.0.1, and would read what is sent in the open.
+    let url = hook.url.as_deref().unwrap_or_default().replacen("https://", "http://", 1);
+    let proxy = if is_local(&url) { None } else { Proxy::try_from_env() };
     Ok(Agent::config_builder()
         .tls_config(tls)
+        .proxy(proxy)
         .timeout_global(Some(hook.timeout()))
         .http_status_as_error(false)
         .max_redirects(0)
@@ -85,5 +89,36 @@ fn reason(error: &ureq::Error, url: &str) -> String {
     match path {
         Some(path) if path.len() > 1 => text.replace(path, "…"),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Says to the test that the environment is the one that it needs.
+    const SET: &str = "WEBHOOK_PROXY_IS_SET";
+
+    #[test]
+    fn no_proxy_is_asked_about_this_host() {
+        if std::env::var_os(SET).is_none() {
+            let name = std::thread::current().name().unwrap().to_owned();
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args([&name, "--exact"]).env(SET, "yes").env("ALL_PROXY", "http://127.0.0.1:9");
+            let output = again.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+            return;
+        }
+        let is_asked = |url: &str| {
+            let json = serde_json::json!({ "name": "a", "url": url, "secret_env": "S" });
+            agent(&serde_json::from_value(json).unwrap()).unwrap().config().proxy().is_some()
+        };
+        assert!(is_asked("https://chat.example/h"));
+        let locals = ["http://127.0.0.1:8/h", "http://[::1]/h", "https://localhost:8"];
+        for local in locals {
+            assert!(!is_asked(local), "{local}");
+        }
     }
 }

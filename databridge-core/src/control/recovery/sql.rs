@@ -1,10 +1,16 @@
 //! Statements of [`super`].
 
 use crate::base::clock::Timestamp;
-use crate::control::db::{Error, Tx};
+use crate::control::db::{Error, FLOOR, Tx};
 use crate::params;
 
 pub(super) async fn skip_numbers(tx: &mut Tx, by: i64) -> Result<u64, Error> {
+    // Those that are not begun yet begin after this one.
+    tx.exec(
+        "INSERT INTO counters (name, value) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
+        params![FLOOR],
+    )
+    .await?;
     tx.exec("UPDATE counters SET value = value + $1", params![by]).await
 }
 

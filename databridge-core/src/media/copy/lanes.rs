@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -61,13 +61,22 @@ impl Device {
 fn turns(file: impl AsFd) -> bool {
     let Ok(stat) = rustix::fs::fstat(file) else { return false };
     let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-    let Ok(device) = PathBuf::from(format!("/sys/dev/block/{major}:{minor}")).canonicalize() else {
-        return false;
+    let device = PathBuf::from(format!("/sys/dev/block/{major}:{minor}")).canonicalize();
+    device.is_ok_and(|device| says_it_turns(&device))
+}
+
+fn says_it_turns(device: &Path) -> bool {
+    let disk = match device.join("queue").exists() {
+        true => device,
+        false => device.parent().unwrap_or(device),
     };
-    let says = |path: PathBuf| std::fs::read_to_string(path).ok();
-    let answer =
-        says(device.join("queue/rotational")).or_else(|| says(device.join("../queue/rotational")));
-    answer.is_some_and(|text| text.trim() == "1")
+    // A virtual machine's disk says so whatever it stands on (`virtio_blk` has no way to
+    // know): that nobody knows it.
+    let driver = disk.join("device/driver").read_link().ok();
+    if driver.is_some_and(|driver| driver.ends_with("virtio_blk")) {
+        return false;
+    }
+    std::fs::read_to_string(disk.join("queue/rotational")).is_ok_and(|text| text.trim() == "1")
 }
 
 /// The lanes of one device.
@@ -117,6 +126,12 @@ impl Lanes {
     /// Short files at a time, which need no lane.
     pub fn short_width(&self) -> usize {
         self.short_width
+    }
+
+    /// Whether it does many things at a time as well as one, and all lanes are ours to
+    /// give.
+    pub fn is_quick(&self) -> bool {
+        self.shared && self.short_width >= SHORT
     }
 
     /// Waits for a free lane.
@@ -239,6 +254,26 @@ mod tests {
         assert_eq!(Device::Quick.width(64), 8);
         assert_eq!(Device::Far.width(1), 4);
         assert!(Device::Rotational.short_width() < Device::Quick.short_width());
+    }
+
+    #[test]
+    fn a_disk_is_believed_unless_it_cannot_know() {
+        let sys = tempfile::tempdir().unwrap();
+        let disk = sys.path().join("disk");
+        for folder in ["queue", "device", "disk1"] {
+            std::fs::create_dir_all(disk.join(folder)).unwrap();
+        }
+        for (says, driver, turns) in
+            [("1\n", "sd", true), ("0\n", "sd", false), ("1\n", "virtio_blk", false)]
+        {
+            std::fs::write(disk.join("queue/rotational"), says).unwrap();
+            let link = disk.join("device/driver");
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(sys.path().join("drivers").join(driver), &link).unwrap();
+            assert_eq!(says_it_turns(&disk), turns, "{driver} says {says}");
+            assert_eq!(says_it_turns(&disk.join("disk1")), turns, "its partition: {driver}");
+        }
+        assert!(!says_it_turns(sys.path()), "what says nothing");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::base::steps;
 use crate::media::monitor::Monitor;
 
 use super::attributes;
+use super::behind::Ahead;
 use super::error::Error;
 use super::journal::{Identity, Mark};
 use super::names::Kind;
@@ -41,7 +42,7 @@ pub fn publish(plan: &Plan, monitor: &dyn Monitor) -> Result<Published, Error> {
     let verified = session.record.verified.as_ref().is_some_and(|done| done.facts == facts);
     if let (Standing::Published, Some(identity)) = (session.standing, session.record.publishing) {
         if !verified {
-            read_back(&session, monitor)?;
+            read_back(&session, &Ahead::default(), monitor)?;
         }
         site.flush()?;
         steps::reach("copy.parent_flushed");

@@ -12,6 +12,7 @@ use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, OfFile, Phase, Progress};
 use crate::media::storage::{Aligned, Medium, RelPath, Worth};
 
+use super::behind::Ahead;
 use super::error::Error;
 use super::file::{BUFFERS_BYTES, DIRECT_BYTES};
 use super::journal::{Mark, Verified};
@@ -106,11 +107,24 @@ impl Worths {
 /// the copy had been published and somebody changed it there since;
 /// [`Error::Fenced`], [`Error::Cancelled`], or what the system said.
 pub fn verify(plan: &Plan, monitor: &dyn Monitor) -> Result<ReadBack, Error> {
-    read_back(&Session::open(plan, false)?, monitor)
+    verify_rest(plan, &Ahead::default(), monitor)
 }
 
-/// As [`verify`], of a session already open.
-pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<ReadBack, Error> {
+/// As [`verify`], when this process has read some of it back a moment ago.
+pub(super) fn verify_rest(
+    plan: &Plan,
+    ahead: &Ahead,
+    monitor: &dyn Monitor,
+) -> Result<ReadBack, Error> {
+    read_back(&Session::open(plan, false)?, ahead, monitor)
+}
+
+/// As [`verify_rest`], of a session already open.
+pub(super) fn read_back(
+    session: &Session<'_>,
+    ahead: &Ahead,
+    monitor: &dyn Monitor,
+) -> Result<ReadBack, Error> {
     let start = Instant::now();
     let listing = session.listing()?;
     let facts = listing.digest();
@@ -129,6 +143,7 @@ pub(super) fn read_back(session: &Session<'_>, monitor: &dyn Monitor) -> Result<
         session,
         listing: &listing,
         aliases: &aliases,
+        ahead,
         medium: Medium::of(session.site.parent()),
         flushed: session.record.flushed && session.standing == Standing::Partial,
         outcome: Mutex::default(),
@@ -237,6 +252,7 @@ struct Reader<'a> {
     session: &'a Session<'a>,
     listing: &'a Listing<'a>,
     aliases: &'a Links,
+    ahead: &'a Ahead,
     medium: Medium,
     /// All of them are on the device.
     flushed: bool,
@@ -267,7 +283,7 @@ impl Reader<'_> {
         };
         let (size_bytes, sha256, stood) = (*size_bytes, *sha256, stood.facts);
         let file = &Content { path, size_bytes, sha256, stood };
-        let known = self.known(file);
+        let known = self.known(at, file);
         let (right, worth) = match known {
             Some(worth) => {
                 watch.on(Progress::Kept(file.size_bytes));
@@ -291,10 +307,15 @@ impl Reader<'_> {
 
     /// What it was worth that this process read the file back while it wrote it, if
     /// it did and nothing has happened to the file since.
-    fn known(&self, file: &Content<'_>) -> Option<Worth> {
-        let returned = self.session.record.returned.get(file.path)?;
+    fn known(&self, at: usize, file: &Content<'_>) -> Option<Worth> {
+        if !self.flushed {
+            return None;
+        }
+        let Some(returned) = self.session.record.returned.get(file.path) else {
+            return self.ahead.of(at, file.sha256, file.stood);
+        };
         let same = (returned.sha256, returned.facts) == (file.sha256, file.stood);
-        (same && self.flushed).then_some(returned.worth)
+        same.then_some(returned.worth)
     }
 
     /// Whether the device gives what is wanted, and what that is worth.

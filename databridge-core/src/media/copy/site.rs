@@ -192,6 +192,15 @@ impl Site {
 
     /// Opens a file below the parent to be read from its device.
     pub fn device(&self, below: &Path, medium: Medium) -> Result<DeviceFile, Errno> {
+        if medium != Medium::Memory {
+            // In one call where that is known. (Opened to be read, a file that is refused
+            // so leaves nothing behind.)
+            match self.open(below, OFlags::RDONLY | OFlags::DIRECT, Mode::empty()) {
+                Ok(file) => return Ok(DeviceFile::opened_direct(file, medium)),
+                Err(Errno::INVAL) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
         Ok(DeviceFile::new(self.open(below, OFlags::RDONLY, Mode::empty())?, medium))
     }
 

@@ -19,9 +19,10 @@ use crate::media::storage::RelPath;
 use super::error::Error;
 use super::known::Knowns;
 use super::prepare::{create_parent, refuse_inside_source};
+use super::read_back::verify_rest;
 use super::site::Site;
 use super::survey::{Survey, compare, complete};
-use super::transfer::{Filling, Found, fill, seconds};
+use super::transfer::{Filled, Filling, Found, fill, seconds};
 use super::{
     Attempt, Plan, Policy, Prepared, Published, ReadBack, Shape, Transferred, abort, finish,
     prepare, publish, verify,
@@ -254,19 +255,20 @@ fn run(
         if facts.is_some() {
             plan.manifest = describe(plan, known, monitor)?;
         }
-        let (transferred, found) = fill(plan, &filling, monitor)?;
+        let Filled { done: transferred, found, .. } = fill(plan, &filling, monitor)?;
         let read_back = verify(plan, monitor)?;
         let published = publish(plan, monitor)?;
         finish(plan)?;
         return Ok((prepared, transferred, read_back, published, found));
     }
     filling.listed = facts.as_deref();
-    let (transferred, found) = fill(plan, &filling, monitor)?;
+    let Filled { done: transferred, found, ahead } = fill(plan, &filling, monitor)?;
     (prepared.kept_files, prepared.kept_bytes) = (transferred.kept_files, transferred.kept_bytes);
     if facts.is_some() {
         complete(plan, &found)?;
     }
-    let read_back = verify(plan, monitor)?;
+    let read_back = verify_rest(plan, &ahead, monitor)?;
+    drop(ahead);
     if let Some(facts) = facts {
         compare(plan, &facts, list)?;
     }

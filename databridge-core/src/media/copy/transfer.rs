@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
@@ -17,6 +17,7 @@ use crate::media::manifest::Entry;
 use crate::media::monitor::{Monitor, Phase, Progress};
 
 use super::attributes::{self, Lost};
+use super::behind::{Ahead, Behind};
 use super::error::Error;
 use super::file::{
     BUFFERS_BYTES, Copied, Copier, DIRECT_BYTES, LONG, LONG_JOBS_MAX, SHORT, SHORT_JOBS_MAX, Wanted,
@@ -32,7 +33,7 @@ use super::pool;
 use super::session::Session;
 use super::site::Standing;
 use super::source::Facts;
-use super::stream::{Scratch, Sizes};
+use super::stream::{Scratch, Sizes, join};
 use super::{HardLinks, Plan};
 use crate::media::storage::Medium;
 
@@ -93,7 +94,7 @@ pub(super) fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S:
 /// [`Error::NoSpace`], [`Error::Fenced`], [`Error::Cancelled`], or what the system
 /// said.
 pub fn transfer(plan: &Plan, monitor: &dyn Monitor) -> Result<Transferred, Error> {
-    Ok(fill(plan, &Filling::default(), monitor)?.0)
+    Ok(fill(plan, &Filling::default(), monitor)?.done)
 }
 
 /// How the partial folder is to be filled.
@@ -108,8 +109,19 @@ pub(super) struct Filling<'a> {
     pub known: Option<&'a Knowns<'a>>,
     /// Digests besides the SHA-256.
     pub algorithms: &'a [Algorithm],
-    /// Whether long files are read back while they are written.
+    /// Whether files are read back while they, or others, are written.
     pub overlap: bool,
+}
+
+/// What came of filling it.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub done: Transferred,
+    /// What each file was found to be, in the order of the manifest's entries, if that
+    /// was not known or more was asked for.
+    pub found: Vec<Option<Found>>,
+    /// What was read back meanwhile of short files.
+    pub ahead: Ahead,
 }
 
 impl Filling<'_> {
@@ -144,8 +156,7 @@ impl From<&Done> for Found {
     }
 }
 
-/// As [`transfer`]. Says also what each file was found to be, in the order of the
-/// manifest's entries, if that was not known or more was asked for.
+/// As [`transfer`], and says more of it.
 ///
 /// Step: `copy.window_read_back` after a file that was read back on the way.
 ///
@@ -155,7 +166,7 @@ pub(super) fn fill(
     plan: &Plan,
     filling: &Filling<'_>,
     monitor: &dyn Monitor,
-) -> Result<(Transferred, Vec<Option<Found>>), Error> {
+) -> Result<Filled, Error> {
     let start = Instant::now();
     let session = Session::open(plan, true)?;
     let entries = plan.manifest.entries();
@@ -182,11 +193,12 @@ pub(super) fn fill(
         monitor.on(Progress::File(entries[at].path().as_str()));
     }
     let (mut cloned_files, mut shared_files) = (0, links.len());
+    let mut ahead = Ahead::default();
     if session.standing == Standing::Partial {
         make_dirs(&session)?;
         let worker = Worker::new(&session, filling, &links, found);
         let first: Vec<_> = missing.iter().copied().filter(|&at| own(at)).collect();
-        worker.write(&first, monitor)?;
+        ahead = worker.write(&first, monitor)?;
         cloned_files = worker.cloned.into_inner();
         if filling.links.is_none() && plan.policy.hard_links == HardLinks::Copy {
             let shared = worker.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -197,7 +209,7 @@ pub(super) fn fill(
         flush(&session, &kept, &late)?;
     }
     steps::reach("copy.flushed");
-    let transferred = Transferred {
+    let done = Transferred {
         files: missing.len() as u64,
         bytes: total(&missing),
         kept_files: kept.len() as u64,
@@ -208,7 +220,7 @@ pub(super) fn fill(
         lost_attributes: session.losses.told(),
         took: start.elapsed(),
     };
-    Ok((transferred, found))
+    Ok(Filled { done, found, ahead })
 }
 
 /// Which names of the source are of one file, as far as that is known or the policy
@@ -327,6 +339,9 @@ struct Worker<'a> {
     unflushed: AtomicU64,
     /// Bytes flushed that the journal on the device does not know of.
     unsynced: AtomicU64,
+    /// Reads short files back meanwhile.
+    behind: Option<Behind<'a>>,
+    lanes: Arc<Lanes>,
 }
 
 impl<'a> Worker<'a> {
@@ -336,23 +351,29 @@ impl<'a> Worker<'a> {
         links: &'a Links,
         found: Vec<Option<Found>>,
     ) -> Self {
+        let medium = Medium::of(session.site.parent());
+        let lanes = Lanes::of(session.site.parent(), session.plan.policy.jobs);
         Self {
             session,
             filling,
             links,
-            medium: Medium::of(session.site.parent()),
+            medium,
             found: Mutex::new(found),
             shared: Mutex::default(),
             late: Mutex::default(),
             cloned: AtomicU64::new(0),
             unflushed: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
+            // What has heads to move, or is far away, had better do one thing at a time.
+            behind: (filling.overlap && medium == Medium::Disk && lanes.is_quick())
+                .then(|| Behind::new(session, medium)),
+            lanes,
         }
     }
 
     /// Copies the missing files, several at a time: the long ones first, so that
     /// the last worker is not left with one of them.
-    fn write(&self, missing: &[usize], monitor: &dyn Monitor) -> Result<(), Error> {
+    fn write(&self, missing: &[usize], monitor: &dyn Monitor) -> Result<Ahead, Error> {
         let plan = self.session.plan;
         let pace = Pace::new(plan.policy.limit_bytes_per_second);
         let filling = self.filling;
@@ -360,7 +381,7 @@ impl<'a> Worker<'a> {
         let entries = plan.manifest.entries();
         let is_long = |at: &usize| entries[*at].size_bytes() >= DIRECT_BYTES;
         let (long, short): (Vec<_>, Vec<_>) = missing.iter().copied().partition(is_long);
-        let lanes = Lanes::of(self.session.site.parent(), plan.policy.jobs);
+        let lanes = &self.lanes;
         let one = |sizes: Sizes| {
             let copier = &copier;
             move |&at: &usize, scratch: &mut Scratch, watch: &dyn Monitor| {
@@ -370,9 +391,20 @@ impl<'a> Worker<'a> {
         let scratch = Scratch::default;
         let jobs = lanes.width().min(LONG_JOBS_MAX).min(long.len()).max(1);
         let sizes = LONG.shared_by(jobs, BUFFERS_BYTES);
-        pool::each(Some(&*lanes), jobs, 1, &long, monitor, scratch, one(sizes))?;
+        pool::each(Some(&**lanes), jobs, 1, &long, monitor, scratch, one(sizes))?;
         let jobs = lanes.short_width().min(SHORT_JOBS_MAX);
-        pool::each(None, jobs, STRIDE, &short, monitor, scratch, one(SHORT))
+        let write = || pool::each(None, jobs, STRIDE, &short, monitor, scratch, one(SHORT));
+        let Some(behind) = &self.behind else { return write().map(|()| Ahead::default()) };
+        std::thread::scope(|scope| {
+            let writing = behind.writing();
+            let builder = std::thread::Builder::new();
+            let follower = builder.spawn_scoped(scope, || behind.follow(monitor));
+            let written = write();
+            drop(writing);
+            // Without a thread for it all is read at the end.
+            let ahead = follower.map_or_else(|_| Ok(Ahead::default()), join);
+            written.and(ahead)
+        })
     }
 
     fn one(
@@ -401,7 +433,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.cloned.fetch_add(u64::from(done.cloned), Ordering::Relaxed);
-        let (journal, flushed) = (&self.session.journal, done.flushed);
+        let (journal, flushed, wrote) = (&self.session.journal, done.flushed, done.sha256);
         for &name in &names {
             journal.append(&Mark::Done(Done { path: name.clone(), ..done.clone() }))?;
         }
@@ -413,6 +445,9 @@ impl<'a> Worker<'a> {
         }
         if !flushed {
             lock(&self.late).push(at);
+            if let Some(behind) = &self.behind {
+                behind.add(at, wrote, *size_bytes);
+            }
             self.checkpoint(*size_bytes)?;
         } else if count(&self.unsynced, *size_bytes, JOURNAL_BYTES) {
             journal.sync()?;

@@ -32,6 +32,11 @@ impl DeviceFile {
         new
     }
 
+    /// Takes over one that was opened past the page cache.
+    pub fn opened_direct(file: impl Into<OwnedFd>, medium: Medium) -> Self {
+        Self { file: file.into(), medium, direct: true }
+    }
+
     /// What it stands on.
     pub fn medium(&self) -> Medium {
         self.medium

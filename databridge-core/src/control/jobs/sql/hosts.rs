@@ -1,6 +1,9 @@
 //! The statements of the table of hosts.
 
+use uuid::Uuid;
+
 use crate::base::clock::Timestamp;
+use crate::base::id::OrgId;
 use crate::control::db::{Error, Tx};
 use crate::control::jobs::hosts::{Host, HostView};
 use crate::params;
@@ -44,17 +47,31 @@ pub(in crate::control::jobs) async fn forget(tx: &mut Tx, then: Timestamp) -> Re
     Ok(())
 }
 
+/// Gives back, to whoever comes next, what the workers of a host hold.
+pub(in crate::control::jobs) async fn hand_back(tx: &mut Tx, instance: Uuid) -> Result<u64, Error> {
+    let now = tx.now().await?;
+    tx.exec(
+        "UPDATE jobs SET state = 'ready', run_at = $1, lease_owner = NULL, lease_until = NULL,
+                attempts = attempts - 1
+         WHERE state = 'leased' AND lease_owner LIKE $2",
+        params![now, format!("%:{instance}:%")],
+    )
+    .await
+}
+
+/// All hosts, and how much of an organisation's work each has in hand.
 pub(in crate::control::jobs) async fn hosts(
     tx: &mut Tx,
+    org: OrgId,
     silent: Timestamp,
 ) -> Result<Vec<HostView>, Error> {
     tx.all(
         "SELECT h.instance, h.name, h.role, h.can, h.workers, h.version, h.draining, h.started_at,
                 h.seen_at,
-                (SELECT COUNT(*) FROM jobs j WHERE j.state = 'leased'
+                (SELECT COUNT(*) FROM jobs j WHERE j.state = 'leased' AND j.org_id = $1
                    AND j.lease_owner LIKE '%' || CAST(h.instance AS TEXT) || '%') AS jobs
          FROM hosts h ORDER BY h.name, h.started_at",
-        params![],
+        params![org],
     )
     .await?
     .iter()

@@ -1,0 +1,169 @@
+//! Short files that are read back while others are still written.
+//!
+//! None of them is flushed by itself. Whenever so many are written, one `syncfs(2)` brings
+//! them to the device, and they are read from there while the workers write on. What was
+//! closed before that call began was durable when it was read. What was not right, or could
+//! not be read, is not remembered here: the read-back at the end, which looks whether each
+//! file still is what it was, reads it for itself.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::media::checksum::{Hasher, Sha256};
+use crate::media::manifest::Entry;
+use crate::media::monitor::{Monitor, Progress};
+use crate::media::storage::{Aligned, Medium, Worth};
+
+use super::error::Error;
+use super::pool;
+use super::session::Session;
+use super::site::Standing;
+use super::source::Facts;
+
+/// So many files, or so many bytes of them, are worth a flush of their own.
+const FILES: usize = 2048;
+const BYTES: u64 = 32 << 20;
+/// Files at a time: the device answers when it likes.
+const JOBS: usize = 8;
+/// Read at a time.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// What was read back ahead of time, by the manifest's entries: what the device gave, what
+/// the file was then, and what reading it was worth.
+#[derive(Debug, Default)]
+pub struct Ahead(Vec<Option<(Sha256, Facts, Worth)>>);
+
+impl Ahead {
+    /// Of an entry that still is what it was.
+    pub fn of(&self, at: usize, sha256: Sha256, now: Facts) -> Option<Worth> {
+        let (read, then, worth) = self.0.get(at).copied().flatten()?;
+        ((read, then) == (sha256, now)).then_some(worth)
+    }
+}
+
+/// Files written, on their way to who reads them back.
+#[derive(Debug)]
+pub struct Behind<'a> {
+    session: &'a Session<'a>,
+    medium: Medium,
+    written: Mutex<Written>,
+    moved: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    files: Vec<(usize, Sha256)>,
+    bytes: u64,
+    over: bool,
+}
+
+/// Nothing more comes once it is dropped.
+#[derive(Debug)]
+pub struct Writing<'a, 's>(&'a Behind<'s>);
+
+impl Drop for Writing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
+        self.0.moved.notify_all();
+    }
+}
+
+impl<'s> Behind<'s> {
+    pub fn new(session: &'s Session<'s>, medium: Medium) -> Self {
+        Self { session, medium, written: Mutex::default(), moved: Condvar::new() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As long as this is held files are written.
+    pub fn writing(&self) -> Writing<'_, 's> {
+        Writing(self)
+    }
+
+    /// A file is written, closed, and nothing of it changes any more.
+    pub fn add(&self, at: usize, sha256: Sha256, size_bytes: u64) {
+        let mut written = self.lock();
+        written.files.push((at, sha256));
+        written.bytes += size_bytes;
+        if written.is_enough() {
+            self.moved.notify_all();
+        }
+    }
+
+    /// Reads behind the writers to their end; what is left then is left to the others.
+    ///
+    /// # Errors
+    /// What the flush said (it says so only once); [`Error::Fenced`],
+    /// [`Error::Cancelled`].
+    pub fn follow(&self, monitor: &dyn Monitor) -> Result<Ahead, Error> {
+        let entries = self.session.plan.manifest.entries();
+        let ahead = Mutex::new(Vec::new());
+        while let Some(files) = self.next() {
+            let site = &self.session.site;
+            rustix::fs::syncfs(site.parent())
+                .map_err(|errno| Error::at(site.final_path(), errno))?;
+            site.check_partial()?;
+            let read = |&(at, sha256): &(usize, Sha256), buffer: &mut Aligned, _: &dyn Monitor| {
+                if let Ok(Some(found)) = self.read(&entries[at], sha256, buffer) {
+                    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                    if ahead.is_empty() {
+                        ahead.resize(entries.len(), None);
+                    }
+                    ahead[at] = Some(found);
+                    monitor.on(Progress::Ahead(entries[at].size_bytes()));
+                }
+                Ok(())
+            };
+            pool::each(None, JOBS, 1, &files, monitor, || Aligned::new(BUFFER_BYTES), read)?;
+        }
+        Ok(Ahead(ahead.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Waits until there are enough; `None` once nothing more comes.
+    fn next(&self) -> Option<Vec<(usize, Sha256)>> {
+        let mut written = self.lock();
+        while !written.over {
+            if written.is_enough() {
+                written.bytes = 0;
+                return Some(std::mem::take(&mut written.files));
+            }
+            written = self.moved.wait(written).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
+    /// What the device gives, if that is right.
+    fn read(
+        &self,
+        entry: &Entry,
+        sha256: Sha256,
+        buffer: &mut Aligned,
+    ) -> Result<Option<(Sha256, Facts, Worth)>, Errno> {
+        let (site, shape) = (&self.session.site, self.session.plan.shape);
+        let place = site.entry(Standing::Partial, shape, entry.path().as_str());
+        let mut device = site.device(&place, self.medium)?;
+        device.forget();
+        let (mut hash, mut at) = (Hasher::new(&[]), 0);
+        while at < entry.size_bytes() {
+            let count = device.read(at, entry.size_bytes(), buffer)?;
+            if count == 0 {
+                return Ok(None);
+            }
+            hash.update(&buffer[..count]);
+            at += count as u64;
+        }
+        if hash.finish().sha256() != sha256 {
+            return Ok(None);
+        }
+        Ok(Some((sha256, Facts::from(&device.stat()?), device.worth())))
+    }
+}
+
+impl Written {
+    fn is_enough(&self) -> bool {
+        self.files.len() >= FILES || self.bytes >= BYTES
+    }
+}
