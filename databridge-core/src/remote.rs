@@ -26,7 +26,7 @@ use crate::app::routes::{self, Method, PREFIX};
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
-use crate::domains::transfer::state::State;
+use crate::domains::transfer::state::{State, work};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{Folder, RelPath};
 use crate::media::walk;
@@ -450,7 +450,8 @@ impl Remote {
         loop {
             let shown = self.call(&Call::TransferShow(Code { code: code.to_owned() }), None)?;
             let state = shown["state"].as_str().unwrap_or_default();
-            let moving = !State::shown_rests(state) && shown["paused"].is_null();
+            let moving =
+                (!State::shown_rests(state) || is_adding(&shown)) && shown["paused"].is_null();
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if moving && (stop.is_cancelled() || is_over) {
                 return Err(crate::domains::transfer::Error::Stopped.into());
@@ -485,6 +486,14 @@ impl Remote {
             format!("{}{}?kind=empty_dir", self.url, routes::upload_path(code, path.as_str()));
         self.answer(self.agent.put(&url).header("authorization", &self.bearer()?).send_empty())
     }
+}
+
+/// Whether a job is still to add something to the transfer.
+fn is_adding(shown: &Value) -> bool {
+    let is_open = |job: &Value| {
+        job["kind"] == work::TAKE_IN && (job["state"] == "ready" || job["state"] == "leased")
+    };
+    shown["jobs"].as_array().is_some_and(|jobs| jobs.iter().any(is_open))
 }
 
 /// Counts what is read, and ends where somebody wants to stop.

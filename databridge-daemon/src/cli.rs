@@ -9,6 +9,7 @@ mod files;
 mod house;
 mod ledger;
 mod lineage;
+mod organisation;
 mod people;
 mod places;
 mod progress;
@@ -125,8 +126,8 @@ enum Command {
     User(people::User),
     /// Signs in at a daemon; later commands renew the session by themselves.
     Login(sign::Login),
-    /// Ends every session of yours at a daemon.
-    Logout,
+    /// Ends the session at a daemon; every one of yours by `--everywhere`.
+    Logout(sign::Logout),
     /// API keys.
     #[command(subcommand)]
     Token(sign::Token),
@@ -163,6 +164,11 @@ enum Command {
     Restore(backup::Restore),
     /// Removes what staging and the store no longer need.
     Housekeeping(house::Housekeeping),
+    /// Organisations beside a local store's own.
+    #[command(subcommand)]
+    Organisation(organisation::Organisation),
+    /// Makes a local store; the daemon's first start and `user create` do it, too.
+    Init,
     /// Whether a local store can do its work.
     Doctor,
     /// A local store's settings.
@@ -232,9 +238,12 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Where(command) => command.run(&open()?, show),
         Command::Bandwidth(command) => command.run(&open()?, show),
         Command::Host(command) => command.run(&open()?, show),
+        Command::User(command) if command.makes_a_store() => {
+            command.run(&Backend::open_or_make(&global)?, show)
+        }
         Command::User(command) => command.run(&open()?, show),
         Command::Login(command) => command.run(&global, show),
-        Command::Logout => sign::logout(&global, show),
+        Command::Logout(command) => command.run(&global, show),
         Command::Token(command) => command.run(&global, show),
         Command::Away(command) => command.run(&open()?, show),
         Command::Chain(command) => command.run(&open()?, show),
@@ -248,6 +257,8 @@ fn run(cli: Cli, show: &Show) -> Outcome {
         Command::Backup(command) => command.run(&global, show),
         Command::Restore(command) => command.run(&global, show),
         Command::Housekeeping(command) => command.run(&open()?, show),
+        Command::Organisation(command) => command.run(&open()?, show),
+        Command::Init => organisation::init(&global, show),
         Command::Doctor => doctor::run(&global, show),
         Command::Config(command) => command.run(&global, show),
         Command::Completions { shell } => {

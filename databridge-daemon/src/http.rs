@@ -69,7 +69,7 @@ pub fn routers(app: App) -> (Router, Option<Router>) {
         .fallback(|| async { Problem::no_route() })
         .method_not_allowed_fallback(|| async { Problem::no_method() });
     if let Some(origins) = guard::origins(&config) {
-        router = router.layer(origins);
+        router = router.layer(middleware::from_fn_with_state(origins, guard::cross));
     }
     let router = router
         .layer(middleware::from_fn_with_state(served.clone(), guard::guard))

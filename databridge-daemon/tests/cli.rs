@@ -260,7 +260,9 @@ fn recall(here: &Path, code: &str, payload: &Path) {
     assert!(staging.ends_with("TRF-00001/frozen-r1\n"), "{staging}");
     let recall = ["transfer", "recall", code, "--reason", "the wrong plate"];
     fails(here, &at("lead", &recall), 3, "it_team");
-    let done = ok(here, &at("it", &recall));
+    // The receipt that stands there now was tampered with.
+    fails(here, &at("it", &recall), 4, "is not the proof of this delivery");
+    let done = ok(here, &at("it", &[&recall[..], &["--force"]].concat()));
     assert!(done.contains("recalled"), "{done}");
     assert!(!payload.exists());
     let shown = ok(here, &at("it", &["transfer", "show", code]));
@@ -335,6 +337,7 @@ fn errors_say_what_to_do_next() {
     let folder = folder();
     let here = folder.path();
     fails(here, &["transfer", "list"], 2, "--server");
+    ok(here, &["--data", "store", "init"]);
     let unknown = run(here, &["--data", "store", "transfer", "show", "TRF-99999", "--json"]);
     assert_eq!(unknown.code, 2);
     assert_eq!(error_of(&unknown)["code"], "transfer.not_found");
@@ -351,6 +354,7 @@ fn what_surrounds_a_store() {
     assert!(ok(here, &["--data", "store", "config", "show"]).contains("lease_seconds"));
     fs::write(here.join("bad.toml"), "lease_secons = 3\n").unwrap();
     fails(here, &["--config", "bad.toml", "config", "check"], 2, "lease_secons");
+    ok(here, &["--data", "store", "init"]);
     let define =
         ["--data", "store", "chain", "define", "short", "team_lead", "final=line_producer"];
     assert!(ok(here, &define).contains("team_lead → final"));
@@ -415,7 +419,7 @@ fn what_was_typed_outweighs_the_environment() {
     let folder = folder();
     let here = folder.path();
     let output = Command::new(env!("CARGO_BIN_EXE_databridge"))
-        .args(["transfer", "list", "--data", "store"])
+        .args(["init", "--data", "store"])
         .env("DATABRIDGE_SERVER", "http://127.0.0.1:9")
         .current_dir(here)
         .output()
@@ -425,6 +429,68 @@ fn what_was_typed_outweighs_the_environment() {
     fails(here, &["--data", "store", "transfer", "add", "TRF-00001", "missing"], 2, "TRF-00001");
     run(here, &["--data", "other", "doctor"]);
     assert!(!here.join("other").exists(), "looking made a store");
+}
+
+#[test]
+fn a_mistyped_folder_makes_no_store() {
+    let folder = folder();
+    let here = folder.path();
+    for words in [
+        &["transfer", "list"][..],
+        &["transfer", "create", "shot", "--project", "film", "--category", "plates"],
+        &["user", "list"],
+        &["ledger", "verify"],
+        &["token", "create", "farm"],
+        &["organisation", "create", "rival"],
+    ] {
+        let ran = run(here, &[&["--data", "stroe"], words].concat());
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains("there is no store in stroe"), "{}", ran.err);
+        assert!(ran.err.contains("databridge init"), "{}", ran.err);
+        assert!(!here.join("stroe").exists(), "{words:?} made a store");
+    }
+    let made = run(here, &["--data", "store", "init"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.err.contains("one-time password for admin: "), "{}", made.err);
+    let again = run(here, &["--data", "store", "init"]);
+    assert_eq!((again.code, again.out.trim()), (0, "the store is there already"), "{}", again.err);
+    ok(here, &["--data", "store", "transfer", "list"]);
+    let key = ok(here, &["--data", "store", "organisation", "create", "rival"]);
+    assert!(key.trim().starts_with("dbk_"), "{key}");
+    fails(here, &["--data", "store", "organisation", "create", "rival"], 4, "rival");
+}
+
+#[test]
+fn doctor_looks_at_hooks_and_roots() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["--data", "store", "init"]);
+    let doctor = |config: &str| {
+        fs::write(here.join("databridge.toml"), config).unwrap();
+        let ran =
+            run(here, &["--data", "store", "--config", "databridge.toml", "--json", "doctor"]);
+        let found: Value = serde_json::from_str(&ran.out).unwrap();
+        let found = found.as_array().unwrap().clone();
+        move |what: &str| {
+            let one = found.iter().find(|f| f["what"] == what);
+            let one = one.unwrap_or_else(|| panic!("no {what} in {found:?}"));
+            (one["ok"].as_bool().unwrap(), one["detail"].as_str().unwrap().to_owned())
+        }
+    };
+    let of = doctor(
+        "[[hooks]]\nname = \"there\"\ncommand = [\"/bin/true\"]\n\
+         [[hooks]]\nname = \"gone\"\ncommand = [\"/nowhere/hook\"]\n\
+         [[hooks]]\nname = \"web\"\nurl = \"https://x.example/token-of-ours\"\n\
+         secret_file = \"/nowhere/secret\"\n\
+         [uploads]\nadd_roots = [\"/nowhere/renders\"]\n",
+    );
+    assert_eq!(of("hook there"), (true, "/bin/true".into()));
+    let (ok, told) = of("hook gone");
+    assert!(!ok && told.contains("/nowhere/hook cannot be found"), "{told}");
+    let (ok, told) = of("hook web");
+    assert!(!ok && told.contains("cannot be read") && !told.contains("token-of-ours"), "{told}");
+    let (ok, told) = of("add_roots");
+    assert!(!ok && told.contains("/nowhere/renders"), "{told}");
 }
 
 #[test]

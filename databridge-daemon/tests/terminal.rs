@@ -187,6 +187,9 @@ fn shells_and_man_know_every_command() {
 fn the_next_step_is_told_at_a_terminal_and_explained_anywhere() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
+    for store in ["store", "other"] {
+        assert!(piped(here, &["--data", store, "init"]).status.success());
+    }
     let line = "--data store transfer create shot --project film --category plates";
     let shown = at_a_terminal(here, line, &[]);
     assert!(shown.contains("next: databridge transfer add TRF-00001 PATH  ("), "{shown:?}");

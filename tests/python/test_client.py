@@ -109,3 +109,27 @@ def test_nobody_there() -> None:
     assert gone.value.code == "remote.unreachable"
     with pytest.raises(TypeError, match="not both"):
         Client("http://127.0.0.1", "token", "key")
+
+
+def test_files_of_the_daemon_s_host_and_one_session(
+    monkeypatch: pytest.MonkeyPatch, shot: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABRIDGE_UPLOADS__ADD_ROOTS", f'["{shot}"]')
+    (tmp_path / "store").mkdir()
+    with serve(tmp_path / "store" / "data") as daemon:
+        admin = Client.login(daemon.url, "admin", daemon.one_time_password, PASSWORD)
+        code = admin.create("Comp v003", project="alpha", category="comp").code
+        assert admin.add_from(code, shot / "notes").state == "uploading"
+        added = admin.wait(code, timeout=60)
+        assert (added.file_count, added.failure) == (1, None)
+        with pytest.raises(databridge.PermissionDenied) as refused:
+            admin.add_from(code, "/etc/passwd")
+        assert refused.value.code == "add.outside_roots"
+        other = Client.login(daemon.url, "admin", PASSWORD)
+        third = Client.login(daemon.url, "admin", PASSWORD)
+        other.logout()
+        third.me()
+        third.logout(everywhere=True)
+        for ended in (admin, other, third):
+            with pytest.raises(databridge.NotSignedInError):
+                ended.me()

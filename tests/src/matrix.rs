@@ -86,6 +86,7 @@ pub const TABLE: &[Row] = &[
     ("verify_failed", "cancel", STOP, "cancelling"),
     ("delivered", "recall", IT, "recalling"),
     ("recall_failed", "retry", IT, "recalling"),
+    ("recall_failed", "recall", IT, "recalling"),
     ("rejected", "upload", MAKERS, "uploading"),
     ("rejected", "submit", MAKERS, "submitting"),
     ("rejected", "cancel", STOP, "cancelled"),

@@ -5,22 +5,26 @@ mod house;
 mod lineage;
 mod places;
 mod query;
+mod session;
 mod uploads;
 
 pub use decision::Decision;
 pub use house::TransferHook;
 pub use lineage::*;
 pub use places::*;
+pub use session::*;
 pub use uploads::*;
 
 use query::{flag, number, yes};
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::control::identity::{KeyRequest, NewAbsence, NewUser, RoleChange, UserChange};
+use crate::control::identity::{
+    KeyRequest, NewAbsence, NewOrganisation, NewUser, RoleChange, UserChange,
+};
 use crate::control::jobs;
 use crate::domains::lineage::{NewDecision, NewFlow, NewLot, NewRun, Scenario};
-use crate::domains::transfer::{Create, NewChain, Priority};
+use crate::domains::transfer::{Create, NewChain, Priority, RecallRequest};
 
 /// One transfer, by its code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +90,8 @@ pub enum Call {
     TransferExplain(Code),
     /// Its files.
     TransferFiles(Code),
+    /// Adds what lies below one of the daemon's own roots.
+    TransferAdd(AddFrom),
     /// Takes a file out.
     TransferRemoveFile {
         /// The transfer.
@@ -130,7 +136,7 @@ pub enum Call {
     /// What one system calls a path of another.
     PathTranslate(PathTranslate),
     /// Takes a wrong delivery out of production.
-    TransferRecall(Because),
+    TransferRecall(RecallRequest),
     /// The signed statement of a recall.
     TransferRecallReceipt(Code),
     /// What waits for the caller's decision.
@@ -325,8 +331,10 @@ pub enum Call {
     },
     /// Who the caller is.
     Me {},
-    /// Ends the caller's sessions.
-    Logout {},
+    /// Ends the caller's session, or all of theirs.
+    Logout(Logout),
+    /// Makes a further organisation, on an embedded store.
+    OrganisationCreate(NewOrganisation),
     /// Makes an API key.
     KeyCreate(KeyRequest),
     /// API keys.

@@ -215,9 +215,6 @@ impl Config {
         if let Err((name, reason)) = self.http.check() {
             return setting(name, &reason);
         }
-        if let Err((name, reason)) = self.uploads.check() {
-            return setting(name, reason);
-        }
         if let Err((name, reason)) = self.tls.check() {
             return setting(name, &reason);
         }
@@ -242,6 +239,11 @@ impl Config {
             return setting(name, reason);
         }
         let places = self.places();
+        let mut own = vec![absolute(&self.data), places.staging.clone()];
+        own.extend(places.production.as_path().map(Path::to_owned));
+        if let Err((name, reason)) = self.uploads.check(&own) {
+            return setting(name, reason);
+        }
         if !(1..=3600).contains(&self.lease_seconds) {
             return setting("lease_seconds", "1 to 3600");
         }
@@ -274,6 +276,15 @@ impl Config {
         match places.production.as_path() {
             Some(path) => make("production", path, 0o755),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a store was made here: one whose folder is mistyped is not to be.
+    pub fn has_store(&self) -> bool {
+        match self.target() {
+            Target::Sqlite(file) => file.exists(),
+            // The database is another host's matter; the keys are this one's.
+            Target::Postgres(_) => self.data.join("keys").exists(),
         }
     }
 

@@ -137,7 +137,7 @@ impl App {
             Call::TransferReceipt(c) => t.receipt(ctx, &c.code).await,
             Call::TransferWhere(w) => json(t.whereabouts(ctx, &w.code, w.system).await?),
             Call::PathTranslate(p) => json(t.translate(p.from, p.to, &p.path)?),
-            Call::TransferRecall(b) => json(t.recall(ctx, &b.code, &b.reason).await?),
+            Call::TransferRecall(wish) => json(t.recall(ctx, wish).await?),
             Call::TransferRecallReceipt(c) => t.recall_receipt(ctx, &c.code).await,
             Call::ApprovalsWaiting {} => json(t.waiting(ctx).await?),
             Call::Approve { code, manifest_digest, comment } => {
@@ -203,7 +203,12 @@ impl App {
                     .map(|away| away.username.clone())
                     .collect(),
             }),
-            Call::Logout {} => json(identity::logout(store, ctx).await?),
+            Call::Logout(of) => {
+                json(identity::logout(store, ctx, of.everywhere.unwrap_or_default()).await?)
+            }
+            Call::OrganisationCreate(new) => {
+                json(identity::create_organisation(store, ctx, new).await?)
+            }
             Call::KeyCreate(wish) => {
                 json(identity::create_key(store, ctx, &routes::parts(), wish).await?)
             }

@@ -20,6 +20,7 @@ const LONGEST: &[(&str, usize)] = &[
     ("display_name", 200),
     ("email", 254),
     ("flow", 64),
+    ("from", 4096),
     ("hook", 64),
     ("host", 255),
     ("kind", 64),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::App;
@@ -27,6 +27,11 @@ use crate::workflow::Symbol;
 /// The kind of its jobs.
 const KIND: &str = "housekeeping";
 const PRIORITY: i64 = -20;
+/// What of it alone is asked for, in a job's payload.
+const ONLY: &str = "only";
+const UPLOADS: &str = "uploads";
+/// How often uploads are looked for where the rest is not.
+const USUAL: Duration = Duration::from_secs(3600);
 /// A daemon that just started has better things to do.
 const GRACE: Duration = Duration::from_secs(300);
 /// How often it is looked whether it is time.
@@ -82,6 +87,17 @@ pub(super) struct Housekeeper {
 
 impl Housekeeper {
     async fn work(&self, lease: &Lease, watch: &Watch) -> Result<(), Error> {
+        // Uploads have a time of their own, whatever the rest waits for.
+        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await;
+        let expired = expired.map(|gone| {
+            self.removed.add(What::Upload.name(), gone.len() as u64, 0);
+        });
+        if lease.payload[ONLY] == UPLOADS {
+            expired?;
+            let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
+            unit.finish(lease).await?;
+            return unit.commit(()).await;
+        }
         let count = |leftover: &Leftover| {
             info!(what = %leftover.what, path = leftover.path, "removed from staging");
             self.removed.add(leftover.what.name(), 1, leftover.bytes);
@@ -93,11 +109,10 @@ impl Housekeeper {
             return collected.map(drop);
         }
         // Each is done whatever came of the others.
-        let expired = self.transfers.collect_uploads(&Ctx::system(lease.org), false).await;
         let sessions = self.entrance.forget().await;
         let rows = retention::forget(&self.store, self.retention).await;
         let stuck = collected?;
-        self.removed.add(What::Upload.name(), expired?.len() as u64, 0);
+        expired?;
         sessions?;
         for (what, rows) in rows? {
             self.removed.add(what, rows, 0);
@@ -152,7 +167,7 @@ impl App {
         ctx.require(MATRIX, Permission::KeepHouse, None)?;
         let mut unit = self.store.begin(ctx).await?;
         let (subject, key) = (uuid::Uuid::now_v7(), uuid::Uuid::new_v4());
-        unit.enqueue(job(subject, format!("{KIND}:{key}"))).await?;
+        unit.enqueue(job(subject, format!("{KIND}:{key}"), json!({}))).await?;
         let asked = the_job(unit.tx(), ctx.org, subject).await?;
         let asked = unit.commit(asked).await?;
         if ctx.actor.authority != Authority::Embedded {
@@ -165,12 +180,11 @@ impl App {
 
     /// Asks for it once in each period, whichever host comes first.
     pub(super) async fn keep_house(&self, stop: &Cancel) {
-        let Some(period) = self.config.housekeeping.period() else { return };
         let (begun, mut looked) = (Instant::now(), None::<Instant>);
         while !stop.is_cancelled() {
             if begun.elapsed() > GRACE && looked.is_none_or(|at| at.elapsed() > LOOK) {
                 looked = Some(Instant::now());
-                if let Err(error) = self.ask_for_housekeeping(period).await {
+                if let Err(error) = self.ask_for_housekeeping().await {
                     warn!(error = error.chain(), "housekeeping could not be asked for");
                 }
             }
@@ -178,13 +192,23 @@ impl App {
         }
     }
 
-    /// For each organisation: nobody removes what is another's.
-    async fn ask_for_housekeeping(&self, period: Duration) -> Result<(), Error> {
+    /// Asks for what is due by its schedule, for every organisation: nobody removes what is
+    /// another's. Where the studio wants none (`every_hours = 0`), uploads whose time is
+    /// over still go: how long they wait is a setting of its own.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn ask_for_housekeeping(&self) -> Result<(), Error> {
+        let (period, payload, what) = match self.config.housekeeping.period() {
+            Some(period) => (period, json!({}), ""),
+            None => (USUAL, json!({ ONLY: UPLOADS }), ":uploads"),
+        };
         for org in self.organisations().await? {
             let mut unit = self.store.begin(&Ctx::system(org)).await?;
             let seconds = unit.now().as_micros() / 1_000_000;
             let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
-            unit.enqueue_anew(job(org.0, format!("{KIND}:{}:{number}", org.0))).await?;
+            let key = format!("{KIND}{what}:{}:{number}", org.0);
+            unit.enqueue_anew(job(org.0, key, payload.clone())).await?;
             unit.commit(()).await?;
         }
         Ok(())
@@ -196,7 +220,6 @@ async fn the_job(tx: &mut Tx, org: OrgId, subject: uuid::Uuid) -> Result<JobView
     found.into_iter().next().ok_or_else(|| db::Error::NoRow.into())
 }
 
-fn job(subject_id: uuid::Uuid, key: String) -> NewJob {
-    let payload = json!({});
+fn job(subject_id: uuid::Uuid, key: String, payload: Value) -> NewJob {
     NewJob { kind: KIND, subject_id, key, payload, priority: PRIORITY, held: false }
 }

@@ -73,6 +73,7 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/transfers/{code}", "transfer_show"),
     route(Get, "/transfers/{code}/explain", "transfer_explain"),
     route(Get, "/transfers/{code}/files", "transfer_files"),
+    route(Post, "/transfers/{code}/files", "transfer_add"),
     route(Delete, "/transfers/{code}/files/{*path}", "transfer_remove_file"),
     route(Get, "/transfers/{code}/uploads", "upload_list"),
     route(Post, "/transfers/{code}/uploads/{id}/end", "upload_end"),

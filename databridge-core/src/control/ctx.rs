@@ -46,6 +46,8 @@ pub struct Actor {
     pub grants: Vec<Grant>,
     /// What an API key is limited to; `None`: everything that its user may.
     pub scopes: Option<Vec<Scope>>,
+    /// The session that asks; `None` for API keys, embedded stores and jobs.
+    pub session: Option<uuid::Uuid>,
     /// Those who are away and named this actor as their deputy.
     pub stands_in_for: Vec<Absent>,
 }
@@ -226,6 +228,7 @@ impl Ctx {
             authority: Authority::System,
             grants: Vec::new(),
             scopes: None,
+            session: None,
             stands_in_for: Vec::new(),
         };
         Self { org, actor, idempotency: None, expected: None }

@@ -1,9 +1,11 @@
 //! Organisations, people, what they may do, and how they prove who they are.
 
 mod absences;
+mod asker;
 mod bootstrap;
 pub mod directory;
 mod keys;
+mod organisations;
 mod password;
 mod people;
 mod sessions;
@@ -13,9 +15,11 @@ mod tokens;
 mod users;
 
 pub use absences::{NewAbsence, absences, end_absence, set_absence};
+pub use asker::Asker;
 pub use bootstrap::{DEFAULT_ORG, first_start, os_user};
 pub use directory::Directory;
 pub use keys::{KeyRequest, NewKey, create_key, list_keys, revoke_key};
+pub use organisations::{NewOrganisation, Organisation, create_organisation};
 pub use people::{Granted, UserChange, UserDetail, change_user, show_user, who_has};
 pub use sessions::{Session, logout, set_password};
 pub use signin::{Attempt, Entrance, unlock};
@@ -114,6 +118,12 @@ pub enum Error {
     /// The name is taken.
     #[error("the user name {0:?} is taken")]
     UserExists(String),
+    /// The short name is another organisation's.
+    #[error("there is an organisation {0:?} already")]
+    OrganisationExists(String),
+    /// What asks is no session.
+    #[error("there is no session to end: this is an API key, or an embedded store")]
+    NoSession,
     /// Nobody would be left who may let others in.
     #[error("this is the last admin who can sign in by a password")]
     LastAdmin,
@@ -134,7 +144,11 @@ impl Fault for Error {
             | Self::NoToken => ErrorKind::Unauthenticated,
             Self::WeakPassword { .. } | Self::BadField { .. } => ErrorKind::Invalid,
             Self::NoUser(_) | Self::NoKey(_) | Self::NoAbsence(_) => ErrorKind::NotFound,
-            Self::UserExists(_) | Self::LastAdmin | Self::Inactive(_) => ErrorKind::Conflict,
+            Self::UserExists(_)
+            | Self::OrganisationExists(_)
+            | Self::NoSession
+            | Self::LastAdmin
+            | Self::Inactive(_) => ErrorKind::Conflict,
             Self::Directory(_) => ErrorKind::Unavailable,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Db(error) => error.kind(),
@@ -154,6 +168,8 @@ impl Fault for Error {
             Self::Inactive(_) => "identity.inactive",
             Self::Directory(_) => "identity.directory",
             Self::UserExists(_) => "identity.user_exists",
+            Self::OrganisationExists(_) => "identity.organisation_exists",
+            Self::NoSession => "identity.no_session",
             Self::LastAdmin => "identity.last_admin",
             Self::Crypto(_) => "identity.crypto",
             Self::Db(error) => error.code(),
@@ -183,6 +199,11 @@ impl Fault for Error {
             Self::BadField { field, .. } => format!("give another {field}").into(),
             Self::NoKey(_) => "`databridge token list` shows which there are".into(),
             Self::UserExists(_) => "choose another name, or give that person the role".into(),
+            Self::OrganisationExists(_) => "choose another short name".into(),
+            Self::NoSession => {
+                "revoke the key (`databridge token revoke`), or end everything by `everywhere`"
+                    .into()
+            }
             Self::Crypto(_) => "please report it, with the log".into(),
             Self::Db(error) => return error.hint(),
         })

@@ -4,6 +4,7 @@
 mod command;
 mod error;
 mod hook;
+mod look;
 mod runner;
 mod secret;
 mod sql;

@@ -1,6 +1,7 @@
 //! A delivery on its way from staging to production: created and filled by an
 //! artist, approved by a chain of reviewers, scanned, copied, read back, proved.
 
+mod adding;
 mod chain;
 mod delivery;
 mod drafting;
@@ -17,6 +18,7 @@ mod priority;
 mod proof;
 mod query;
 mod recall;
+mod receiving;
 mod review;
 mod scanning;
 mod service;
@@ -28,6 +30,7 @@ mod types;
 mod uploads;
 mod whereabouts;
 
+pub use adding::Error as AddError;
 pub use chain::{Chain, NewChain, Stage};
 pub use error::Error;
 pub use explain::{Explanation, Step, Waits};
@@ -37,7 +40,7 @@ pub use layout::{Kind as FieldKind, Layout, Meta, Metadata, Rule as LayoutRule, 
 pub use places::Places;
 pub use priority::{Pause, Priority};
 pub use query::{Detail, ScanView};
-pub use recall::Recall;
+pub use recall::{Recall, RecallRequest};
 pub use service::{Policy, Service};
 pub use space::Reserve;
 pub use standing::Standing;
@@ -88,5 +91,15 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 2071,
         name: "recall",
         sql: include_str!("transfer/migrations/2071_recall.sql"),
+    },
+    Migration {
+        version: 2090,
+        name: "published",
+        sql: include_str!("transfer/migrations/2090_published.sql"),
+    },
+    Migration {
+        version: 2091,
+        name: "deferred",
+        sql: include_str!("transfer/migrations/2091_deferred.sql"),
     },
 ];

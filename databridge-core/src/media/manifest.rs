@@ -4,6 +4,7 @@ mod ascmhl;
 mod bagit;
 mod check;
 mod error;
+mod glance;
 mod list;
 mod mhl1;
 mod state;

@@ -13,7 +13,7 @@ pub use error::{Error, Reason, Refused};
 pub(crate) use listing::{Item, list};
 pub(crate) use sorted::{Names, Place, count, empty_dirs, sorted};
 
-use super::storage::{self, Folder, RelPath};
+use super::storage::{self, Folder, RelPath, Stat};
 
 /// What an entry of a delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,9 +68,14 @@ pub fn single(file: &Path) -> Result<(std::path::PathBuf, RelPath), Error> {
 /// collide are all listed in one [`Error::Refused`]; nothing is skipped and
 /// nothing followed. A root that is empty gives an empty list.
 pub fn tree(root: &Path) -> Result<Vec<Entry>, Error> {
+    below(&Folder::open(root)?)
+}
+
+/// The same of a folder that is open already.
+pub fn below(root: &Folder) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     let mut refused = Vec::new();
-    for item in list(&Folder::open(root)?)? {
+    for item in list(root)? {
         match admit(&item) {
             Ok(Some(entry)) => entries.push(entry),
             Ok(None) => {}
@@ -89,7 +94,15 @@ pub fn tree(root: &Path) -> Result<Vec<Entry>, Error> {
         return Ok(entries);
     }
     refused.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Err(Error::Refused { root: root.to_owned(), refused })
+    Err(Error::Refused { root: root.path().to_owned(), refused })
+}
+
+/// The one file of that name in an open folder; it may be no link.
+pub fn file(root: &Folder, path: RelPath) -> Result<Entry, Error> {
+    let whole = root.path().join(&path);
+    let file = root.open_file(&path)?;
+    let stat = Stat::of(&file).map_err(|error| storage::Error::io("examine", whole, error))?;
+    Ok(entry(path, Kind::File, &stat))
 }
 
 /// An entry; nothing for a folder with something in it.
@@ -101,8 +114,11 @@ fn admit(item: &Item) -> Result<Option<Entry>, Reason> {
         storage::Kind::Dir => return Ok(None),
         special => return Err(Reason::Kind(special)),
     };
-    let stat = &item.stat;
-    Ok(Some(Entry {
+    Ok(Some(entry(path, kind, &item.stat)))
+}
+
+fn entry(path: RelPath, kind: Kind, stat: &Stat) -> Entry {
+    Entry {
         path,
         kind,
         size_bytes: if kind == Kind::File { stat.size_bytes } else { 0 },
@@ -111,7 +127,7 @@ fn admit(item: &Item) -> Result<Option<Entry>, Reason> {
         dev: stat.dev,
         ino: stat.ino,
         mode: stat.mode,
-    }))
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::Global;
-use super::error::{io, usage};
+use super::error::{io, no_store, usage};
 use super::progress::Terminal;
 use crate::config;
 
@@ -43,8 +43,17 @@ pub struct Embedded {
 }
 
 impl Backend {
-    /// Opens what the options name.
+    /// Opens what the options name; a local store must be there.
     pub fn open(global: &Global) -> Result<Self, Error> {
+        Self::reach(global, false)
+    }
+
+    /// The same, where a local store that is not there is made.
+    pub fn open_or_make(global: &Global) -> Result<Self, Error> {
+        Self::reach(global, true)
+    }
+
+    fn reach(global: &Global, make: bool) -> Result<Self, Error> {
         if let Some(server) = &global.server {
             if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
                 return Err(usage(
@@ -68,6 +77,9 @@ impl Backend {
             return Err(usage("no store is named", "say --server URL or --data DIR"));
         }
         let config = config::load(global.config.as_deref(), global.data.clone(), None)?;
+        if !make && !config.has_store() {
+            return Err(no_store(&config.data));
+        }
         let runtime = Runtime::new().map_err(|e| io("start", "the runtime", e))?;
         let opened = runtime.block_on(App::open(config))?;
         if let Some(password) = &opened.one_time_password {

@@ -57,12 +57,13 @@ impl Settings {
 
 #[derive(Debug, Serialize)]
 struct Finding {
-    what: &'static str,
+    what: String,
     ok: bool,
     detail: String,
 }
 
-fn finding(what: &'static str, result: Result<String, String>) -> Finding {
+fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
+    let what = what.into();
     match result {
         Ok(detail) => Finding { what, ok: true, detail },
         Err(detail) => Finding { what, ok: false, detail },
@@ -81,6 +82,8 @@ pub fn run(global: &Global, show: &Show) -> Outcome {
         finding("clock", clock()),
         finding("scanner", scanner(&config)),
     ];
+    findings.extend(config.hooks.iter().map(|h| finding(format!("hook {}", h.name), h.look())));
+    findings.extend(roots(&config));
     findings.extend(store(config)?);
     show.document(&findings);
     for f in &findings {
@@ -124,6 +127,18 @@ fn production(place: &Location, config: &Config) -> Result<String, String> {
             Err(error) => Err(error.to_string()),
         },
     }
+}
+
+/// The folders from which files may be added by their path.
+fn roots(config: &Config) -> Option<Finding> {
+    let roots = &config.uploads.add_roots;
+    let gone = |root: &&std::path::PathBuf| std::fs::read_dir(root).is_err();
+    let shown: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
+    let result = match roots.iter().find(gone) {
+        Some(root) => Err(format!("{} cannot be listed: is it mounted?", root.display())),
+        None => Ok(shown.join(", ")),
+    };
+    (!roots.is_empty()).then(|| finding("add_roots", result))
 }
 
 /// A clock before this program was written is wrong.

@@ -13,6 +13,9 @@ pub enum Error {
     /// What was typed cannot be done.
     #[error("{0}")]
     Usage(String, Cow<'static, str>),
+    /// Nobody made a store there.
+    #[error("there is no store in {0}")]
+    NoStore(String),
     /// A file of the user's.
     #[error("cannot {what} {path}")]
     Io {
@@ -29,6 +32,7 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Usage(..) => ErrorKind::Invalid,
+            Self::NoStore(_) => ErrorKind::NotFound,
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
@@ -39,6 +43,7 @@ impl Fault for Error {
     fn code(&self) -> &str {
         match self {
             Self::Usage(..) => "cli.usage",
+            Self::NoStore(_) => "cli.no_store",
             Self::Io { .. } => "cli.io",
         }
     }
@@ -46,6 +51,9 @@ impl Fault for Error {
         use std::io::ErrorKind;
         Some(match self {
             Self::Usage(_, hint) => hint.clone(),
+            Self::NoStore(_) => {
+                "check --data (or DATABRIDGE_DATA); `databridge init` makes a new store".into()
+            }
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound => "check the path: case counts".into(),
                 ErrorKind::AlreadyExists => "choose another name: nothing is replaced".into(),
@@ -61,6 +69,11 @@ impl Fault for Error {
 /// A usage error.
 pub fn usage(message: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> AnyError {
     Error::Usage(message.into(), hint.into()).into()
+}
+
+/// That there is no store in a folder.
+pub fn no_store(data: &Path) -> AnyError {
+    Error::NoStore(data.display().to_string()).into()
 }
 
 /// What was typed is not even a command, as one of our errors.

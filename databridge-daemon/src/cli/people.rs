@@ -152,6 +152,11 @@ pub(super) fn timestamp(text: Option<String>) -> Result<Option<Timestamp>, Error
 }
 
 impl User {
+    /// Whether it may be what a new store begins with.
+    pub fn makes_a_store(&self) -> bool {
+        matches!(self, Self::Create { .. })
+    }
+
     pub fn run(self, on: &Backend, show: &Show) -> Outcome {
         let answer = match self {
             Self::Create {

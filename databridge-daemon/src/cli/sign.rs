@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use databridge_core::app::Call;
+use databridge_core::app::{Call, call};
 use databridge_core::control::ctx::Scope;
 use databridge_core::control::identity::KeyRequest;
 use databridge_core::remote::Remote;
@@ -21,7 +21,7 @@ pub enum Token {
     /// The same as `databridge login`.
     Login(Login),
     /// The same as `databridge logout`.
-    Logout,
+    Logout(Logout),
     /// Makes an API key and prints it, once.
     Create {
         /// What to call it.
@@ -57,7 +57,7 @@ impl Token {
     pub fn run(self, global: &Global, show: &Show) -> Outcome {
         match self {
             Self::Login(login) => login.run(global, show),
-            Self::Logout => logout(global, show),
+            Self::Logout(logout) => logout.run(global, show),
             Self::Create { name, user, until, scopes } => {
                 let expires_at = timestamp(until)?;
                 let scope = |text: String| Scope::try_from(text).map_err(|e| usage(e, SCOPES));
@@ -139,12 +139,23 @@ impl Login {
     }
 }
 
-/// Ends every session of the caller's at a daemon and forgets the stored one.
-pub fn logout(global: &Global, show: &Show) -> Outcome {
-    let Some(server) = &global.server else {
-        return Err(usage("signing out is for daemons", "say --server URL"));
-    };
-    Backend::open(global)?.call(Call::Logout {})?;
-    Tokens::change(|tokens| tokens.forget(server))?;
-    done(show, "signed out everywhere")
+/// Signing out at a daemon.
+#[derive(Debug, clap::Args)]
+pub struct Logout {
+    /// End every session of yours, and not only this one.
+    #[arg(long)]
+    everywhere: bool,
+}
+
+impl Logout {
+    /// Ends the session, or all of the caller's, and forgets the stored one.
+    pub fn run(self, global: &Global, show: &Show) -> Outcome {
+        let Some(server) = &global.server else {
+            return Err(usage("signing out is for daemons", "say --server URL"));
+        };
+        let of = call::Logout { everywhere: Some(self.everywhere) };
+        Backend::open(global)?.call(Call::Logout(of))?;
+        Tokens::change(|tokens| tokens.forget(server))?;
+        done(show, if self.everywhere { "signed out everywhere" } else { "signed out" })
+    }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use databridge_core::app::Call;
-use databridge_core::app::call::{Because, Code, Decision, TransferHook};
-use databridge_core::domains::transfer::{Create, Meta, Priority};
+use databridge_core::app::call::{AddFrom, Because, Code, Decision, TransferHook};
+use databridge_core::domains::transfer::{Create, Meta, Priority, RecallRequest};
 use databridge_core::workflow::Symbol;
 use serde_json::Value;
 
@@ -52,6 +52,12 @@ pub enum Transfer {
         /// Files or folders.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// They lie on the daemon's host, below one of its roots (uploads.add_roots):
+        /// nothing is sent, a job adds them there.
+        #[arg(long)]
+        from_server: bool,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Takes a file out.
     Remove {
@@ -102,6 +108,12 @@ pub enum Transfer {
         /// Why: it is kept and told to whoever approved it.
         #[arg(long)]
         reason: String,
+        /// Also where what stands there is not what was delivered any more.
+        #[arg(long)]
+        force: bool,
+        /// Read every file first, and not only names and lengths.
+        #[arg(long)]
+        digests: bool,
         #[command(flatten)]
         wait: Wait,
     },
@@ -265,7 +277,10 @@ impl Transfer {
                 next(on, show, text(&made["code"]));
                 Ok(0)
             }
-            Self::Add { code, paths } => {
+            Self::Add { code, paths, from_server: true, wait } => {
+                add_from(on, show, &code, &paths, wait)
+            }
+            Self::Add { code, paths, .. } => {
                 let mut answer = Value::Null;
                 for path in &paths {
                     answer = on.add(&code, path)?;
@@ -298,8 +313,9 @@ impl Transfer {
                 let call = Call::Decide { code: code.clone(), decision: decision.into(), reason };
                 follow(on, show, &code, call, wait.is_wanted(on))
             }
-            Self::Recall { code, reason, wait } => {
-                let call = Call::TransferRecall(Because { code: code.clone(), reason });
+            Self::Recall { code, reason, force, digests, wait } => {
+                let wish = RecallRequest { code: code.clone(), reason, force, digests };
+                let call = Call::TransferRecall(wish);
                 follow(on, show, &code, call, wait.is_wanted(on))
             }
             Self::Cancel { code, reason, wait } => {
@@ -402,6 +418,22 @@ fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outc
     brief(on, show, &shown)
 }
 
+/// Asks for files that the daemon's host has to be added, and follows that.
+fn add_from(on: &Backend, show: &Show, code: &str, paths: &[PathBuf], wait: Wait) -> Outcome {
+    let mut last = None;
+    for path in paths {
+        let from = path.to_str().ok_or_else(|| {
+            usage(format!("{} is not UTF-8", path.display()), "rename it, or upload it")
+        })?;
+        let call = Call::TransferAdd(AddFrom { code: code.to_owned(), from: from.to_owned() });
+        last.replace(call).map(|call| on.call(call)).transpose()?;
+    }
+    match last {
+        Some(call) => follow(on, show, code, call, wait.is_wanted(on)),
+        None => Ok(0),
+    }
+}
+
 /// `databridge explain`
 pub fn explain(on: &Backend, show: &Show, code: String) -> Outcome {
     let explained = on.call(Call::TransferExplain(Code { code }))?;
@@ -455,7 +487,8 @@ fn outcome(transfer: &Value) -> u8 {
     match text(&transfer["state"]) {
         "infected" => 1,
         "undecided" => 6,
-        state if state.ends_with("_failed") => {
+        // What was to be added, and could not be.
+        state if state.ends_with("_failed") || !transfer["failure"].is_null() => {
             let kind = serde_json::from_value(transfer["failure"]["kind"].clone());
             kind.map_or(5, |kind: databridge_core::ErrorKind| kind.exit_code())
         }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use databridge_core::app::config::HttpConfig;
+use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Instrument, info, info_span};
 
@@ -91,6 +92,38 @@ fn stamp(headers: &mut HeaderMap, id: &str) {
     }
 }
 
+/// Says to browsers who may ask. A preflight names the method that is meant; any other
+/// `OPTIONS` (RFC 9110, 9.3.7; tus 1.0) asks something of its own, which `CorsLayer` takes
+/// for one, too, unless it is shown a `GET`.
+pub(super) async fn cross(
+    State(cors): State<CorsLayer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let asks = request.method() == Method::OPTIONS && !is_preflight;
+    if asks {
+        *request.method_mut() = Method::GET;
+    }
+    let mut next = Some(next);
+    let inner = tower::service_fn(move |mut request: Request| {
+        if asks {
+            *request.method_mut() = Method::OPTIONS;
+        }
+        let next = next.take();
+        async move {
+            Ok::<_, std::convert::Infallible>(match next {
+                Some(next) => next.run(request).await,
+                None => Problem::no_route().into_response(),
+            })
+        }
+    });
+    match cors.layer(inner).oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
 /// The origins that may ask, as the configuration names them; `None` where it names none.
 pub(super) fn origins(config: &HttpConfig) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> =
@@ -119,6 +152,7 @@ pub(super) fn origins(config: &HttpConfig) -> Option<CorsLayer> {
                 named("last-event-id"),
                 named("tus-resumable"),
                 named("upload-checksum"),
+                named("upload-defer-length"),
                 named("upload-length"),
                 named("upload-metadata"),
                 named("upload-offset"),
@@ -129,8 +163,12 @@ pub(super) fn origins(config: &HttpConfig) -> Option<CorsLayer> {
                 header::ETAG,
                 header::LOCATION,
                 header::RETRY_AFTER,
+                named("tus-checksum-algorithm"),
+                named("tus-extension"),
+                named("tus-max-size"),
                 named("tus-resumable"),
                 named("tus-version"),
+                named("upload-defer-length"),
                 named("upload-expires"),
                 named("upload-length"),
                 named("upload-metadata"),

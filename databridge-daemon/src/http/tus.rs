@@ -1,5 +1,5 @@
 //! Uploads in pieces, as the tus protocol 1.0 has them, with its extensions creation,
-//! creation-with-upload, checksum, termination and expiration
+//! creation-defer-length, creation-with-upload, checksum, termination and expiration
 //! (<https://tus.io/protocols/resumable-upload>).
 
 mod headers;
@@ -30,6 +30,7 @@ const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const SPOKEN: HeaderName = HeaderName::from_static("tus-version");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const DEFERRED: HeaderName = HeaderName::from_static("upload-defer-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
@@ -77,8 +78,7 @@ async fn begin(
     answered(&served.app, peer, Class::Upload, &headers, body, async |ctx, body| {
         let app = &served.app;
         named(&code)?;
-        let length = headers::number(&headers, &LENGTH)?
-            .ok_or_else(|| Problem::input(&"Upload-Length is missing, and cannot be deferred"))?;
+        let length = headers::length(&headers)?;
         let metadata = headers::text(&headers, &METADATA)?.unwrap_or_default();
         let path =
             RelPath::parse(&headers::path(metadata)?).map_err(databridge_core::Error::from)?;
@@ -114,7 +114,10 @@ async fn look(
     answered(&served.app, peer, Class::Read, &headers, body, async |ctx, _| {
         named(&code)?;
         let upload = served.app.transfers().look_at_upload(&ctx, &code, id).await?;
-        let length = [(LENGTH, upload.length_bytes.to_string())];
+        let length = match upload.deferred {
+            true => [(DEFERRED, "1".to_owned())],
+            false => [(LENGTH, upload.length_bytes.to_string())],
+        };
         let metadata = (!upload.metadata.is_empty()).then(|| [(METADATA, upload.metadata.clone())]);
         let answer = (StatusCode::OK, length, kept(&upload));
         Ok(match metadata {

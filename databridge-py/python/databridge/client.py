@@ -27,6 +27,14 @@ _AT_WORK = frozenset(
 _LONGEST_WAIT_SECONDS = 30
 
 
+def _is_adding(detail: TransferDetail) -> bool:
+    """Whether a job is still to add something."""
+    return any(
+        job["kind"] == "transfer.take_in" and job["state"] in ("ready", "leased")
+        for job in detail.jobs
+    )
+
+
 class Client(Session):
     """A daemon at `url`, with an access token or an API key.
 
@@ -72,7 +80,8 @@ class Client(Session):
         seen = -1
 
         def shown(detail: TransferDetail) -> TransferDetail | Work[TransferDetail]:
-            if detail.state not in _AT_WORK or detail.paused is not None:
+            rests = detail.state not in _AT_WORK and not _is_adding(detail)
+            if rests or detail.paused is not None:
                 return detail
             left = deadline - time.monotonic()
             if left <= 0:
@@ -88,6 +97,10 @@ class Client(Session):
             return self._shown(code).then(shown)
 
         return finish(self._shown(code).then(shown))
+
+    def logout(self, *, everywhere: bool = False) -> None:
+        """Ends the session, or every one of the caller's."""
+        self.call("logout", everywhere=everywhere)
 
     def close(self) -> None:
         """Nothing is held open: only here so that a `with` takes either."""

@@ -130,6 +130,14 @@ class Session(ABC):
         work: Work[TransferDetail] = Work(task, lambda _: self._shown(code))
         return finish(work, progress)
 
+    def add_from(self, code: str, path: Pathish) -> Transfer:
+        """Adds a file, or a folder's content, that the store's own host has.
+
+        `path` is that host's, below one of its `uploads.add_roots`: nothing is sent. A job
+        does it; `wait` waits for its end, and `failure` says why it could not be done.
+        """
+        return self._transfer("transfer_add", code=code, **{"from": arguments.path("path", path)})
+
     def remove(self, code: str, path: str) -> Transfer:
         """Takes a file out again, by its path in the transfer."""
         return self._transfer("transfer_remove_file", code=code, path=path)
@@ -174,9 +182,17 @@ class Session(ABC):
         """Withdraws it."""
         return self._transfer("transfer_cancel", code=code, reason=reason)
 
-    def recall(self, code: str, reason: str) -> Transfer:
-        """Takes a wrong delivery out of production: it is moved aside whole (IT)."""
-        return self._transfer("transfer_recall", code=code, reason=reason)
+    def recall(
+        self, code: str, reason: str, *, force: bool = False, digests: bool = False
+    ) -> Transfer:
+        """Takes a wrong delivery out of production: it is moved aside whole (IT).
+
+        Where what stands there is not the delivery any more it fails, and nothing is
+        touched, unless by `force`. With `digests` every file is read first.
+        """
+        return self._transfer(
+            "transfer_recall", code=code, reason=reason, force=force, digests=digests
+        )
 
     def recall_receipt(self, code: str) -> dict[str, Any]:
         """The signed statement that a delivery was taken back, a DSSE envelope."""

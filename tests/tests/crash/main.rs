@@ -5,6 +5,7 @@
 //! `DATABRIDGE_CRASH_SEED` which seed is the first (1).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adding;
 mod campaign;
 mod cancel;
 mod hooks;

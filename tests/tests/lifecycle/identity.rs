@@ -78,6 +78,7 @@ async fn passwords_open_only_to_those_who_know_them(kind: Kind) {
 async fn a_deactivated_person_is_out_at_once(kind: Kind) {
     let mut lab = Lab::open(kind).await;
     with_password(&lab, "ann", &["artist"]).await;
+    with_password(&lab, "carl", &["artist"]).await;
     let key = lab.hire("bob", &["artist"]).await;
     let token = token(&lab, "ann").await;
     lab.app.authenticate(&token).await.unwrap();
@@ -97,11 +98,24 @@ async fn a_deactivated_person_is_out_at_once(kind: Kind) {
     lab.ok("chief", "user_active", json!({ "username": "ann", "active": true })).await;
     assert!(lab.app.authenticate(&token).await.is_err(), "an ended session came back");
     lab.app.login("ann", PASSWORD.into(), None).await.unwrap();
-    // Signing out ends one's own.
-    let token = self::token(&lab, "ann").await;
-    let ctx = lab.app.authenticate(&token).await.unwrap();
+    // Signing out ends the one session, or all of one's own.
+    let token = async |name| self::token(&lab, name).await;
+    let tokens = [token("ann").await, token("ann").await, token("ann").await];
+    let ctx = lab.app.authenticate(&tokens[0]).await.unwrap();
     lab.app.call(&ctx, call("logout", json!({})), None).await.unwrap();
-    assert!(lab.app.authenticate(&token).await.is_err());
+    assert!(lab.app.authenticate(&tokens[0]).await.is_err());
+    let ctx = lab.app.authenticate(&tokens[1]).await.unwrap();
+    lab.app.authenticate(&tokens[2]).await.unwrap();
+    let other = token("carl").await;
+    lab.app.call(&ctx, call("logout", json!({ "everywhere": true })), None).await.unwrap();
+    for token in &tokens {
+        assert!(lab.app.authenticate(token).await.is_err(), "a session lives on");
+    }
+    lab.app.authenticate(&other).await.unwrap();
+    // A key is no session, and may still end all of them.
+    let error = lab.refused("artist", "logout", json!({})).await;
+    assert_eq!((error.code(), error.kind().http_status()), ("identity.no_session", 409));
+    lab.ok("artist", "logout", json!({ "everywhere": true })).await;
 }
 
 async fn a_changed_role_holds_at_once(kind: Kind) {
@@ -270,19 +284,11 @@ async fn another_organisation_is_not_there(kind: Kind) {
     let mine = lab.approved(&[("a.exr", b"a")]).await;
     let theirs = lab.scanned(&[("b.exr", b"b")]).await;
     while lab.step().await {}
-    let other = "00000000-0000-7000-8000-00000000000a";
-    let now = match kind {
-        Kind::Sqlite => "0",
-        Kind::Postgres => "now()",
-    };
-    lab.sql(&format!("INSERT INTO orgs VALUES ('{other}', 'rival', 'Rival', {now})"));
+    let (other, key) = lab.organisation("rival").await;
     lab.sql(&format!("UPDATE transfers SET org_id = '{other}' WHERE code = '{theirs}'"));
-    lab.sql(&format!(
-        "INSERT INTO users (id, org_id, username, display_name, kind, must_change_password, active,
-                            version, created_at)
-         SELECT '{other}', '{other}', 'spy', 'Spy', 'person', must_change_password, active, 1,
-                created_at FROM users WHERE username = 'artist'"
-    ));
+    let rival = lab.app.authenticate(&key).await.unwrap();
+    let spy = call("user_create", json!({ "username": "spy", "roles": ["admin"] }));
+    lab.app.call(&rival, spy, None).await.unwrap();
     let plain = json!({ "code": theirs });
     for op in [
         "transfer_show",

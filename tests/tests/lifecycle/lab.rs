@@ -93,6 +93,15 @@ impl Lab {
         lab
     }
 
+    /// Makes the store older than all that stands in its staging.
+    pub fn mature(&self) {
+        let then = match self.kind {
+            Kind::Sqlite => "1480000000000000",
+            Kind::Postgres => "to_timestamp(1480000000)",
+        };
+        self.sql(&format!("UPDATE orgs SET created_at = {then}"));
+    }
+
     /// Lets go of the store.
     pub async fn close(&self) {
         self.app.close().await;
@@ -128,6 +137,14 @@ impl Lab {
         self.people.insert(name.to_owned(), ctx);
         self.secrets.insert(name.to_owned(), secret.clone());
         secret
+    }
+
+    /// Makes another organisation; answers its id, and the API key of its admin.
+    pub async fn organisation(&self, code: &str) -> (String, String) {
+        let root = self.app.embedded(None).await.unwrap();
+        let new = call("organisation_create", json!({ "code": code }));
+        let made = self.app.call(&root, new, None).await.unwrap();
+        (text(&made, "id"), text(&made, "api_key"))
     }
 
     /// Somebody with the roles they have by now.

@@ -14,6 +14,7 @@ on_both!(
     a_cut_tail_is_named_by_a_checkpoint_alone,
     an_event_that_nobody_sealed_is_named,
     a_rewritten_history_is_not_that_of_the_checkpoint,
+    what_happened_to_one_subject_is_found_by_an_index,
 );
 
 async fn lived(kind: Kind) -> Lab {
@@ -129,6 +130,7 @@ async fn a_change_beside_the_text_is_named(kind: Kind) {
         ("subject_id", other),
         ("kind", "'transfer.nothing'"),
         ("actor", "'mallory'"),
+        ("subject_code", "'TRF-99999'"),
         ("recorded_at", time),
     ];
     for (position, (column, value)) in (3..).zip(columns) {
@@ -250,4 +252,35 @@ async fn a_rewritten_history_is_not_that_of_the_checkpoint(kind: Kind) {
     assert_eq!((&report["events"], &report["findings"]), (&json!(size), &json!([])));
     let found = findings(&lab, std::slice::from_ref(&note)).await;
     assert!(found.iter().any(|(kind, _)| kind == "checkpoint"), "{found:?}");
+}
+
+async fn what_happened_to_one_subject_is_found_by_an_index(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let (one, other) = (lab.create().await, lab.create().await);
+    lab.add(&one, &[("a.exr", b"a")]).await;
+    lab.seal().await;
+    let of = async |subject: &str| -> Vec<(String, String)> {
+        let told = lab.ok("chief", "activity", json!({ "subject": subject })).await;
+        let event = |e: &Value| {
+            (e["subject"]["code"].as_str().unwrap().into(), e["kind"].as_str().unwrap().into())
+        };
+        told.as_array().unwrap().iter().map(event).collect()
+    };
+    let made = |code: &str| (code.to_owned(), "transfer.created".to_owned());
+    assert_eq!(of(&one).await, [made(&one), (one.clone(), "transfer.files_added".into())]);
+    assert_eq!(of(&other).await, [made(&other)]);
+    // Names, and not parts of them or patterns.
+    for nobody in ["TRF-", "TRF-%", "' OR 1=1 --", ""] {
+        assert_eq!(of(nobody).await, [], "{nobody}");
+    }
+    let query = format!(
+        "SELECT id FROM ledger_event WHERE subject_code = '{one}'
+           AND org_id = '00000000-0000-7000-8000-000000000000'"
+    );
+    let plan = match kind {
+        Kind::Sqlite => lab.sql(&format!("EXPLAIN QUERY PLAN {query}")),
+        // So few rows are sooner read than looked up.
+        Kind::Postgres => lab.sql(&format!("SET enable_seqscan = off; EXPLAIN {query}")),
+    };
+    assert!(plan.contains("ledger_event_by_code"), "{plan}");
 }

@@ -18,6 +18,7 @@ macro_rules! on_both {
 
 mod lab;
 
+mod adding;
 mod can;
 mod chains;
 mod clock;

@@ -6,18 +6,18 @@ use std::net::TcpStream;
 
 use databridge_core::app::App;
 use databridge_core::app::routes::{Method, PREFIX, ROUTES, Route};
-use databridge_core::base::id::OrgId;
 use databridge_tests::process::PATIENCE;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::http::Served;
 use crate::lab::{Kind, Lab, call, text};
 use crate::lineage::{self, plain_flow, run};
 
-on_both!(nothing_of_another_organisation_is_there, a_second_organisation_is_told_of_its_own);
-
-const RIVAL: &str = "01890000-0000-7000-8000-0000000000aa";
+on_both!(
+    nothing_of_another_organisation_is_there,
+    a_second_organisation_is_told_of_its_own,
+    organisations_are_made_by_who_has_the_store,
+);
 
 /// Paths whose names are the product's own, the same for everybody.
 const NO_ID: [&str; 1] = ["profile_install"];
@@ -32,6 +32,7 @@ fn body(op: &str) -> Value {
         "transfer_priority" => json!({ "priority": "low" }),
         "lot_link" => json!({ "parent": "lot-of-a" }),
         "lot_move" => json!({ "status": "HOLD" }),
+        "transfer_add" => json!({ "from": "/mnt/renders/a" }),
         "run_advance" => json!({ "to": 1 }),
         "run_skip" => json!({ "to": 2, "reason": "because" }),
         "run_move" => json!({ "action": "hold" }),
@@ -115,21 +116,63 @@ async fn settle_in(lab: &mut Lab) -> Ids {
     ])
 }
 
-/// Another organisation with one person who may do everything; answers their key.
-async fn rival(lab: &Lab) -> String {
-    let now = if lab.kind == Kind::Sqlite { "0" } else { "now()" };
-    lab.sql(&format!("INSERT INTO orgs VALUES ('{RIVAL}', 'rival', 'Rival', {now})"));
-    let mut root = lab.app.embedded(None).await.unwrap();
-    root.org = OrgId(RIVAL.parse::<Uuid>().unwrap());
+/// Another organisation with one person who may do everything; answers its id, and the
+/// key of that person.
+async fn rival(lab: &Lab) -> (String, String) {
+    let (id, key) = lab.organisation("rival").await;
+    let admin = lab.app.authenticate(&key).await.unwrap();
     let new = json!({ "username": "rival", "roles": App::roles() });
-    lab.app.call(&root, call("user_create", new), None).await.unwrap();
+    lab.app.call(&admin, call("user_create", new), None).await.unwrap();
     let key = json!({ "name": "of-b", "username": "rival" });
-    let made = lab.app.call(&root, call("key_create", key), None).await.unwrap();
-    text(&made, "secret")
+    let made = lab.app.call(&admin, call("key_create", key), None).await.unwrap();
+    (id, text(&made, "secret"))
+}
+
+/// Who has the store's files makes organisations, and nobody else: no role of one reaches
+/// beyond it.
+async fn organisations_are_made_by_who_has_the_store(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    for who in ["chief", "it_team", "artist"] {
+        let error = lab.refused(who, "organisation_create", json!({ "code": "rival" })).await;
+        assert_eq!(error.code(), "identity.forbidden", "{who}");
+    }
+    let (id, key) = lab.organisation("rival").await;
+    let root = lab.app.embedded(None).await.unwrap();
+    for (code, wanted) in [
+        ("rival", "identity.organisation_exists"),
+        ("", "identity.bad_field"),
+        ("A b", "identity.bad_field"),
+    ] {
+        let again = call("organisation_create", json!({ "code": code }));
+        assert_eq!(lab.app.call(&root, again, None).await.unwrap_err().code(), wanted, "{code}");
+    }
+    // Its admin is admin there, and there alone.
+    let admin = lab.app.authenticate(&key).await.unwrap();
+    assert_eq!(admin.org.to_string(), id);
+    let people = lab.app.call(&admin, call("user_list", json!({})), None).await.unwrap();
+    let people: Vec<_> = people.as_array().unwrap().iter().map(|u| text(u, "username")).collect();
+    assert_eq!(people, ["admin"]);
+    let new = json!({ "username": "artist", "roles": ["artist"] });
+    lab.app.call(&admin, call("user_create", new), None).await.unwrap();
+    let key = json!({ "name": "k", "username": "artist" });
+    let key = lab.app.call(&admin, call("key_create", key), None).await.unwrap();
+    let artist = lab.app.authenticate(&text(&key, "secret")).await.unwrap();
+    let new = json!({ "title": "theirs", "project": "film", "category": "plates" });
+    lab.app.call(&artist, call("transfer_create", new), None).await.unwrap();
+    assert_eq!(lab.ok("chief", "transfer_list", json!({})).await, json!([]));
+    // What happened in it is in its own history, and what a daemon does by itself it does
+    // for every one.
+    lab.seal().await;
+    let told = lab.app.call(&admin, call("activity", json!({})), None).await.unwrap();
+    assert_eq!(text(&told[0], "kind"), "organisation.created", "{told}");
+    lab.app.follow().await.unwrap();
+    lab.app.ask_for_housekeeping().await.unwrap();
+    let jobs = lab.app.call(&admin, call("job_list", json!({})), None).await.unwrap();
+    assert_eq!(text(&jobs[0], "kind"), "housekeeping", "{jobs}");
 }
 
 /// All of A that could move.
-async fn standing(lab: &Lab, ids: &Ids) -> Vec<Value> {
+async fn standing(lab: &Lab, ids: &Ids, rival: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let code = json!({ "code": ids.of("code") });
     for (op, fields) in [
@@ -150,7 +193,7 @@ async fn standing(lab: &Lab, ids: &Ids) -> Vec<Value> {
     }
     let keys = lab.ok("chief", "key_list", json!({ "username": "ann-of-a" })).await;
     all.push(keys);
-    let events = format!("SELECT COUNT(*) FROM ledger_event WHERE org_id <> '{RIVAL}'");
+    let events = format!("SELECT COUNT(*) FROM ledger_event WHERE org_id <> '{rival}'");
     all.push(lab.sql(&events).trim().into());
     all
 }
@@ -158,7 +201,7 @@ async fn standing(lab: &Lab, ids: &Ids) -> Vec<Value> {
 async fn nothing_of_another_organisation_is_there(kind: Kind) {
     let mut lab = lineage::open(kind).await;
     let ids = settle_in(&mut lab).await;
-    let key = rival(&lab).await;
+    let (rival, key) = rival(&lab).await;
     // What a daemon would do of A's by itself is done.
     for _ in 0..2 {
         lab.seal().await;
@@ -166,7 +209,7 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
     }
     lab.seal().await;
     let served = Served::of(&lab);
-    let before = standing(&lab, &ids).await;
+    let before = standing(&lab, &ids, &rival).await;
     let marks =
         [ids.of("code"), ids.of("run_code"), "ann-of-a", "lot-of-a", "flow-of-a", "Shot 010"];
     let clean = |place: &str, text: &str| {
@@ -204,7 +247,7 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
     beside_the_table(&served, &key, &ids, clean);
     named_in_fields(&served, &key, &ids);
     stream(&served, &key, clean);
-    for (before, now) in before.into_iter().zip(standing(&lab, &ids).await) {
+    for (before, now) in before.into_iter().zip(standing(&lab, &ids, &rival).await) {
         assert_eq!(now, before, "something moved");
     }
 }
@@ -213,7 +256,7 @@ async fn nothing_of_another_organisation_is_there(kind: Kind) {
 /// is.
 async fn a_second_organisation_is_told_of_its_own(kind: Kind) {
     let lab = Lab::open(kind).await;
-    let artist = lab.app.authenticate(&rival(&lab).await).await.unwrap();
+    let artist = lab.app.authenticate(&rival(&lab).await.1).await.unwrap();
     let new = json!({ "username": "their-lead", "roles": ["team_lead"] });
     lab.app.call(&artist, call("user_create", new), None).await.unwrap();
     let key = json!({ "name": "of-lead", "username": "their-lead" });

@@ -15,6 +15,9 @@ on_both!(
     a_recall_that_finds_nothing_is_a_failed_step,
     those_concerned_are_told,
     a_delivery_that_was_not_tidied_up_is_recalled_all_the_same,
+    what_is_not_the_delivery_any_more_is_left_alone,
+    it_is_told_by_its_content_where_that_is_asked,
+    the_staging_copy_of_a_recalled_delivery_goes_in_time,
 );
 
 const FILES: &[(&str, &[u8])] = &[("a.exr", b"aaaa"), ("sub/b.txt", b"bbbb"), ("empty/", b"")];
@@ -207,4 +210,166 @@ async fn a_delivery_that_was_not_tidied_up_is_recalled_all_the_same(kind: Kind) 
     assert!(lab.around(&code).await.iter().any(|name| name.contains("databridge-journal")));
     recall(&lab, &code).await;
     assert_eq!(lab.around(&code).await, [".recalled"]);
+}
+
+/// Asks for a recall that does not come to be; answers why not.
+async fn refused(lab: &Lab, code: &str, digests: bool) -> Value {
+    let mut wish = because(code);
+    wish["digests"] = json!(digests);
+    lab.ok("it_team", "transfer_recall", wish).await;
+    assert_eq!(lab.settle(code).await, "recall_failed");
+    lab.show(code).await["failure"].clone()
+}
+
+async fn what_is_not_the_delivery_any_more_is_left_alone(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.scanned(FILES).await;
+    lab.deliver(&code).await;
+    let payload = lab.destination(&code).await;
+    let proof = payload.with_file_name(format!("{code}.proof"));
+    let beside = lab.around(&code).await;
+    let kept = lab.dir("kept");
+    let put_back = |name: &str, to: &std::path::Path| std::fs::rename(kept.join(name), to).unwrap();
+    // One way after the other in which something else may stand there, and what is said.
+    type Change<'a> = (&'a str, Box<dyn Fn() + 'a>, Box<dyn Fn() + 'a>);
+    let changes: Vec<Change> = vec![
+        (
+            "extra.exr: extra regular file",
+            Box::new(|| std::fs::write(payload.join("extra.exr"), "x").unwrap()),
+            Box::new(|| std::fs::remove_file(payload.join("extra.exr")).unwrap()),
+        ),
+        (
+            "a.exr: 5 bytes, expected 4",
+            Box::new(|| std::fs::write(payload.join("a.exr"), "aaaaa").unwrap()),
+            Box::new(|| std::fs::write(payload.join("a.exr"), "aaaa").unwrap()),
+        ),
+        (
+            "sub/b.txt: missing",
+            Box::new(|| std::fs::rename(payload.join("sub/b.txt"), kept.join("b.txt")).unwrap()),
+            Box::new(|| put_back("b.txt", &payload.join("sub/b.txt"))),
+        ),
+        (
+            "it is another folder than the one that was published",
+            Box::new(|| {
+                std::fs::rename(&payload, kept.join("payload")).unwrap();
+                let mut copy = std::process::Command::new("cp");
+                copy.arg("-a").arg(kept.join("payload")).arg(&payload);
+                databridge_tests::process::run(&mut copy);
+            }),
+            Box::new(|| {
+                std::fs::remove_dir_all(&payload).unwrap();
+                put_back("payload", &payload);
+            }),
+        ),
+        (
+            "it is no folder",
+            Box::new(|| {
+                std::fs::rename(&payload, kept.join("payload")).unwrap();
+                std::os::unix::fs::symlink(kept.join("payload"), &payload).unwrap();
+            }),
+            Box::new(|| {
+                std::fs::remove_file(&payload).unwrap();
+                put_back("payload", &payload);
+            }),
+        ),
+        (
+            "proof",
+            Box::new(|| {
+                std::fs::rename(proof.join("receipt.json"), kept.join("receipt.json")).unwrap();
+                std::fs::write(proof.join("receipt.json"), "{}").unwrap();
+            }),
+            Box::new(|| put_back("receipt.json", &proof.join("receipt.json"))),
+        ),
+    ];
+    for (told, change, back) in &changes {
+        change();
+        let stands = digest_tree(payload.parent().unwrap());
+        let failure = refused(&lab, &code, false).await;
+        assert_eq!(failure["code"], "transfer.not_the_delivery", "{told}: {failure}");
+        assert!(text(&failure, "message").contains(told), "{told}: {failure}");
+        assert!(text(&failure, "hint").contains("--force"), "{failure}");
+        assert_eq!(digest_tree(payload.parent().unwrap()), stands, "{told}: something was moved");
+        back();
+    }
+    assert_eq!(lab.around(&code).await, beside);
+    // To take it up again helps once it is the delivery again, and force in any case.
+    std::fs::write(payload.join("extra.exr"), "x").unwrap();
+    lab.act("it_team", "retry", &code).await;
+    assert_eq!(lab.settle(&code).await, "recall_failed");
+    let mut wish = because(&code);
+    (wish["force"], wish["reason"]) = (json!(true), json!("the supervisor said so"));
+    let error = lab.refused("artist", "transfer_recall", wish.clone()).await;
+    assert_eq!(error.kind().http_status(), 403);
+    lab.ok("it_team", "transfer_recall", wish).await;
+    assert_eq!(lab.settle(&code).await, "recalled");
+    let shown = lab.show(&code).await;
+    assert_eq!(
+        (&shown["recall"]["force"], &shown["recall"]["reason"], &shown["failure"]),
+        (&json!(true), &json!("the supervisor said so"), &Value::Null)
+    );
+    let place = payload.with_file_name(".recalled").join(&code);
+    assert!(place.join(&code).join("extra.exr").exists());
+    let history = lab.history(&code).await;
+    let last = history.last().unwrap();
+    assert_eq!(last["data"]["differences"], json!(["extra.exr: extra regular file"]), "{last}");
+    let written = std::fs::read_to_string(place.join(format!("{code}.recall.json"))).unwrap();
+    let envelope = Envelope::from_json(&written).unwrap();
+    let key = lab.app.keys().receipt_key();
+    let statement = verify_recall(&envelope, key, Options::default()).unwrap().unwrap();
+    assert!(statement.forced);
+    assert_eq!(statement.decision.reason, "the supervisor said so");
+}
+
+async fn it_is_told_by_its_content_where_that_is_asked(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let code = lab.scanned(FILES).await;
+    lab.deliver(&code).await;
+    let payload = lab.destination(&code).await;
+    // As long as before, and at the same time.
+    crate::lab::flip(&payload.join("a.exr"));
+    let failure = refused(&lab, &code, true).await;
+    assert_eq!(failure["code"], "transfer.not_the_delivery", "{failure}");
+    assert!(text(&failure, "message").contains("a.exr: sha256 "), "{failure}");
+    crate::lab::flip(&payload.join("a.exr"));
+    let mut wish = because(&code);
+    wish["digests"] = json!(true);
+    lab.ok("it_team", "transfer_recall", wish).await;
+    assert_eq!(lab.settle(&code).await, "recalled", "{}", lab.show(&code).await["failure"]);
+    let written =
+        payload.with_file_name(".recalled").join(&code).join(format!("{code}.recall.json"));
+    let written = std::fs::read_to_string(written).unwrap();
+    assert!(!written.contains("forced"));
+}
+
+async fn the_staging_copy_of_a_recalled_delivery_goes_in_time(kind: Kind) {
+    let mut lab = Lab::open(kind).await;
+    let code = lab.scanned(FILES).await;
+    lab.deliver(&code).await;
+    recall(&lab, &code).await;
+    let staging = lab.app.config().places().staging_of(&code);
+    let root = lab.app.embedded(None).await.unwrap();
+    let plan = async |lab: &Lab| {
+        let plan = crate::lab::call("housekeeping_plan", json!({}));
+        lab.app.call(&root, plan, None).await.unwrap()["items"].clone()
+    };
+    // For ever, unless the studio says for how long; then from the recall on.
+    assert_eq!(plan(&lab).await, json!([]));
+    lab.reopen(|config| config.housekeeping.delivered_days = Some(1)).await;
+    assert_eq!(plan(&lab).await, json!([]));
+    let days = if kind == Kind::Sqlite { "3 * 86400000000" } else { "interval '3 days'" };
+    lab.sql(&format!("UPDATE transfers SET delivered_at = delivered_at - {days}"));
+    assert_eq!(plan(&lab).await, json!([]), "it was delivered long ago, and recalled just now");
+    lab.sql(&format!("UPDATE transfers SET updated_at = updated_at - {days}"));
+    let items = plan(&lab).await;
+    assert_eq!(
+        (&items[0]["what"], &items[0]["path"]),
+        (&json!("recalled"), &json!(code)),
+        "{items}"
+    );
+    assert!(staging.exists());
+    lab.app.call(&root, crate::lab::call("housekeeping_run", json!({})), None).await.unwrap();
+    assert!(!staging.exists());
+    // What was moved aside in production is kept.
+    let place = lab.destination(&code).await.with_file_name(".recalled").join(&code);
+    assert_eq!(names(&place).len(), 3);
 }

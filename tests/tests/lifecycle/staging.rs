@@ -46,13 +46,6 @@ fn plant(staging: &Path, path: impl AsRef<Path>) -> PathBuf {
     file
 }
 
-/// The store is older than all that stands there.
-fn mature(lab: &Lab) {
-    let then =
-        if lab.kind == Kind::Sqlite { "1480000000000000" } else { "to_timestamp(1480000000)" };
-    lab.sql(&format!("UPDATE orgs SET created_at = {then}"));
-}
-
 async fn plan(lab: &Lab) -> Value {
     lab.ok("it_team", "housekeeping_plan", json!({})).await
 }
@@ -86,7 +79,7 @@ async fn what_the_store_did_not_fill_is_left_to_people(kind: Kind) {
     assert_eq!(paths(&found["strangers"]), expected);
     assert_eq!(keep_house(&lab).await["state"], "done");
     assert!(planted.iter().all(|path| path.exists()));
-    mature(&lab);
+    lab.mature();
     let found = plan(&lab).await;
     assert_eq!(
         (paths(&found["items"]), &found["strangers"]),
@@ -109,7 +102,7 @@ async fn one_thing_that_cannot_be_removed_stops_nothing_else(kind: Kind) {
     let fs = FaultFs::mount();
     let staging = fs.path().join("staging");
     let lab = Lab::open_with(kind, |config| config.staging = Some(staging.clone())).await;
-    mature(&lab);
+    lab.mature();
     plant(&staging, "TRF-77771/frozen-r1/x.exr");
     plant(&staging, "TRF-77772/frozen-r1/x.exr");
     let gone = plant(&staging, "TRF-77773/frozen-r1/x.exr");
@@ -137,11 +130,11 @@ async fn one_thing_that_cannot_be_removed_stops_nothing_else(kind: Kind) {
 
 async fn an_upload_that_was_moved_and_did_not_count_stays(kind: Kind) {
     let lab = Lab::open(kind).await;
-    mature(&lab);
+    lab.mature();
     let (staging, code) = (lab.app.config().places().staging, lab.create().await);
     let (service, artist) = (lab.app.transfers(), lab.who("artist"));
     let path = RelPath::parse("a.exr").unwrap();
-    let new = NewUpload { path, length_bytes: 4, metadata: String::new() };
+    let new = NewUpload { path, length_bytes: Some(4), metadata: String::new() };
     let upload = service.begin_upload(artist, &code, new).await.unwrap();
     let writer =
         service.take_up(artist, &code, upload.id, Piece::default()).await.unwrap().unwrap();
@@ -178,7 +171,7 @@ impl Monitor for Slow {
 
 async fn an_ingest_keeps_all_that_it_took_in(kind: Kind) {
     let lab = Lab::open(kind).await;
-    mature(&lab);
+    lab.mature();
     let (staging, code) = (lab.app.config().places().staging, lab.create().await);
     let uploads = staging.join(".uploads");
     let older = plant(&staging, ".uploads/0000000000000000000000000000beef");
@@ -212,7 +205,7 @@ async fn hanging() -> (Lab, Arc<FaultFs>, PathBuf) {
     let fs = Arc::new(FaultFs::mount());
     let staging = fs.path().join("staging");
     let lab = Lab::open_with(Kind::Postgres, |config| config.staging = Some(staging.clone())).await;
-    mature(&lab);
+    lab.mature();
     (lab, fs, staging)
 }
 

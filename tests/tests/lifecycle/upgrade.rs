@@ -66,6 +66,9 @@ async fn a_filled_store_of_the_first_release_goes_through_every_step(kind: Kind)
     let above = lab.ok("chief", "trace_ancestors", json!({ "lot_code": "DEB-1" })).await;
     assert_eq!(above["items"][0]["lot_code"], "RAW-1");
     lab.seal().await;
+    // What happened before is found by its subject, too.
+    let told = lab.ok("chief", "activity", json!({ "subject": delivered })).await;
+    assert_eq!(text(&told[0], "kind"), "transfer.created", "{told}");
     let report = lab.ok("chief", "ledger_verify", json!({})).await;
     assert_eq!(report["findings"], json!([]), "{report}");
 }

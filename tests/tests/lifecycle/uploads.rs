@@ -3,6 +3,7 @@
 
 use std::io::{Cursor, Read};
 
+use databridge_core::base::cancel::Cancel;
 use databridge_core::base::error::Error;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::domains::transfer::{Checked, NewUpload, Piece, UploadView};
@@ -15,11 +16,15 @@ use uuid::Uuid;
 
 use crate::lab::{Kind, Lab};
 
-on_both!(uploads_of_another_organisation_are_not_there, what_nobody_came_back_for_is_collected);
+on_both!(
+    uploads_of_another_organisation_are_not_there,
+    what_nobody_came_back_for_is_collected,
+    without_a_schedule_uploads_expire_all_the_same,
+);
 
 async fn begin(lab: &Lab, code: &str, path: &str, length_bytes: u64) -> UploadView {
     let path = RelPath::parse(path).unwrap();
-    let new = NewUpload { path, length_bytes, metadata: String::new() };
+    let new = NewUpload { path, length_bytes: Some(length_bytes), metadata: String::new() };
     lab.app.transfers().begin_upload(lab.who("artist"), code, new).await.unwrap()
 }
 
@@ -43,11 +48,7 @@ async fn uploads_of_another_organisation_are_not_there(kind: Kind) {
     let lab = Lab::open(kind).await;
     let code = lab.create().await;
     let upload = begin(&lab, &code, "a.exr", 4).await;
-    let (org, now) = match kind {
-        Kind::Sqlite => ("00000000-0000-7000-8000-00000000000a", "0"),
-        Kind::Postgres => ("00000000-0000-7000-8000-00000000000a", "now()"),
-    };
-    lab.sql(&format!("INSERT INTO orgs VALUES ('{org}', 'rival', 'Rival', {now})"));
+    let (org, _) = lab.organisation("rival").await;
     lab.sql(&format!("UPDATE transfers SET org_id = '{org}' WHERE code = '{code}'"));
     let t = lab.app.transfers();
     for who in ["artist", "chief"] {
@@ -70,6 +71,35 @@ async fn uploads_of_another_organisation_are_not_there(kind: Kind) {
     let upload = begin(&lab, &code, "a.exr", 4).await;
     let refused = t.look_at_upload(lab.who("other"), &code, upload.id).await.unwrap_err();
     assert_eq!(refused.code(), "transfer.not_found");
+}
+
+/// `every_hours = 0` leaves what staging no longer needs to whoever asks for it; how long
+/// an upload waits is a setting of its own.
+async fn without_a_schedule_uploads_expire_all_the_same(kind: Kind) {
+    let lab = Lab::open_with(kind, |config| {
+        config.housekeeping.every_hours = 0;
+        config.housekeeping.orphans_hours = 24;
+    })
+    .await;
+    lab.mature();
+    let code = lab.create().await;
+    let old = begin(&lab, &code, "old.exr", 4).await;
+    let uploads = lab.app.config().places().uploads();
+    let orphan = uploads.join("0000000000000000000000000000dead");
+    std::fs::write(&orphan, "left over").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
+    std::fs::File::open(&orphan).unwrap().set_modified(long_ago).unwrap();
+    lab.sql("UPDATE transfer_uploads SET expires_at = created_at");
+    let new = begin(&lab, &code, "new.exr", 4).await;
+    let blob = |upload: &UploadView| uploads.join(upload.id.simple().to_string());
+    lab.app.ask_for_housekeeping().await.unwrap();
+    let [house, ..] = lab.app.chores();
+    while house.step(&Cancel::new()).await.unwrap() {}
+    assert!(!blob(&old).exists() && blob(&new).exists());
+    assert!(orphan.exists(), "the rest waits until somebody asks");
+    let root = lab.app.embedded(None).await.unwrap();
+    lab.app.call(&root, crate::lab::call("housekeeping_run", json!({})), None).await.unwrap();
+    assert!(!orphan.exists());
 }
 
 async fn what_nobody_came_back_for_is_collected(kind: Kind) {

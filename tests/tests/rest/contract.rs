@@ -172,7 +172,6 @@ fn a_stranger_s_tool_finds_no_fault() {
 }
 
 #[test]
-#[ignore = "long: `make test-long`"]
 fn a_stranger_s_tool_finds_no_fault_on_postgres() {
     strangers(Kind::Postgres);
 }

@@ -12,6 +12,7 @@ macro_rules! on_both {
 mod desk;
 
 mod activity;
+mod adding;
 mod backup;
 mod backups;
 mod contract;

@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use databridge_tests::process::PATIENCE;
+use databridge_tests::process::{PATIENCE, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::desk::{Desk, Kind, by_hand};
+use crate::desk::{Desk, Kind, by_hand, databridge};
 use crate::events::Stream;
 use crate::input::{encode, plain};
 
@@ -89,9 +89,10 @@ fn what_was_forged_or_is_over_opens_nothing(kind: Kind) {
 }
 
 /// Founds the other organisation.
-fn found(desk: &Desk) {
-    let now = if desk.database.is_some() { "now()" } else { "0" };
-    desk.sql(&format!("INSERT INTO orgs VALUES ('{OTHER}', 'rival', 'Rival', {now})"));
+fn found(desk: &Desk) -> String {
+    let made = run(&mut databridge(&desk.place, &["organisation", "create", "rival", "--json"]));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// One of each kind of thing, in another organisation: the parameter that names it, its
@@ -102,15 +103,18 @@ fn theirs(desk: &Desk) -> Vec<(&'static str, String, &'static str)> {
     desk.ok("admin", "POST", "/flows/profiles/food/install", json!({}));
     let lot = json!({ "lot_code": "RAW-1", "lot_type": "RAW", "weight_kg": 1.0 });
     desk.ok("admin", "POST", "/lots", lot);
-    found(desk);
+    let other = found(desk);
     for (table, column, name) in [
         ("transfers", "code", &*code),
         ("users", "username", "rival"),
         ("lots", "lot_code", "RAW-1"),
     ] {
-        let moved = format!("UPDATE {table} SET org_id = '{OTHER}' WHERE {column} = '{name}'");
+        let moved = format!("UPDATE {table} SET org_id = '{other}' WHERE {column} = '{name}'");
         desk.sql(&moved);
-        let there = format!("SELECT count(*) FROM {table} WHERE org_id = '{OTHER}'");
+        // (Its own admin is there as well.)
+        let there = format!(
+            "SELECT count(*) FROM {table} WHERE org_id = '{other}' AND {column} = '{name}'"
+        );
         assert_eq!(desk.sql(&there).trim(), "1", "{table}");
     }
     vec![
@@ -190,15 +194,17 @@ fn each_organisation_hears_its_own_and_counts_its_own_work(kind: Kind) {
     settings.push(("STEP", "copy.file_written:1:HANG".into()));
     settings.push(("LEASE_SECONDS", "600".into()));
     let mut desk = Desk::open_with(kind, &settings);
-    found(&desk);
+    let other = found(&desk);
     let rival = json!({ "username": "rival", "roles": ["artist", "admin"] });
     desk.ok("admin", "POST", "/users", rival);
     let key = json!({ "name": "theirs", "username": "rival" });
     let key = desk.ok("admin", "POST", "/auth/keys", key)["secret"].clone();
     desk.people.add("rival", key.as_str().unwrap());
-    desk.sql(&format!("UPDATE users SET org_id = '{OTHER}' WHERE username = 'rival'"));
+    desk.sql(&format!("UPDATE users SET org_id = '{other}' WHERE username = 'rival'"));
     let code = desk.submitted();
     desk.approve(&code);
+    // What happened when it was made is sealed then, and nobody hears of it later.
+    desk.wait_for(&code, "transfer.submitted");
     let mut theirs = Stream::open(&desk, "rival", "/events", None);
     let mut ours = Stream::open(&desk, "admin", "/events", None);
     desk.ok("it", "POST", &format!("/transfer-ops/{code}/start"), json!({}));

@@ -12,6 +12,7 @@ use crate::desk::{BAD_TOKEN, Desk, Kind, PASSWORD, WRONG, ask, refusal, same, te
 
 on_both!(
     a_session_is_renewed_and_a_replayed_refresh_token_ends_it,
+    one_session_is_ended_or_all_of_them_on_every_host,
     of_two_renewals_at_once_one_wins_and_the_session_ends,
     what_was_ended_stays_ended_after_a_restart,
     hashes_by_bcrypt_are_taken_over_and_replaced,
@@ -50,6 +51,44 @@ fn a_session_is_renewed_and_a_replayed_refresh_token_ends_it(kind: Kind) {
     }
     // A refresh token opens nothing by itself.
     assert!(!desk.is_in(&text(&second, "refresh_token")));
+}
+
+fn one_session_is_ended_or_all_of_them_on_every_host(kind: Kind) {
+    let desk = Desk::open(kind);
+    let first = desk.hire("ann", &["artist"]);
+    let renewed = desk.refresh(&text(&first, "refresh_token")).unwrap();
+    let [second, third] =
+        [desk.login("ann", PASSWORD).unwrap(), desk.login("ann", PASSWORD).unwrap()];
+    let other = desk.hire("bob", &["artist"]);
+    let host = (kind == Kind::Postgres).then(|| desk.second());
+    let urls: Vec<&str> = [&desk.running].into_iter().chain(&host).map(|h| &*h.url).collect();
+    let is_in = |session: &Value| -> Vec<bool> {
+        let token = text(session, "access_token");
+        urls.iter().map(|url| ask(url, "GET", "/auth/me", &token, json!({})).is_ok()).collect()
+    };
+    let all = |yes: bool| vec![yes; urls.len()];
+    // The session is its whole family: the tokens that were, are and could be.
+    desk.post("/auth/logout", &text(&renewed, "access_token"), json!({}));
+    for session in [&first, &renewed] {
+        assert_eq!(is_in(session), all(false));
+    }
+    same(refusal(desk.refresh(&text(&renewed, "refresh_token"))), BAD_TOKEN);
+    for session in [&second, &third, &other] {
+        assert_eq!(is_in(session), all(true));
+    }
+    // Asked of the last host, it holds on the first.
+    let last = urls.last().unwrap();
+    let token = text(&second, "access_token");
+    ask(last, "POST", "/auth/logout?everywhere=true", &token, json!({})).unwrap();
+    for session in [&second, &third] {
+        assert_eq!(is_in(session), all(false));
+        let refresh = json!({ "refresh_token": text(session, "refresh_token") });
+        same(refusal(ask(last, "POST", "/auth/refresh", "", refresh)), BAD_TOKEN);
+    }
+    assert_eq!(is_in(&other), all(true));
+    let again = desk.login("ann", PASSWORD).unwrap();
+    desk.post("/auth/logout", &text(&again, "access_token"), json!({ "everywhere": true }));
+    assert_eq!(is_in(&again), all(false));
 }
 
 fn of_two_renewals_at_once_one_wins_and_the_session_ends(kind: Kind) {
@@ -188,8 +227,13 @@ fn the_command_line_renews_by_itself(kind: Kind) {
         assert!(child.wait().unwrap().success());
     }
     assert_eq!(desk.events("user.refresh_token_reused"), 0);
+    let elsewhere = desk.login("ann", PASSWORD).unwrap();
     run(&mut databridge(&["logout"]));
     assert!(!stored().contains(&desk.running.url));
+    assert!(desk.is_in(&text(&elsewhere, "access_token")), "another session was ended, too");
     let status = databridge(&["transfer", "list"]).output().unwrap().status;
     assert_eq!(status.code(), Some(3));
+    run(&mut databridge(&["login", "ann", "--password-file", file.to_str().unwrap()]));
+    run(&mut databridge(&["logout", "--everywhere"]));
+    assert!(!desk.is_in(&text(&elsewhere, "access_token")));
 }

@@ -23,3 +23,15 @@ pub struct Sweep {
     #[serde(default)]
     pub dry_run: bool,
 }
+
+/// Files that the daemon's host has already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AddFrom {
+    /// `TRF-00042`.
+    pub code: String,
+    /// A file, or a folder whose content is meant, by its absolute path on the daemon's
+    /// host, below one of `uploads.add_roots`.
+    pub from: String,
+}

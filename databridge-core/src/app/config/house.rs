@@ -15,12 +15,14 @@ const DAY: u64 = 24 * HOUR;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HousekeepingConfig {
-    /// How often, in hours; 0 leaves it to whoever asks for it.
+    /// How often, in hours; 0 leaves it to whoever asks for it, but for uploads in pieces,
+    /// whose time is `uploads.keep_seconds`.
     pub every_hours: u64,
     /// Hours after which nobody comes back for an upload, or for a folder in staging that
     /// no transfer knows; at least a day.
     pub orphans_hours: u64,
-    /// Days that the staging copy of a delivery is kept; for ever where it is not said.
+    /// Days that the staging copy of a delivery is kept, or of a recalled one from then on;
+    /// for ever where it is not said.
     pub delivered_days: Option<u64>,
     /// Days that finished jobs are kept; jobs that were given up are kept until
     /// their step is tried again.

@@ -35,6 +35,7 @@ pub(super) const ANSWERS: &[(&str, Make)] = &[
     ("transfer_history", of::<Vec<Page>>),
     ("transfer_receipt", of::<Receipt>),
     ("transfer_where", of::<t::Whereabouts>),
+    ("transfer_add", of::<t::TransferView>),
     ("transfer_recall", of::<t::TransferView>),
     ("transfer_recall_receipt", of::<Receipt>),
     ("path_translate", of::<t::Translation>),

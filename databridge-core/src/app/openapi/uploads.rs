@@ -50,6 +50,10 @@ fn done(description: &str, headers: &[&str]) -> Value {
         ("Location", header("The upload's own address.", text())),
         ("Upload-Offset", header("Bytes that are durable.", whole())),
         ("Upload-Length", header("Bytes that the file will have.", whole())),
+        (
+            "Upload-Defer-Length",
+            header("In its place, where that is not known yet.", json!({ "const": "1" })),
+        ),
         ("Upload-Metadata", header("As it was given.", text())),
         ("Upload-Expires", header("Until when it waits for its next piece.", text())),
     ];
@@ -115,13 +119,15 @@ pub(super) fn operations() -> Vec<(String, &'static str, Value)> {
     let body = json!({ "required": false, "content": {
         "application/offset+octet-stream": { "schema": { "type": "string", "format": "binary" } },
     } });
-    let length = parameter(
-        "Upload-Length",
-        true,
-        "Bytes that the file will have.",
-        json!({
-            "type": "integer", "minimum": 0, "maximum": i64::MAX,
-        }),
+    let length = |description: &str| {
+        let schema = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
+        parameter("Upload-Length", false, description, schema)
+    };
+    let deferred = parameter(
+        "Upload-Defer-Length",
+        false,
+        "In place of Upload-Length: a later piece tells it.",
+        json!({ "type": "string", "const": "1" }),
     );
     let metadata = parameter(
         "Upload-Metadata",
@@ -139,8 +145,16 @@ pub(super) fn operations() -> Vec<(String, &'static str, Value)> {
     );
     let begun = done("Begun.", &["Location", "Upload-Offset", "Upload-Expires"]);
     let told = ["Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"];
-    let where_it_is =
-        done("Here.", &["Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"]);
+    let where_it_is = done(
+        "Here.",
+        &[
+            "Upload-Offset",
+            "Upload-Length",
+            "Upload-Defer-Length",
+            "Upload-Metadata",
+            "Upload-Expires",
+        ],
+    );
     let kept = done("Kept.", &["Upload-Offset", "Upload-Expires"]);
     let uploads = format!("{PREFIX}/transfers/{{code}}/uploads");
     let one = format!("{uploads}/{{id}}");
@@ -157,13 +171,21 @@ pub(super) fn operations() -> Vec<(String, &'static str, Value)> {
     let mut begin = operation(
         "upload_begin",
         "Begins an upload in pieces (tus 1.0, creation); a body is its first piece.",
-        vec![code(), version(), length, metadata, checksum()],
+        vec![
+            code(),
+            version(),
+            length("Bytes that the file will have; or else Upload-Defer-Length."),
+            deferred,
+            metadata,
+            checksum(),
+        ],
         ("201", begun),
         &but(&["410"]),
     );
     begin["requestBody"] = body.clone();
     let piece = "The next piece (tus 1.0); the last one makes the file part of the transfer.";
-    let parameters = vec![code(), id(), version(), offset, checksum()];
+    let late = length("Bytes that the file will have, where that was deferred.");
+    let parameters = vec![code(), id(), version(), offset, late, checksum()];
     let mut send = operation("upload_piece", piece, parameters, ("204", kept.clone()), &all);
     send["requestBody"] = body.clone();
     let instead = parameter(

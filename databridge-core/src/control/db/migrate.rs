@@ -32,6 +32,11 @@ pub(super) const KERNEL: &[Migration] = &[
         name: "retention",
         sql: include_str!("migrations/1080_retention.sql"),
     },
+    Migration {
+        version: 1090,
+        name: "subjects",
+        sql: include_str!("migrations/1090_subjects.sql"),
+    },
 ];
 
 pub(super) fn migrator(dialect: Dialect, domains: &[&[Migration]]) -> Migrator {

@@ -118,6 +118,7 @@ pub async fn os_user(
         authority: Authority::Embedded,
         grants,
         scopes: None,
+        session: None,
         stands_in_for: Vec::new(),
     };
     Ok(ctx)

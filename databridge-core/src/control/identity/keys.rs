@@ -140,7 +140,7 @@ pub async fn create_key(
 }
 
 /// A name that people and logs can read.
-fn check_name(field: &'static str, text: &str) -> Result<(), Error> {
+pub(super) fn check_name(field: &'static str, text: &str) -> Result<(), Error> {
     let reason = match text {
         "" => "it is empty",
         _ if text.chars().count() > 100 => "it is longer than 100 characters",

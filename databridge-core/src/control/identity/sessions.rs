@@ -71,6 +71,7 @@ pub(super) fn context(org: OrgId, id: UserId, username: &str, grants: Vec<Grant>
         authority: Authority::Daemon,
         grants,
         scopes: None,
+        session: None,
         stands_in_for: Vec::new(),
     };
     ctx
@@ -172,12 +173,14 @@ impl Entrance {
         let mut tx = self.store.db().read().await?;
         let now = tx.now().await?;
         let is_key = bearer.starts_with(keys::PREFIX);
+        let mut session = None;
         let user = if is_key {
             sql::user_by_key(&mut tx, &keys::digest(bearer), now)
                 .await?
                 .ok_or(Error::BadToken("the API key is unknown, expired or revoked"))?
         } else {
             let claims = self.tokens.read(bearer, now, self.settings.access())?;
+            session = Some(claims.sid);
             let user = sql::user_by_session(&mut tx, claims.sid, now).await?;
             user.filter(|u| u.id.0 == claims.sub && u.org.0 == claims.org)
                 .ok_or(Error::BadToken("the session has ended"))?
@@ -185,6 +188,7 @@ impl Entrance {
         let grants = sql::grants(&mut tx, user.id).await?;
         let mut ctx = context(user.org, user.id, &user.username, grants);
         ctx.actor.scopes = user.scopes;
+        ctx.actor.session = session;
         ctx.actor.stands_in_for = sql::stands_in_for(&mut tx, user.id, now).await?;
         drop(tx);
         if is_key && user.last_used_at.is_none_or(|last| now.since(last) > NOTED) {
@@ -207,15 +211,22 @@ impl Entrance {
     }
 }
 
-/// Ends every session of the actor.
+/// Ends the session that asks, with every token that came of it; or all of the actor's.
 ///
 /// # Errors
-/// [`Error::Db`].
-pub async fn logout(store: &Store, ctx: &Ctx) -> Result<(), AnyError> {
+/// [`Error::NoSession`], [`Error::Db`].
+pub async fn logout(store: &Store, ctx: &Ctx, everywhere: bool) -> Result<(), AnyError> {
     let mut unit = store.begin(ctx).await?;
     let (now, id) = (unit.now(), ctx.actor.user_id);
-    sql::end_sessions(unit.tx(), id, now).await?;
-    unit.record(&subject(id, &ctx.actor.username), "user.signed_out", json!({}));
+    match (everywhere, ctx.actor.session) {
+        (true, _) => sql::end_sessions(unit.tx(), id, now).await?,
+        (false, Some(session)) => {
+            sql::end_session(unit.tx(), session, now).await?;
+        }
+        (false, None) => return Err(Error::NoSession.into()),
+    }
+    let data = json!({ "everywhere": everywhere });
+    unit.record(&subject(id, &ctx.actor.username), "user.signed_out", data);
     unit.commit(()).await
 }
 

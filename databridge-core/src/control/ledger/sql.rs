@@ -24,8 +24,8 @@ pub struct Page {
 
 pub(super) async fn insert_event(tx: &mut Tx, event: &Event, body: &str) -> Result<(), db::Error> {
     tx.exec(
-        "INSERT INTO ledger_event (id, org_id, subject_kind, subject_id, kind, actor, recorded_at, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO ledger_event (id, org_id, subject_kind, subject_id, kind, actor, recorded_at, body, subject_code)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         params![
             event.id,
             event.org,
@@ -34,7 +34,8 @@ pub(super) async fn insert_event(tx: &mut Tx, event: &Event, body: &str) -> Resu
             &event.kind,
             &event.by.username,
             event.at,
-            body
+            body,
+            &event.subject.code
         ],
     )
     .await?;
@@ -261,14 +262,7 @@ pub(super) async fn search(
         and("e.recorded_at < ?", until.into());
     }
     if let Some(subject) = &filter.subject {
-        // As it stands in the bytes that are hashed: quoted by the same serialiser.
-        let quoted = serde_json::to_string(subject).unwrap_or_default();
-        let needle = format!("\"code\":{quoted}}}");
-        let find = match tx.dialect() {
-            Dialect::Sqlite => "instr(e.body, ?) > 0",
-            Dialect::Postgres => "strpos(e.body, ?) > 0",
-        };
-        and(find, needle.into());
+        and("e.subject_code = ?", subject.into());
     }
     params.push(limit.into());
     sql.push_str(&format!(" ORDER BY l.position LIMIT ${}", params.len()));
@@ -300,6 +294,7 @@ pub(super) struct Columns {
     pub org: OrgId,
     pub subject_kind: String,
     pub subject: Uuid,
+    pub subject_code: Option<String>,
     pub kind: String,
     pub actor: String,
     pub recorded_at: Timestamp,
@@ -311,8 +306,8 @@ pub(super) async fn leaves(
     limit: i64,
 ) -> Result<Vec<StoredLeaf>, db::Error> {
     tx.all(
-        "SELECT l.position, l.event_id, e.body, e.org_id, e.subject_kind, e.subject_id, e.kind,
-                e.actor, e.recorded_at
+        "SELECT l.position, l.event_id, e.body, e.org_id, e.subject_kind, e.subject_id,
+                e.subject_code, e.kind, e.actor, e.recorded_at
          FROM ledger_leaf l LEFT JOIN ledger_event e ON e.id = l.event_id
          WHERE l.position >= $1 ORDER BY l.position LIMIT $2",
         params![int(from), limit],
@@ -327,6 +322,7 @@ pub(super) async fn leaves(
                 org: row.get("org_id")?,
                 subject_kind: row.get("subject_kind")?,
                 subject: row.get("subject_id")?,
+                subject_code: row.opt("subject_code")?,
                 kind,
                 actor: row.get("actor")?,
                 recorded_at: row.get("recorded_at")?,

@@ -131,6 +131,7 @@ fn projection_differs(leaf: &StoredLeaf, body: &str) -> bool {
         org: event.org,
         subject_kind: event.subject.kind,
         subject: event.subject.id,
+        subject_code: Some(event.subject.code),
         kind: event.kind,
         actor: event.by.username,
         recorded_at: event.at,

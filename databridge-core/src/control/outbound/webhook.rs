@@ -45,7 +45,7 @@ pub(super) fn post(hook: &Hook, id: &str, body: &str) -> Result<String, Error> {
     }
 }
 
-fn agent(hook: &Hook) -> Result<Agent, Error> {
+pub(super) fn agent(hook: &Hook) -> Result<Agent, Error> {
     let bad = |reason| Error::Material { hook: hook.name.clone(), what: "ca_file", reason };
     let roots = match &hook.ca_file {
         None => RootCerts::PlatformVerifier,

@@ -1,10 +1,8 @@
 //! Creating, filling and submitting.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::ioctl_ficlone;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -12,18 +10,13 @@ use super::review::{LONGEST, beside};
 use super::sql::StoredFile;
 use super::state::{Action, MATRIX, Permission, State};
 use super::types::{Transfer, check_name, check_parents, check_text};
-use super::{Create, Error, Places, Service, TransferView, Upload, UploadedFile, chain, sql};
+use super::{Create, Error, Places, Service, TransferView, Upload, chain, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::ledger::Subject;
-use crate::media::checksum::{self, Hasher, Sha256};
-use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{self, Folder, RelPath, Stat, collisions, make_dirs};
-use crate::media::walk;
-
-/// Read at a time while a file is taken in.
-const BUFFER: usize = 1 << 20;
+use crate::media::checksum::Sha256;
+use crate::media::storage::{RelPath, collisions, make_dirs};
 
 impl Service {
     /// Makes a transfer, empty.
@@ -105,155 +98,6 @@ impl Service {
     pub async fn may_upload(&self, ctx: &Ctx, code: &str) -> Result<(), AnyError> {
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
         self.step(&mut unit, &mut t, Action::Upload).await
-    }
-
-    /// Takes bytes in: streams `source` into the uploads folder, hashing, durably.
-    /// The file is part of no transfer until it is [added](Service::add).
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Stopped`].
-    pub fn receive(
-        &self,
-        path: RelPath,
-        source: impl Read,
-        monitor: &dyn Monitor,
-    ) -> Result<UploadedFile, AnyError> {
-        self.take(path, source, None, monitor)
-    }
-
-    /// The same; where the file system can, the content of `original` is shared and not
-    /// written once more. What is digested is then what was shared.
-    fn take(
-        &self,
-        path: RelPath,
-        source: impl Read,
-        original: Option<&File>,
-        monitor: &dyn Monitor,
-    ) -> Result<UploadedFile, AnyError> {
-        let folder = self.places.uploads();
-        let io = |source| Error::Io { path: path.to_string(), source };
-        private_dir(&folder)?;
-        let blob = Uuid::now_v7().simple().to_string();
-        let place = folder.join(&blob);
-        let result = (|| {
-            let mut file = File::create_new(&place).map_err(io)?;
-            // Any refusal (another file system, none that can) leaves the file empty.
-            let is_shared = original.is_some_and(|from| ioctl_ficlone(&file, from).is_ok());
-            let mut source: Box<dyn Read + '_> = match is_shared {
-                true => Box::new(File::open(&place).map_err(io)?),
-                false => Box::new(source),
-            };
-            let mut hasher = Hasher::new(&[]);
-            let mut buffer = vec![0; BUFFER];
-            let mut size_bytes = 0;
-            loop {
-                if monitor.cancelled() {
-                    return Err(Error::Stopped);
-                }
-                let n = match source.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(n) => n,
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(io(error)),
-                };
-                if !is_shared {
-                    file.write_all(&buffer[..n]).map_err(io)?;
-                }
-                hasher.update(&buffer[..n]);
-                size_bytes += n as u64;
-                monitor.on(Progress::Bytes(n as u64));
-            }
-            file.sync_all().map_err(io)?;
-            crate::base::steps::reach("upload.received");
-            Ok((size_bytes, hasher.finish().sha256()))
-        })();
-        match result {
-            Ok((size_bytes, sha256)) => {
-                monitor.on(Progress::File(path.as_str()));
-                Ok(UploadedFile { path: path.clone(), blob, size_bytes, sha256 })
-            }
-            Err(error) => {
-                self.forget(&blob);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Removes bytes that were taken in and not added after all.
-    pub fn forget(&self, blob: &str) {
-        // What stays behind is swept in time.
-        let _ = std::fs::remove_file(self.places.uploads().join(blob));
-    }
-
-    /// Takes a file or a folder in from a path that this process can read: copied, or on
-    /// one file system with reflinks shared.
-    ///
-    /// # Errors
-    /// What the walk refuses, by name; [`Error::Io`].
-    pub fn receive_tree(
-        &self,
-        source: &Path,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<Upload>, AnyError> {
-        let io = |e| Error::Io { path: source.display().to_string(), source: e };
-        let meta = std::fs::symlink_metadata(source).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::NoSource { path: source.display().to_string() },
-            _ => io(e),
-        })?;
-        if !meta.is_dir() {
-            let (root, name) = walk::single(source)?;
-            return Ok(vec![Upload::File(self.receive_file(
-                &Folder::open(&root)?,
-                name,
-                monitor,
-            )?)]);
-        }
-        let entries = walk::tree(source)?;
-        let bytes = entries.iter().map(|e| e.size_bytes).sum();
-        monitor.on(Progress::Total { files: entries.len() as u64, bytes });
-        let root = Folder::open(source)?;
-        let mut uploads = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let upload = match entry.kind {
-                walk::Kind::EmptyDir => Ok(Upload::EmptyDir(entry.path)),
-                walk::Kind::File => self.receive_file(&root, entry.path, monitor).map(Upload::File),
-            };
-            match upload {
-                Ok(upload) => uploads.push(upload),
-                Err(error) => {
-                    self.forget_all(&uploads);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(uploads)
-    }
-
-    /// Takes in a file that stands still while it is read.
-    fn receive_file(
-        &self,
-        root: &Folder,
-        name: RelPath,
-        monitor: &dyn Monitor,
-    ) -> Result<UploadedFile, AnyError> {
-        let path = root.path().join(name.to_path());
-        let file = root.open_file(&name)?;
-        let stat = || Stat::of(&file).map_err(|e| storage::Error::io("examine", &path, e));
-        let before = stat()?;
-        let upload = self.take(name, &file, Some(&file), monitor)?;
-        if stat()?.is_unchanged_since(&before) && upload.size_bytes == before.size_bytes {
-            return Ok(upload);
-        }
-        self.forget(&upload.blob);
-        Err(checksum::Error::SourceChanged { path }.into())
-    }
-
-    fn forget_all(&self, uploads: &[Upload]) {
-        for upload in uploads {
-            if let Upload::File(file) = upload {
-                self.forget(&file.blob);
-            }
-        }
     }
 
     /// Makes what was taken in part of the transfer; a file of the same path is
@@ -377,6 +221,7 @@ impl Service {
         self.check_room(ctx, code).await?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Submit).await?;
         self.none_unfinished(&mut unit, &t).await?;
+        self.none_coming(&mut unit, &t).await?;
         self.open_revision(&mut unit, &mut t, Action::Submit).await?;
         t.failure = None;
         self.done(unit, t, "transfer.submitted", json!({})).await
@@ -384,7 +229,7 @@ impl Service {
 
     /// Takes the step; where the transfer comes back from its reviewers, its next
     /// revision begins with all files of the last.
-    async fn open_revision(
+    pub(super) async fn open_revision(
         &self,
         unit: &mut Unit,
         t: &mut Transfer,

@@ -90,6 +90,16 @@ pub enum Error {
         /// Where it was delivered.
         path: String,
     },
+    /// Something else stands where it was delivered.
+    #[error("{path} is not what was delivered as {code}: {}", list(.found))]
+    NotTheDelivery {
+        /// The transfer.
+        code: String,
+        /// Where it was delivered.
+        path: String,
+        /// How it differs.
+        found: Vec<String>,
+    },
     /// Nobody took it out of production.
     #[error("{code} was not recalled: it is {state}")]
     NotRecalled {
@@ -234,6 +244,7 @@ impl Fault for Error {
             Self::ProofExists { .. }
             | Self::PathTaken { .. }
             | Self::NoRecall { .. }
+            | Self::NotTheDelivery { .. }
             | Self::NothingToRecall { .. } => ErrorKind::Conflict,
             Self::Io { source, .. } if is_full(source) => ErrorKind::Unavailable,
             Self::Io { .. } => ErrorKind::Io,
@@ -254,6 +265,7 @@ impl Fault for Error {
             Self::InsufficientSpace { .. } => "transfer.insufficient_space",
             Self::NoRecall { .. } => "transfer.no_recall",
             Self::NothingToRecall { .. } => "transfer.nothing_to_recall",
+            Self::NotTheDelivery { .. } => "transfer.not_the_delivery",
             Self::NotRecalled { .. } => "transfer.not_recalled",
             Self::NoReason { .. } => "transfer.no_reason",
             Self::Collision { .. } => "transfer.collision",
@@ -293,6 +305,11 @@ impl Fault for Error {
             }
             Self::NothingToRecall { .. } => {
                 "look whether production is mounted and where it was moved, then retry".into()
+            }
+            Self::NotTheDelivery { .. } => {
+                "look who changed it; to have what stands there moved all the same, recall it \
+                 again with --force and the reason"
+                    .into()
             }
             Self::NotRecalled { .. } => "`databridge transfer recall` takes a delivery back".into(),
             Self::NoReason { .. } => "say why: it is kept and shown".into(),

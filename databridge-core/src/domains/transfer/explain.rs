@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::service::{asked, roles, visible};
-use super::state::{Action, MACHINE, MATRIX, Permission, State};
+use super::state::{Action, MACHINE, MATRIX, Permission, State, work};
 use super::types::Transfer;
 use super::{Service, sql};
 use crate::base::clock::Timestamp;
@@ -144,7 +144,9 @@ impl Facts<'_> {
         let t = self.t;
         let waits_for = match t.state {
             state if state.is_over() => Waits::Nothing,
-            _ if t.paused.is_some() || t.state.rests() => Waits::Person,
+            _ if t.paused.is_some() => Waits::Person,
+            _ if self.is_adding() => Waits::Work,
+            state if state.rests() => Waits::Person,
             _ => Waits::Work,
         };
         let next = self.next();
@@ -160,6 +162,9 @@ impl Facts<'_> {
             span(self.now.since(self.since)),
             self.situation(),
         );
+        if t.state == State::Uploading && t.failure.is_some() && !self.is_adding() {
+            text.push_str(&format!(" What was to be added last was not. {}", self.failure()));
+        }
         if let Some(shortage) = &self.shortage {
             text.push_str(&format!(" As things are, {shortage}."));
         }
@@ -216,6 +221,9 @@ impl Facts<'_> {
             return format!("{} has let the work stand still since {since}{why}.", pause.by);
         }
         match t.state {
+            State::Uploading if self.is_adding() => {
+                format!("Files of the daemon's own are being added. {}", self.work())
+            }
             State::Draft => "There is nothing in it yet.".into(),
             State::Uploading if self.files == 0 => "There is nothing in it any more.".into(),
             State::Uploading => format!("It has {} files and is not submitted yet.", self.files),
@@ -287,6 +295,11 @@ impl Facts<'_> {
             }
         });
         told.collect()
+    }
+
+    /// Whether a job is still to add something.
+    fn is_adding(&self) -> bool {
+        self.job.is_some_and(|job| job.kind == work::TAKE_IN)
     }
 
     fn review(&self) -> String {

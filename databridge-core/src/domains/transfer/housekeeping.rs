@@ -28,6 +28,8 @@ symbols! {
         Cancelled = "cancelled",
         /// The staging copy of a delivery, kept as long as the policy says.
         Delivered = "delivered",
+        /// The same of one that was recalled, from the recall on.
+        Recalled = "recalled",
         /// What an earlier run moved aside and could not delete.
         Aside = "aside",
     }
@@ -38,7 +40,7 @@ symbols! {
 pub struct Keep {
     /// What belongs to nobody, since it was last written.
     pub orphans: Duration,
-    /// Staging copies since their delivery; for ever by `None`.
+    /// Staging copies since their delivery, or its recall; for ever by `None`.
     pub delivered: Option<Duration>,
 }
 

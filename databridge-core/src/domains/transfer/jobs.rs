@@ -5,6 +5,7 @@ mod journal;
 mod prepare;
 mod recall;
 mod scan;
+mod take_in;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::media::storage::Location;
 use crate::media::walk::Kind;
 
 const KINDS: &[&str] = &[
+    work::TAKE_IN,
     work::FREEZE,
     work::SCAN,
     work::PREPARE,
@@ -44,7 +46,8 @@ const KINDS: &[&str] = &[
 
 impl Handler for Service {
     fn kinds(&self) -> &'static [&'static str] {
-        KINDS
+        // A host that names no root has none of these mounts.
+        if self.policy.uploads.roots.is_empty() { &KINDS[1..] } else { KINDS }
     }
 
     fn bulk(&self) -> &'static [&'static str] {
@@ -81,6 +84,7 @@ impl Handler for Service {
         Box::pin(async move {
             let job = Job { service: self, lease, watch };
             match lease.kind.as_str() {
+                work::TAKE_IN => job.take_in().await,
                 work::FREEZE => job.freeze().await,
                 work::SCAN => job.scan().await,
                 work::PREPARE => job.prepare().await,
@@ -97,9 +101,11 @@ impl Handler for Service {
     fn give_up<'a>(&'a self, lease: &'a Lease, error: &'a AnyError) -> HandlerFuture<'a> {
         Box::pin(async move {
             let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
+            let is_extra = lease.kind == work::TAKE_IN;
             if let Some(mut t) = sql::by_id(unit.tx(), lease.org, lease.subject_id).await?
                 && lease.kind != work::TIDY
-                && self.step(&mut unit, &mut t, Action::Fail).await.is_ok()
+                // What was to be added is not: the transfer stays where it is.
+                && (is_extra || self.step(&mut unit, &mut t, Action::Fail).await.is_ok())
             {
                 let mut failure = json!({
                     "code": error.code(), "kind": error.kind(), "message": error.chain(),
@@ -112,7 +118,8 @@ impl Handler for Service {
                     failure["free_bytes"] = (*free_bytes).into();
                 }
                 t.failure = Some(failure.clone());
-                self.save(&mut unit, &mut t, "transfer.step_failed", failure).await?;
+                let kind = if is_extra { "transfer.add_failed" } else { "transfer.step_failed" };
+                self.save(&mut unit, &mut t, kind, failure).await?;
             }
             unit.bury(lease, &error.chain()).await?;
             unit.commit(()).await

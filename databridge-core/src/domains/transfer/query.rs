@@ -221,6 +221,7 @@ impl Service {
     pub async fn settled(&self, ctx: &Ctx, code: &str) -> Result<(bool, String), AnyError> {
         let mut tx = self.store.db().read().await?;
         let t = self.find(ctx, &mut tx, code).await?;
-        Ok((t.state.rests() || t.paused.is_some(), t.state_name()))
+        let rests = t.state.rests() && sql::coming(&mut tx, t.id).await?.is_empty();
+        Ok((rests || t.paused.is_some(), t.state_name()))
     }
 }

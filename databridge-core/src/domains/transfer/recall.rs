@@ -23,22 +23,49 @@ pub struct Recall {
     pub reason: String,
     /// When they asked for it.
     pub asked_at: Timestamp,
+    /// Whether whatever stood there was to be moved, also where it was not the delivery
+    /// any more.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether every file was to be read first.
+    #[serde(default)]
+    pub digests: bool,
     /// The folder in production where it is kept, once it is there.
     pub place: Option<String>,
     /// When it was out of production.
     pub recalled_at: Option<Timestamp>,
 }
 
+/// A delivery to be taken back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RecallRequest {
+    /// `TRF-00042`.
+    pub code: String,
+    /// Up to 2,000 characters; kept and shown.
+    pub reason: String,
+    /// Moves whatever stands there, also where it is not the delivery any more; the reason
+    /// says why.
+    #[serde(default)]
+    pub force: bool,
+    /// Reads every file first; else names, lengths and the folder itself are looked at.
+    #[serde(default)]
+    pub digests: bool,
+}
+
 impl Service {
     /// Takes a wrong delivery back: its artist and whoever approved it are told, and it
-    /// is moved aside. Another may then be delivered to its path.
+    /// is moved aside, if it still is what was delivered. Another may then be delivered
+    /// to its path.
     ///
     /// # Errors
     /// [`Error::NoReason`], [`Error::NoRecall`] on an object store, not permitted,
     /// illegal state.
-    pub async fn recall(&self, ctx: &Ctx, code: &str, why: &str) -> Result<TransferView, AnyError> {
-        let why = reason(code, "recall", why)?;
-        let (mut unit, mut t) = self.begin(ctx, code, Action::Recall).await?;
+    pub async fn recall(&self, ctx: &Ctx, wish: RecallRequest) -> Result<TransferView, AnyError> {
+        let RecallRequest { code, reason: why, force, digests } = wish;
+        let why = reason(&code, "recall", &why)?;
+        let (mut unit, mut t) = self.begin(ctx, &code, Action::Recall).await?;
         self.step(&mut unit, &mut t, Action::Recall).await?;
         let payload = self.places.payload(&t.path);
         if payload.as_path().is_none() {
@@ -48,11 +75,15 @@ impl Service {
             by: ctx.actor.username.clone(),
             reason: why.to_owned(),
             asked_at: unit.now(),
+            force,
+            digests,
             place: None,
             recalled_at: None,
         });
+        t.failure = None;
         let data = json!({
             "reason": why, "destination": t.destination, "manifest_digest": t.manifest_digest,
+            "force": force, "digests": digests,
         });
         self.done(unit, t, "transfer.recall_requested", data).await
     }

@@ -213,6 +213,8 @@ pub const MATRIX: Matrix<Permission> = &[
 
 /// Kinds of job.
 pub mod work {
+    /// Takes in what lies on a mount.
+    pub const TAKE_IN: &str = "transfer.take_in";
     /// Copies the uploads into the frozen tree.
     pub const FREEZE: &str = "transfer.freeze";
     /// Scans and hashes the frozen tree.
@@ -322,6 +324,8 @@ pub const MACHINE: TransferMachine = Machine {
         row(S::Recalling, A::MovedAside, S::Recalled),
         row(S::Recalling, A::Fail, S::RecallFailed),
         row(S::RecallFailed, A::Retry, S::Recalling).by(P::Recall).then(work::RECALL),
+        // With another reason, or by force.
+        row(S::RecallFailed, A::Recall, S::Recalling).by(P::Recall).then(work::RECALL),
         // Cancel: before production is touched at once, after that through a fence
         row(S::Draft, A::Cancel, S::Cancelled).by(P::Cancel).then(work::TIDY),
         row(S::Uploading, A::Cancel, S::Cancelled).by(P::Cancel).then(work::TIDY),

@@ -12,6 +12,7 @@ mod collect;
 mod error;
 mod quota;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub struct Limits {
     pub user_bytes: Option<u64>,
     /// What the files of one transfer may come to.
     pub transfer_bytes: Option<u64>,
+    /// Folders of the service's below which files may be added by their path.
+    pub roots: Vec<PathBuf>,
 }
 
 /// An upload to be begun.
@@ -53,8 +56,8 @@ pub struct Limits {
 pub struct NewUpload {
     /// Where the file belongs in the delivery.
     pub path: RelPath,
-    /// How long it will be.
-    pub length_bytes: u64,
+    /// How long it will be; `None` where that is told with a later piece.
+    pub length_bytes: Option<u64>,
     /// What its client wants to be told again.
     pub metadata: String,
 }
@@ -71,8 +74,11 @@ pub struct UploadView {
     pub path: String,
     /// Who began it.
     pub username: String,
-    /// How long the file will be.
+    /// How long the file will be; where that is not known yet, what has come.
     pub length_bytes: u64,
+    /// Whether its length is told later.
+    #[serde(default)]
+    pub deferred: bool,
     /// How much of it is durable: the next piece begins here.
     pub offset_bytes: u64,
     /// Whether the file is part of the transfer.
@@ -93,6 +99,7 @@ impl From<StoredUpload> for UploadView {
             path: upload.path.to_string(),
             username: upload.username,
             length_bytes: upload.length_bytes,
+            deferred: upload.deferred,
             offset_bytes: upload.kept_bytes,
             done: upload.done,
             metadata: upload.metadata,
@@ -123,7 +130,8 @@ impl Service {
         let (mut unit, t) = self.begin(ctx, code, Action::Upload).await?;
         self.step(&mut unit, &mut t.clone(), Action::Upload).await?;
         let limits = &self.policy.uploads;
-        if new.length_bytes > limits.max_bytes {
+        let length_bytes = new.length_bytes.unwrap_or(0);
+        if length_bytes > limits.max_bytes {
             return Err(Error::TooLong { limit: limits.max_bytes }.into());
         }
         match sql::like(unit.tx(), t.id, t.revision, &new.path).await? {
@@ -134,7 +142,7 @@ impl Service {
         }
         let now = unit.now();
         let ended = self.end_earlier(&mut unit, &t, [&new.path]).await?;
-        self.room(&mut unit, &t, Some(&new.path)).await?.hold(new.length_bytes)?;
+        self.room(&mut unit, &t, Some(&new.path)).await?.hold(length_bytes)?;
         let id = Uuid::now_v7();
         let row = sql::UploadRow {
             id,
@@ -142,7 +150,8 @@ impl Service {
             user: ctx.actor.user_id,
             path: &new.path,
             metadata: &new.metadata,
-            length_bytes: new.length_bytes,
+            length_bytes,
+            deferred: new.length_bytes.is_none(),
             now,
             expires_at: now + limits.keep,
         };
@@ -153,10 +162,10 @@ impl Service {
         let begun = sql::upload(unit.tx(), t.id, id).await?.ok_or(Error::NotFound(id))?;
         unit.commit(()).await?;
         self.forget_blobs(&ended);
-        if new.length_bytes > 0 {
+        if new.length_bytes != Some(0) {
             return Ok(begun.into());
         }
-        let none = Piece { offset: 0, length: Some(0), checked: None };
+        let none = Piece { length: Some(0), ..Piece::default() };
         match self.take_up(ctx, code, id, none).await? {
             Some(writer) => self.append(ctx, writer, std::io::empty()).await,
             None => self.look_at_upload(ctx, code, id).await,
@@ -255,7 +264,10 @@ impl Service {
         }
         let uploads = open
             .iter()
-            .map(|u| format!("{} ({} of {} bytes)", u.path, u.kept_bytes, u.length_bytes))
+            .map(|u| match u.deferred {
+                true => format!("{} ({} bytes so far)", u.path, u.kept_bytes),
+                false => format!("{} ({} of {} bytes)", u.path, u.kept_bytes, u.length_bytes),
+            })
             .collect();
         Err(Error::Unfinished { code: t.code.clone(), uploads }.into())
     }

@@ -111,6 +111,14 @@ impl Aside {
         Ok(true)
     }
 
+    /// Whether an earlier life moved the payload.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn has_payload(&self) -> Result<bool, Error> {
+        stands(&self.place.join(&self.name))
+    }
+
     fn statement_path(&self) -> PathBuf {
         self.place.join(format!("{}.recall.json", self.name))
     }

@@ -176,7 +176,7 @@ impl Manifest {
 }
 
 impl Entry {
-    fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self {
             Self::File { .. } => Kind::File,
             Self::EmptyDir { .. } => Kind::Dir,

@@ -36,6 +36,10 @@ pub struct Recall {
     pub payload_moved: bool,
     /// Whether its proof did.
     pub proof_moved: bool,
+    /// Whether what stood there was not what had been delivered, and was moved all the
+    /// same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// The history that this rests on.
     pub ledger: Ledger,
     /// Who issued this.
@@ -94,6 +98,13 @@ pub fn recall_text(recall: &Recall) -> String {
         ("Payload", kept(recall.payload_moved).to_owned()),
         ("Proof", kept(recall.proof_moved).to_owned()),
         (
+            "Moved",
+            match recall.forced {
+                true => "BY FORCE: it was not what had been delivered".to_owned(),
+                false => "as it had been delivered".to_owned(),
+            },
+        ),
+        (
             "Issued",
             format!("{}  by {}, {}", recall.issued_at, Said(&issuer.host), Said(&issuer.version)),
         ),
@@ -138,6 +149,7 @@ mod tests {
             to: "file:///p/film/plates/.recalled/TRF-00042".into(),
             payload_moved: true,
             proof_moved: false,
+            forced: false,
             ledger: Ledger {
                 origin: "databridge".into(),
                 size: 3,

@@ -11,7 +11,8 @@ use super::super::problem::Problem;
 /// The one version that is spoken.
 pub const VERSION: &str = "1.0.0";
 /// Beside its core.
-pub const EXTENSIONS: &str = "creation,creation-with-upload,checksum,termination,expiration";
+pub const EXTENSIONS: &str = "creation,creation-defer-length,creation-with-upload,checksum,\
+                              termination,expiration";
 /// Of pieces.
 pub const ALGORITHMS: &str = "sha1,sha256";
 /// What a piece is.
@@ -59,6 +60,21 @@ fn count(text: &str) -> Result<u64, Malformed> {
     text.parse().map_err(|_| Malformed("more bytes than there are"))
 }
 
+/// How long a new upload will be; `None` where that is told later.
+pub fn length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let told = number(headers, &HeaderName::from_static("upload-length"))?;
+    let deferred = text(headers, &HeaderName::from_static("upload-defer-length"))?;
+    Ok(match (told, deferred) {
+        (Some(length), None) => Some(length),
+        (None, Some("1")) => None,
+        (None, Some(_)) => return Err(Malformed("Upload-Defer-Length is not 1").into()),
+        (None, None) => return Err(Malformed("Upload-Length is missing").into()),
+        (Some(_), Some(_)) => {
+            return Err(Malformed("Upload-Length is there, and deferred as well").into());
+        }
+    })
+}
+
 /// The piece that the body is, as the headers tell; `None` where there is no body that
 /// could be one, or it is not said where it begins.
 pub fn piece(headers: &HeaderMap, offset: Option<u64>) -> Result<Option<Piece>, Problem> {
@@ -72,7 +88,8 @@ pub fn piece(headers: &HeaderMap, offset: Option<u64>) -> Result<Option<Piece>, 
     }
     let checked = text(headers, &HeaderName::from_static("upload-checksum"))?;
     let checked = checked.map(checksum).transpose()?;
-    Ok(offset.map(|offset| Piece { offset, length, checked }))
+    let total = number(headers, &HeaderName::from_static("upload-length"))?;
+    Ok(offset.map(|offset| Piece { offset, length, total, checked }))
 }
 
 /// `sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=`: a kind, a space, the digest in Base64.

@@ -242,12 +242,8 @@ async fn masses_balance_where_the_flow_says_so(kind: Kind) {
 async fn a_lot_of_another_organisation_is_not_there(kind: Kind) {
     let lab = open(kind).await;
     lot(&lab, "mine", &[]).await;
-    let (id, time) = match kind {
-        Kind::Sqlite => ("'01890000-0000-7000-8000-000000000001'", "0"),
-        Kind::Postgres => ("'01890000-0000-7000-8000-000000000001'::uuid", "now()"),
-    };
-    lab.sql(&format!("INSERT INTO orgs VALUES ({id}, 'rival', 'Rival', {time})"));
-    lab.sql(&format!("UPDATE lots SET org_id = {id} WHERE lot_code = 'mine'"));
+    let (id, _) = lab.organisation("rival").await;
+    lab.sql(&format!("UPDATE lots SET org_id = '{id}' WHERE lot_code = 'mine'"));
     let code = json!({ "lot_code": "mine" });
     for op in ["lot_show", "lot_history", "trace_ancestors", "trace_blast", "trace_graph"] {
         refused(&lab, "chief", op, code.clone(), "lineage.not_found").await;

@@ -15,6 +15,8 @@ on_both!(
     one_at_a_time_and_what_came_is_kept,
     a_transfer_is_whole_when_it_is_submitted,
     what_expired_is_gone,
+    a_length_may_be_told_late,
+    a_browser_is_shown_what_it_needs,
 );
 
 fn pieces_make_the_file(kind: Kind) {
@@ -24,7 +26,10 @@ fn pieces_make_the_file(kind: Kind) {
     assert_eq!(told.status, 204, "{told:?}");
     assert_eq!(told.header("tus-version"), Some("1.0.0"));
     let extensions = told.header("tus-extension").unwrap();
-    assert_eq!(extensions, "creation,creation-with-upload,checksum,termination,expiration");
+    assert_eq!(
+        extensions,
+        "creation,creation-defer-length,creation-with-upload,checksum,termination,expiration"
+    );
     assert_eq!(told.header("tus-checksum-algorithm"), Some("sha1,sha256"));
     assert_eq!(told.header("tus-max-size"), Some("1099511627776"));
     // In three pieces, the second by another verb, for networks that know no PATCH.
@@ -109,8 +114,10 @@ fn what_is_wrong_is_refused_with_its_status(kind: Kind) {
         refused(desk.raw("POST", &tus.uploads(), &headers, b""), 412, "http.tus_version");
     }
     refused(tus.ask("POST", &tus.uploads(), &[], b""), 400, "http.bad_request");
-    let deferred = [("upload-defer-length", "1".into()), ("upload-metadata", "path YQ==".into())];
-    refused(tus.ask("POST", &tus.uploads(), &deferred, b""), 400, "http.bad_request");
+    let both = [("upload-defer-length", "1".to_owned())];
+    refused(tus.try_begin("a", 1, &both), 400, "http.bad_request");
+    let other = [("upload-defer-length", "2".into()), ("upload-metadata", "path YQ==".into())];
+    refused(tus.ask("POST", &tus.uploads(), &other, b""), 400, "http.bad_request");
     refused(tus.try_begin("large", 1001, &[]), 413, "upload.too_long");
     for path in ["../a", "/a", "a//b", "nul\0"] {
         let answer = tus.try_begin(path, 1, &[]);
@@ -267,4 +274,134 @@ fn what_expired_is_gone(kind: Kind) {
     let at = tus.begin("a.exr", 8);
     tus.until(&at, |answer| answer.status != 200);
     desk.ok("artist", "POST", &format!("/transfers/{}/submit", tus.code), json!({}));
+}
+
+/// Begins an upload whose length its sender does not know yet.
+fn begin_deferred(tus: &Tus<'_>, path: &str) -> String {
+    let metadata = format!("path {}", base64(path.as_bytes()));
+    let head = [("upload-defer-length", "1".to_owned()), ("upload-metadata", metadata)];
+    let answer = tus.ask("POST", &tus.uploads(), &head, b"");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.header("location").unwrap().to_owned()
+}
+
+fn a_length_may_be_told_late(kind: Kind) {
+    let settings =
+        vec![("MAX_UPLOAD_BYTES", "1000".into()), ("UPLOADS__TRANSFER_BYTES", "900".into())];
+    let desk = Desk::open_with(kind, &settings);
+    let tus = Tus::new(&desk);
+    let bytes = noise(600, 5);
+    let at = begin_deferred(&tus, "a.exr");
+    let told = tus.head(&at);
+    assert_eq!(
+        (told.header("upload-defer-length"), told.header("upload-length")),
+        (Some("1"), None)
+    );
+    assert_eq!(tus.send(&at, 0, &bytes[..100]), 100);
+    assert_eq!(tus.send(&at, 100, &bytes[100..200]), 200);
+    assert!(tus.files().is_empty(), "nobody said that this is all");
+    let submit = format!("/transfers/{}/submit", tus.code);
+    let refused = desk.ask("artist", "POST", &submit, json!({}));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("a.exr (200 bytes so far)"));
+    // What has come counts for the quota, and what comes is held to it.
+    tus.try_begin("b.exr", 701, &[]).refused(413, "upload.transfer_quota");
+    let length = |length: u64| [("upload-length", length.to_string())];
+    tus.piece(&at, 200, b"", &length(901)).refused(413, "upload.transfer_quota");
+    tus.piece(&at, 200, b"", &length(1001)).refused(413, "upload.too_long");
+    tus.piece(&at, 200, b"", &length(199)).refused(409, "upload.wrong_length");
+    tus.piece(&at, 200, &noise(701, 6), &[]).refused(413, "upload.too_long");
+    assert_eq!(tus.offset(&at), 200);
+    // Told with a piece, it is told once.
+    assert_eq!(tus.piece(&at, 200, &bytes[200..400], &length(600)).status, 204);
+    let told = tus.head(&at);
+    assert_eq!(
+        (told.header("upload-defer-length"), told.header("upload-length")),
+        (None, Some("600"))
+    );
+    tus.piece(&at, 400, &bytes[400..], &length(601)).refused(409, "upload.wrong_length");
+    assert_eq!(tus.piece(&at, 400, &bytes[400..], &length(600)).status, 204);
+    tus.has(&at, "a.exr", &bytes);
+    // Told at the end, with nothing more to come; and at once with the first piece.
+    let at = begin_deferred(&tus, "b.exr");
+    assert_eq!(tus.send(&at, 0, b"four"), 4);
+    assert_eq!(tus.piece(&at, 4, b"", &length(4)).status, 204);
+    tus.has(&at, "b.exr", b"four");
+    let at = begin_deferred(&tus, "empty");
+    assert_eq!(tus.piece(&at, 0, b"", &length(0)).status, 204);
+    tus.has(&at, "empty", b"");
+    // One whose length nobody ever tells is given up as any other.
+    let at = begin_deferred(&tus, "c.exr");
+    tus.send(&at, 0, b"half");
+    assert_eq!(tus.ask("DELETE", &at, &[], b"").status, 204);
+    desk.ok("artist", "POST", &submit, json!({}));
+    desk.wait(&tus.code, "team_lead_review");
+}
+
+/// What `tus-js-client` does in a browser, whose page is of another origin.
+fn a_browser_is_shown_what_it_needs(kind: Kind) {
+    const PAGE: &str = "https://console.example";
+    let origins = format!("[\"{PAGE}\"]");
+    let desk = Desk::open_with(kind, &vec![("HTTP__ORIGINS", origins.into())]);
+    let tus = Tus::new(&desk);
+    let from = |origin: &str| ("origin", origin.to_owned());
+    let list = |answer: &crate::desk::Answer, name: &str| -> Vec<String> {
+        let text = answer.header(name).unwrap_or_default().to_ascii_lowercase();
+        text.split(',').map(|part| part.trim().to_owned()).collect()
+    };
+    // The browser asks before it sends what the client wants to.
+    let at = tus.begin("a.exr", 4);
+    for (path, method) in [(tus.uploads(), "POST"), (at.clone(), "PATCH"), (at.clone(), "HEAD")] {
+        let sent = "authorization,content-type,tus-resumable,upload-checksum,upload-defer-length,\
+                    upload-length,upload-metadata,upload-offset";
+        let asked = [
+            from(PAGE),
+            ("access-control-request-method", method.to_owned()),
+            ("access-control-request-headers", sent.to_owned()),
+        ];
+        let answer = desk.raw("OPTIONS", &path, &asked, b"");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
+        let (methods, headers) = (
+            list(&answer, "access-control-allow-methods"),
+            list(&answer, "access-control-allow-headers"),
+        );
+        assert!(method == "HEAD" || methods.contains(&method.to_ascii_lowercase()), "{methods:?}");
+        for header in sent.split(',').map(str::trim) {
+            assert!(headers.contains(&header.to_owned()), "{header}: {headers:?}");
+        }
+    }
+    // Then it lets the page read what is exposed, and nothing else.
+    let exposed = |answer: &crate::desk::Answer| {
+        assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE), "{answer:?}");
+        list(answer, "access-control-expose-headers")
+    };
+    let has = |shown: &[String], names: &[&str]| {
+        for name in names {
+            assert!(shown.contains(&(*name).to_owned()), "{name}: {shown:?}");
+        }
+    };
+    let answer = tus.try_begin("b.exr", 4, &[from(PAGE)]);
+    has(&exposed(&answer), &["location", "tus-resumable", "upload-offset", "upload-expires"]);
+    let answer = tus.ask("HEAD", &at, &[from(PAGE)], b"");
+    has(&exposed(&answer), &["upload-offset", "upload-length", "upload-metadata"]);
+    has(&exposed(&answer), &["upload-defer-length"]);
+    let answer = tus.piece(&at, 0, b"four", &[from(PAGE)]);
+    assert_eq!(answer.status, 204, "{answer:?}");
+    has(&exposed(&answer), &["upload-offset"]);
+    // What is spoken is asked by OPTIONS as well, which is no preflight then.
+    let answer = desk.raw("OPTIONS", &tus.uploads(), &[from(PAGE)], b"");
+    assert_eq!((answer.status, answer.header("tus-version")), (204, Some("1.0.0")), "{answer:?}");
+    let told = ["tus-extension", "tus-max-size", "tus-checksum-algorithm", "tus-version"];
+    has(&exposed(&answer), &told);
+    for name in told {
+        assert!(answer.header(name).is_some(), "{name}: {answer:?}");
+    }
+    // From elsewhere nothing may be read.
+    let evil = "https://evil.example";
+    for answer in [
+        desk.raw("OPTIONS", &tus.uploads(), &[from(evil)], b""),
+        tus.ask("HEAD", &at, &[from(evil)], b""),
+    ] {
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{answer:?}");
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use databridge_core::remote::Remote;
+use databridge_tests::process::run;
 use databridge_tests::relay::Relay;
 use databridge_tests::studio::{Running, Settings};
 use sha2::Digest;
@@ -79,6 +80,23 @@ fn tuspy_comes_to_its_end() {
 #[test]
 fn tus_js_client_comes_to_its_end() {
     survives(Kind::Postgres, "tus-js-client", (24, 8), &[6, 15]);
+}
+
+/// Of something whose length it does not know before its end.
+#[test]
+fn tus_js_client_defers_the_length() {
+    let desk = Desk::open(Kind::Sqlite);
+    let tus = Tus::new(&desk);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, bytes) = (folder.path().join("shot.mov"), noise(5 << 20, 8));
+    std::fs::write(&file, &bytes).unwrap();
+    let told = run(client("tus-js-client")
+        .arg(format!("{}{}", desk.running.url, tus.uploads()))
+        .arg(desk.people.token("artist"))
+        .arg(&file)
+        .args(["shot.mov", &(2 * MIB).to_string(), "deferred"]));
+    let at = told.lines().last().unwrap().rsplit_once("/api/").unwrap().1;
+    tus.has(&format!("/api/{at}"), "shot.mov", &bytes);
 }
 
 /// Ours, which the command line, Python and C share.

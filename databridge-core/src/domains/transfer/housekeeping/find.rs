@@ -284,6 +284,7 @@ impl Owned {
             _ if self.busy => None,
             State::Cancelled => (age > keep.orphans).then_some(What::Cancelled),
             State::Delivered => keep.delivered.filter(|most| age > *most).map(|_| What::Delivered),
+            State::Recalled => keep.delivered.filter(|most| age > *most).map(|_| What::Recalled),
             _ => None,
         }
     }

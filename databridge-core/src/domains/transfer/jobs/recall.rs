@@ -1,5 +1,8 @@
 //! Moving a delivery aside.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -11,22 +14,65 @@ use super::super::{Error, proof, sql};
 use super::Job;
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
+use crate::control::jobs::Watch;
 use crate::control::ledger;
 use crate::media::checksum::Sha256;
-use crate::media::delivery::{Aside, Moved};
+use crate::media::delivery::{Aside, Delivery, Moved};
+use crate::media::manifest::Manifest;
 use crate::media::receipt::{self, Envelope};
+use crate::media::storage::Location;
+
+/// So many differences are kept of what was moved all the same.
+const TOLD: usize = 100;
+
+/// The number of the folder that stands there.
+pub(super) fn inode(place: &Location) -> Option<u64> {
+    let meta = place.as_path()?.symlink_metadata().ok()?;
+    meta.is_dir().then(|| meta.ino())
+}
+
+/// How what stands at `path` differs from what was published there; nothing at all is no
+/// difference.
+fn stands(
+    path: &Path,
+    manifest: &Manifest,
+    published: Option<u64>,
+    digests: bool,
+    watch: &Watch,
+) -> Result<Vec<String>, AnyError> {
+    let at = |source| Error::Io { path: path.display().to_string(), source };
+    let meta = match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        meta => meta.map_err(at)?,
+    };
+    if !meta.is_dir() {
+        return Ok(vec!["it is no folder".into()]);
+    }
+    let mut found = Vec::new();
+    if published.is_some_and(|inode| inode != meta.ino()) {
+        found.push("it is another folder than the one that was published".into());
+    }
+    let differences = match digests {
+        true => manifest.check_tree(path, None, watch)?,
+        false => manifest.glance(path)?,
+    };
+    found.extend(differences.iter().map(ToString::to_string));
+    Ok(found)
+}
 
 impl Job<'_> {
     /// Moves payload and proof aside, says so in a signed statement beside them, and
     /// only then on record. Each step finds done what an earlier life did.
     pub(super) async fn recall(&self) -> Result<(), AnyError> {
         let Some(t) = self.subject(State::Recalling).await? else { return Ok(()) };
-        let (_, delivery) = self.delivery(&t).await?;
+        let (manifest, delivery) = self.delivery(&t).await?;
         let payload = delivery.destination().clone();
         let Some(path) = payload.as_path() else {
             return Err(Error::NoRecall { code: t.code.clone(), url: payload.url() }.into());
         };
         let aside = Arc::new(Aside::of(path, &t.code));
+        let differences = self.differences(&t, manifest, &delivery, &aside).await?;
+        let forced = !differences.is_empty();
         let work = aside.clone();
         let moved = off_thread(move || {
             // What only served the way there: the next delivery to this path must not
@@ -39,7 +85,7 @@ impl Job<'_> {
         if !moved.payload && !moved.proof {
             return Err(Error::NothingToRecall { path: payload.to_string() }.into());
         }
-        let statement = self.state_recall(&t, &aside, moved, &payload.url()).await?;
+        let statement = self.state_recall(&t, &aside, (moved, forced), &payload.url()).await?;
         reach("recall.before_commit");
         let (mut unit, mut t) = self.end(&t, Action::MovedAside).await?;
         let now = unit.now();
@@ -52,11 +98,52 @@ impl Job<'_> {
             "destination": payload, "path": t.path, "place": aside.place(),
             "payload_moved": moved.payload, "proof_moved": moved.proof,
             "reason": t.recall.as_ref().map(|recall| &recall.reason),
+            "differences": differences,
             "by": t.recall.as_ref().map(|recall| &recall.by),
             "manifest_digest": t.manifest_digest,
             "statement_sha256": Sha256::of(statement.as_bytes()),
         });
         self.save(unit, t, "transfer.recalled", data).await
+    }
+
+    /// How what stands at the path differs from what was delivered. Unless it was to be
+    /// moved whatever it is, a difference ends the recall, and nothing has been touched.
+    async fn differences(
+        &self,
+        t: &Transfer,
+        manifest: Manifest,
+        delivery: &Arc<dyn Delivery>,
+        aside: &Arc<Aside>,
+    ) -> Result<Vec<String>, AnyError> {
+        let (force, digests) =
+            t.recall.as_ref().map_or((false, false), |recall| (recall.force, recall.digests));
+        let mut tx = self.service.store.db().read().await?;
+        let published = sql::payload_inode(&mut tx, t.id).await?;
+        drop(tx);
+        let (ours, watch) = (self.proof_key(t), self.watch.clone());
+        let (delivery, aside) = (delivery.clone(), aside.clone());
+        let looked = off_thread(move || {
+            let Some(path) = delivery.destination().as_path() else { return Ok(Vec::new()) };
+            // What an earlier life moved was looked at by it.
+            if aside.has_payload()? {
+                return Ok(Vec::new());
+            }
+            let mut found = stands(path, &manifest, published, digests, &watch)?;
+            if let Err(error) = proof::find(&*delivery.proof(), &ours) {
+                found.push(error.to_string());
+            }
+            Ok(found)
+        });
+        let found = match looked.await {
+            // It was to be moved unseen, too.
+            Err(error) if force => vec![error.to_string()],
+            found => found?,
+        };
+        let path = t.destination.clone().unwrap_or_default();
+        match found.is_empty() || force {
+            true => Ok(found.into_iter().take(TOLD).collect()),
+            false => Err(Error::NotTheDelivery { code: t.code.clone(), path, found }.into()),
+        }
     }
 
     /// The statement as it stands beside what was moved: the one that an earlier life
@@ -65,7 +152,7 @@ impl Job<'_> {
         &self,
         t: &Transfer,
         aside: &Arc<Aside>,
-        moved: Moved,
+        moved: (Moved, bool),
         from: &str,
     ) -> Result<String, AnyError> {
         let work = aside.clone();
@@ -92,7 +179,7 @@ impl Job<'_> {
     async fn recall_statement(
         &self,
         t: &Transfer,
-        moved: Moved,
+        (moved, forced): (Moved, bool),
         from: &str,
         to: &str,
     ) -> Result<String, AnyError> {
@@ -123,6 +210,7 @@ impl Job<'_> {
             to: to.to_owned(),
             payload_moved: moved.payload,
             proof_moved: moved.proof,
+            forced,
             ledger: service.ledger_at(size, root)?,
             issuer: service.issuer(),
             issued_at: now,

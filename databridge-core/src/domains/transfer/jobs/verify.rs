@@ -39,11 +39,15 @@ impl Job<'_> {
         let published = off_thread(move || Ok(work.publish(&watch)))
             .await?
             .map_err(|e| fenced(self.lease, e))?;
+        let inode = super::recall::inode(delivery.destination());
         reach("verify.published");
         let (mut unit, mut t) = self.end(&t, Action::Deliver).await?;
         t.delivered_at = Some(unit.now());
         t.failure = None;
         sql::set_receipt(unit.tx(), t.id, &receipt).await?;
+        if let Some(inode) = inode {
+            sql::set_payload_inode(unit.tx(), t.id, inode).await?;
+        }
         let data = json!({
             "destination": delivery.destination(), "published": published,
             "manifest_digest": t.manifest_digest, "project": t.project, "category": t.category,

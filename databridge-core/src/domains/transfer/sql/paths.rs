@@ -32,6 +32,20 @@ pub(crate) async fn release_path(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
+/// Which folder was published.
+pub(crate) async fn set_payload_inode(tx: &mut Tx, id: Uuid, inode: u64) -> Result<(), Error> {
+    // As its bits: the column has a sign.
+    let inode = i64::from_ne_bytes(inode.to_ne_bytes());
+    tx.exec("UPDATE transfers SET payload_inode = $1 WHERE id = $2", params![inode, id]).await?;
+    Ok(())
+}
+
+pub(crate) async fn payload_inode(tx: &mut Tx, id: Uuid) -> Result<Option<u64>, Error> {
+    let row = tx.one("SELECT payload_inode FROM transfers WHERE id = $1", params![id]).await?;
+    let inode: Option<i64> = row.opt("payload_inode")?;
+    Ok(inode.map(|inode| u64::from_ne_bytes(inode.to_ne_bytes())))
+}
+
 pub(crate) async fn set_recall_receipt(tx: &mut Tx, id: Uuid, text: &str) -> Result<(), Error> {
     tx.exec("UPDATE transfers SET recall_receipt = $1 WHERE id = $2", params![text, id]).await?;
     Ok(())

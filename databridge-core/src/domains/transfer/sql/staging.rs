@@ -17,7 +17,7 @@ pub(crate) struct Owned {
     pub org: OrgId,
     pub code: String,
     pub state: State,
-    /// When it was delivered, else when it last changed.
+    /// When it was delivered or recalled, else when it last changed.
     pub since_at: Timestamp,
     /// Work on it is asked for or in hand.
     pub busy: bool,
@@ -32,7 +32,8 @@ pub(crate) async fn owned(tx: &mut Tx, codes: &[String]) -> Result<Vec<Owned>, E
     let places: Vec<String> = (1..=params.len()).map(|n| format!("${n}")).collect();
     let sql = format!(
         "SELECT t.id, t.org_id, t.code, t.state,
-                COALESCE(t.delivered_at, t.updated_at) AS since_at,
+                CASE WHEN t.state = 'recalled' THEN t.updated_at
+                     ELSE COALESCE(t.delivered_at, t.updated_at) END AS since_at,
                 (SELECT COUNT(*) FROM jobs j WHERE j.subject_id = t.id
                     AND j.state IN ('ready', 'leased')) AS open_jobs
          FROM transfers t WHERE t.code IN ({})",

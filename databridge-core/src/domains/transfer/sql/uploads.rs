@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::super::state::work;
 use crate::base::clock::Timestamp;
 use crate::base::id::{OrgId, UserId};
 use crate::control::db::{Error, Row, Tx};
@@ -19,6 +20,7 @@ pub(crate) struct StoredUpload {
     pub path: RelPath,
     pub metadata: String,
     pub length_bytes: u64,
+    pub deferred: bool,
     pub kept_bytes: u64,
     pub done: bool,
     pub created_at: Timestamp,
@@ -33,6 +35,7 @@ pub(crate) struct UploadRow<'a> {
     pub path: &'a RelPath,
     pub metadata: &'a str,
     pub length_bytes: u64,
+    pub deferred: bool,
     pub now: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -51,8 +54,8 @@ fn int(n: u64) -> i64 {
 macro_rules! select_upload {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, t.code, u.username, p.path, p.metadata, p.length_bytes, p.kept_bytes,
-                    p.done, p.created_at, p.expires_at
+            "SELECT p.id, t.code, u.username, p.path, p.metadata, p.length_bytes, p.deferred,
+                    p.kept_bytes, p.done, p.created_at, p.expires_at
              FROM transfer_uploads p JOIN transfers t ON t.id = p.transfer_id
              JOIN users u ON u.id = p.user_id ",
             $rest
@@ -71,6 +74,7 @@ fn stored(row: &Row) -> Result<StoredUpload, Error> {
         path,
         metadata: row.get("metadata")?,
         length_bytes: row.size("length_bytes")?,
+        deferred: row.get("deferred")?,
         kept_bytes: row.size("kept_bytes")?,
         done: row.get("done")?,
         created_at: row.get("created_at")?,
@@ -99,8 +103,8 @@ pub(crate) async fn hold_owner(tx: &mut Tx, owner: UserId) -> Result<(), Error> 
 pub(crate) async fn insert_upload(tx: &mut Tx, new: UploadRow<'_>) -> Result<(), Error> {
     tx.exec(
         "INSERT INTO transfer_uploads (id, transfer_id, user_id, path, folded, metadata,
-             length_bytes, kept_bytes, epoch, done, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)",
+             length_bytes, deferred, kept_bytes, epoch, done, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10, $11)",
         params![
             new.id,
             new.transfer,
@@ -109,6 +113,7 @@ pub(crate) async fn insert_upload(tx: &mut Tx, new: UploadRow<'_>) -> Result<(),
             new.path.folded(),
             new.metadata,
             int(new.length_bytes),
+            new.deferred,
             false,
             new.now,
             new.expires_at
@@ -145,6 +150,22 @@ pub(crate) async fn open_uploads(
     .iter()
     .map(stored)
     .collect()
+}
+
+/// What jobs are still to add to a transfer.
+pub(crate) async fn coming(tx: &mut Tx, transfer: Uuid) -> Result<Vec<String>, Error> {
+    let rows = tx
+        .all(
+            "SELECT payload FROM jobs WHERE subject_id = $1 AND kind = $2
+                AND state IN ('ready', 'leased') ORDER BY id",
+            params![transfer, work::TAKE_IN],
+        )
+        .await?;
+    let from = |row: &Row| {
+        let payload: serde_json::Value = row.get("payload")?;
+        Ok(payload["from"].as_str().unwrap_or_default().to_owned())
+    };
+    rows.iter().map(from).collect()
 }
 
 /// The uploads of an organisation whose time is over.
@@ -193,9 +214,24 @@ pub(crate) async fn keep_upload(
     expires_at: Timestamp,
 ) -> Result<u64, Error> {
     tx.exec(
-        "UPDATE transfer_uploads SET kept_bytes = $1, hash = $2, expires_at = $3
-         WHERE id = $4 AND epoch = $5 AND done = $6",
-        params![int(kept_bytes), hash, expires_at, id, epoch, false],
+        "UPDATE transfer_uploads SET kept_bytes = $1, hash = $2, expires_at = $3,
+                length_bytes = CASE WHEN deferred THEN $4 ELSE length_bytes END
+         WHERE id = $5 AND epoch = $6 AND done = $7",
+        params![int(kept_bytes), hash, expires_at, int(kept_bytes), id, epoch, false],
+    )
+    .await
+}
+
+/// Says how long an upload will be whose length was not known.
+pub(crate) async fn set_length(
+    tx: &mut Tx,
+    (id, epoch): (Uuid, i64),
+    length_bytes: u64,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE transfer_uploads SET length_bytes = $1, deferred = $2
+         WHERE id = $3 AND epoch = $4 AND deferred",
+        params![int(length_bytes), false, id, epoch],
     )
     .await
 }

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::super::sql::StoredUpload;
 use super::super::state::Action;
-use super::super::types::{Upload, UploadedFile};
+use super::super::types::{Transfer, Upload, UploadedFile};
 use super::super::{Service, review, sql};
 use super::blob::Blob;
 use super::{Error, UploadView, blob_name, living};
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
+use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::media::checksum::{Algorithm, Hasher};
 use crate::media::storage::RelPath;
@@ -30,6 +32,8 @@ pub struct Piece {
     pub offset: u64,
     /// How long it is, where that is known.
     pub length: Option<u64>,
+    /// How long the whole file will be, where that is told with this piece.
+    pub total: Option<u64>,
     /// What all of it must come to, or nothing of it is kept.
     pub checked: Option<Checked>,
 }
@@ -48,7 +52,10 @@ pub struct Writer {
     id: Uuid,
     code: String,
     path: RelPath,
+    /// What the file will have, or, where that is not known, may.
     length: u64,
+    /// Whether it is known.
+    is_known: bool,
     epoch: i64,
     blob: Blob,
     /// Where this piece begins.
@@ -81,7 +88,7 @@ impl Writer {
         let from = self.blob.end();
         let mut buffer = vec![0; BUFFER];
         let end = loop {
-            let left = self.length - self.blob.end();
+            let left = self.length.saturating_sub(self.blob.end());
             if left > 0 && (self.blob.end() - from >= STRETCH || began.elapsed() > PAUSE) {
                 break End::Paused;
             }
@@ -132,7 +139,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], [`Error::WrongOffset`], [`Error::TooLong`],
-    /// [`Error::Busy`], [`Error::Lost`], not permitted, illegal state.
+    /// [`Error::WrongLength`], [`Error::Quota`], [`Error::Busy`], [`Error::Lost`], not
+    /// permitted, illegal state.
     pub async fn take_up(
         &self,
         ctx: &Ctx,
@@ -147,8 +155,9 @@ impl Service {
             if offset == kept { Ok(()) } else { Err(Error::WrongOffset { id, kept, offset }) }
         };
         at(upload.kept_bytes)?;
-        let length = upload.length_bytes;
-        if piece.length.is_some_and(|announced| announced > length - upload.kept_bytes) {
+        let (length, is_known) = self.length(&mut unit, &t, &upload, piece.total).await?;
+        let left = length.saturating_sub(upload.kept_bytes);
+        if piece.length.is_some_and(|announced| announced > left) {
             return Err(Error::TooLong { limit: length }.into());
         }
         if upload.done {
@@ -163,6 +172,9 @@ impl Service {
         let taken = sql::take_upload(unit.tx(), id, now).await?.ok_or(Error::Busy { id })?;
         // Whoever wrote until now may have come further.
         at(taken.kept_bytes)?;
+        if upload.deferred && is_known {
+            sql::set_length(unit.tx(), (id, taken.epoch), length).await?;
+        }
         unit.commit(()).await?;
         let (kept, state) = (taken.kept_bytes, taken.hash);
         let blob = review::off_thread(move || {
@@ -175,7 +187,42 @@ impl Service {
             (checked, hasher)
         });
         let (code, path, epoch) = (t.code, upload.path, taken.epoch);
-        Ok(Some(Writer { id, code, path, length, epoch, blob, start: kept, kept, check }))
+        let writer =
+            Writer { id, code, path, length, is_known, epoch, blob, start: kept, kept, check };
+        Ok(Some(writer))
+    }
+
+    /// How long the file will be, or may, and whether that is known by now.
+    async fn length(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+        upload: &StoredUpload,
+        told: Option<u64>,
+    ) -> Result<(u64, bool), AnyError> {
+        if !upload.deferred {
+            return match told.filter(|told| *told != upload.length_bytes) {
+                None => Ok((upload.length_bytes, true)),
+                Some(told) => {
+                    let known = upload.length_bytes;
+                    Err(Error::WrongLength { id: upload.id, known, told }.into())
+                }
+            };
+        }
+        let most = self.policy.uploads.max_bytes;
+        let room = self.room(unit, t, Some(&upload.path)).await?;
+        match told {
+            None => Ok((most.min(room.left()), false)),
+            Some(told) if told < upload.kept_bytes => {
+                let known = upload.kept_bytes;
+                Err(Error::WrongLength { id: upload.id, known, told }.into())
+            }
+            Some(told) if told > most => Err(Error::TooLong { limit: most }.into()),
+            Some(told) => {
+                room.hold(told)?;
+                Ok((told, true))
+            }
+        }
     }
 
     /// Takes a piece in. What came of one that broke off is kept, unless it has a
@@ -214,7 +261,7 @@ impl Service {
         }
         writer.check()?;
         let (code, id) = (writer.code.clone(), writer.id);
-        if writer.blob.end() == writer.length {
+        if writer.is_known && writer.blob.end() == writer.length {
             self.finish(ctx, writer).await?;
         } else {
             self.keep(ctx, &mut writer).await?;

@@ -42,6 +42,16 @@ pub enum Error {
         /// What the piece says.
         offset: u64,
     },
+    /// The length is known, and another; or so much has come already.
+    #[error("the upload {id} has {known} bytes, and cannot be of {told}")]
+    WrongLength {
+        /// Which.
+        id: Uuid,
+        /// How many it has, or has kept.
+        known: u64,
+        /// What the piece says.
+        told: u64,
+    },
     /// More than was announced, or than one file may have.
     #[error("this is more than the {limit} bytes that the file may have")]
     TooLong {
@@ -101,7 +111,9 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) | Self::Expired { .. } | Self::Lost { .. } => ErrorKind::NotFound,
-            Self::Busy { .. } | Self::WrongOffset { .. } => ErrorKind::Conflict,
+            Self::Busy { .. } | Self::WrongOffset { .. } | Self::WrongLength { .. } => {
+                ErrorKind::Conflict
+            }
             Self::Done { .. } | Self::Unfinished { .. } => ErrorKind::IllegalState,
             Self::TooLong { .. } | Self::Quota { .. } | Self::Interrupted { .. } => {
                 ErrorKind::Invalid
@@ -115,6 +127,7 @@ impl Fault for Error {
             Self::Expired { .. } => "upload.expired",
             Self::Lost { .. } => "upload.lost",
             Self::Busy { .. } => "upload.busy",
+            Self::WrongLength { .. } => "upload.wrong_length",
             Self::WrongOffset { .. } => "upload.wrong_offset",
             Self::TooLong { .. } => "upload.too_long",
             Self::Checksum { .. } => "upload.checksum",
@@ -131,6 +144,7 @@ impl Fault for Error {
             Self::Expired { .. } | Self::Lost { .. } => "begin the upload anew".into(),
             Self::Busy { .. } => "wait for its end, ask for the offset, then go on".into(),
             Self::WrongOffset { .. } => "ask for the offset (HEAD), then go on from there".into(),
+            Self::WrongLength { .. } => "ask for the length (HEAD), or begin anew".into(),
             Self::TooLong { .. } => "begin an upload of the right length".into(),
             Self::Checksum { .. } => "send the piece again: nothing of it was kept".into(),
             Self::Interrupted { .. } => "ask for the offset (HEAD), then go on from there".into(),
