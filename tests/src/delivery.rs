@@ -116,6 +116,7 @@ fn check_uploads<A: Accident>(life: &mut Life<A>) {
         let file = File::options().write(true).open(folder.join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(8 * 24 * 3600)).unwrap();
     }
+    life.place.mature();
     life.call("it", "POST", "/transfer-ops/housekeeping", json!({}));
     life.jobs();
     assert_eq!(names(&folder), [""; 0]);

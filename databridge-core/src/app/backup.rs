@@ -31,7 +31,7 @@ use crate::control::ledger;
 
 pub use contents::{Contents, Part, look};
 pub use error::Error;
-pub(in crate::app) use marker::hold;
+pub(in crate::app) use marker::{hold, is_underway};
 pub use restore::{Restored, restore};
 
 /// What names of dated backups begin with.

@@ -279,8 +279,12 @@ impl Config {
         }
     }
 
-    /// Whether a store was made here: one whose folder is mistyped is not to be.
+    /// Whether a store was made here: one whose folder is mistyped is not to be. Also
+    /// while one is put back: whoever opens it is told so.
     pub fn has_store(&self) -> bool {
+        if super::backup::is_underway(&self.data) {
+            return true;
+        }
         match self.target() {
             Target::Sqlite(file) => file.exists(),
             // The database is another host's matter; the keys are this one's.

@@ -57,6 +57,11 @@ impl Marker {
     }
 }
 
+/// Whether a store is being put back here, or was when somebody was killed at it.
+pub(in crate::app) fn is_underway(data: &Path) -> bool {
+    data.join(NAME).exists()
+}
+
 fn lock(data: &Path, how: FlockOperation) -> Result<Option<File>, Error> {
     let path = data.join(HOLD);
     let mut options = File::options();

@@ -273,9 +273,9 @@ impl Worker {
                 if lease.attempts > self.retry(handler.as_ref(), &lease).attempts * MOST_DEATHS =>
             {
                 let error = Exhausted { job: lease.job, attempts: lease.attempts - 1 }.into();
-                self.surrender(handler.as_ref(), &lease, &error).await?;
+                Box::pin(self.surrender(handler.as_ref(), &lease, &error)).await?;
             }
-            Some(handler) => self.work(handler.as_ref(), &lease, asked, stop).await?,
+            Some(handler) => Box::pin(self.work(handler.as_ref(), &lease, asked, stop)).await?,
         }
         Ok(true)
     }
@@ -298,7 +298,7 @@ impl Worker {
         drop(tx);
         let result = {
             let run = handler.run(lease, &watch);
-            let keep = self.keep(lease, asked, &watch, bulk, stop);
+            let keep = Box::pin(self.keep(lease, asked, &watch, bulk, stop));
             tokio::pin!(run);
             tokio::select! {
                 result = &mut run => result,
@@ -315,7 +315,7 @@ impl Worker {
         self.settings.tally.add(&lease.kind, outcome, watch.moved());
         match result {
             Ok(()) => info!(job = %lease.job, kind = lease.kind, "job done"),
-            Err(error) => self.fail(handler, lease, &error, stop).await?,
+            Err(error) => Box::pin(self.fail(handler, lease, &error, stop)).await?,
         }
         Ok(())
     }

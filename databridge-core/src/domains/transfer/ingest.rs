@@ -40,6 +40,8 @@ impl Service {
     /// [`Error::Io`].
     pub fn ingest(&self) -> Result<Ingest, Error> {
         let folder = private_dir(&self.places.uploads())?;
+        // Whoever was killed at it left a mark.
+        let _ = oldest(&folder, true);
         loop {
             let path = folder.join(format!("{MARK}{}", Uuid::now_v7().simple()));
             let io = |source| Error::Io { path: path.display().to_string(), source };

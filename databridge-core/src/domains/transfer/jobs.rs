@@ -83,18 +83,21 @@ impl Handler for Service {
     fn run<'a>(&'a self, lease: &'a Lease, watch: &'a Watch) -> HandlerFuture<'a> {
         Box::pin(async move {
             let job = Job { service: self, lease, watch };
-            match lease.kind.as_str() {
-                work::TAKE_IN => job.take_in().await,
-                work::FREEZE => job.freeze().await,
-                work::SCAN => job.scan().await,
-                work::PREPARE => job.prepare().await,
-                work::COPY => job.copy().await,
-                work::VERIFY => job.verify().await,
-                work::ABORT => job.abort().await,
-                work::RECALL => job.recall().await,
-                work::TIDY => job.tidy().await,
-                _ => Err(Fenced { job: lease.job }.into()),
-            }
+            // Each by itself: together they would be as large as the largest, on the stack
+            // of whoever asks.
+            let work: HandlerFuture<'_> = match lease.kind.as_str() {
+                work::TAKE_IN => Box::pin(job.take_in()),
+                work::FREEZE => Box::pin(job.freeze()),
+                work::SCAN => Box::pin(job.scan()),
+                work::PREPARE => Box::pin(job.prepare()),
+                work::COPY => Box::pin(job.copy()),
+                work::VERIFY => Box::pin(job.verify()),
+                work::ABORT => Box::pin(job.abort()),
+                work::RECALL => Box::pin(job.recall()),
+                work::TIDY => Box::pin(job.tidy()),
+                _ => return Err(Fenced { job: lease.job }.into()),
+            };
+            work.await
         })
     }
 

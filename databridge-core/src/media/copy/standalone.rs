@@ -21,6 +21,7 @@ use super::known::Knowns;
 use super::prepare::{create_parent, refuse_inside_source};
 use super::read_back::verify_rest;
 use super::site::Site;
+use super::stream::join;
 use super::survey::{Survey, compare, complete};
 use super::transfer::{Filled, Filling, Found, fill, seconds};
 use super::{
@@ -267,11 +268,16 @@ fn run(
     if facts.is_some() {
         complete(plan, &found)?;
     }
-    let read_back = verify_rest(plan, &ahead, monitor)?;
-    drop(ahead);
-    if let Some(facts) = facts {
-        compare(plan, &facts, list)?;
-    }
+    let plan: &Plan = plan;
+    // Everything of the source was read. What it is now is seen beside the read-back.
+    let (read_back, compared) = std::thread::scope(|scope| {
+        let look = || facts.as_ref().map_or(Ok(()), |facts| compare(plan, facts, list));
+        let looking = std::thread::Builder::new().spawn_scoped(scope, look);
+        let read_back = verify_rest(plan, &ahead, monitor);
+        (read_back, looking.map_or_else(|_| look(), join))
+    });
+    let read_back = read_back?;
+    compared?;
     let published = publish(plan, monitor)?;
     finish(plan)?;
     Ok((prepared, transferred, read_back, published, found))
