@@ -4,6 +4,7 @@ mod lineage;
 mod uploads;
 
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -29,11 +30,18 @@ type Told = Result<ControlFlow<Value, Call>, Error>;
 
 macro_rules! unless_answered {
     ($told:expr) => {
-        match Box::pin($told).await? {
+        match apart(|| $told).await? {
             Break(answer) => return Ok(answer),
             Continue(call) => call,
         }
     };
+}
+
+/// Work on the heap, made in a frame that is gone before the work begins: without
+/// optimisation a function has room on the stack for all that any of its branches makes,
+/// and here that would be every call there is.
+fn apart<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 fn json<T: Serialize>(value: T) -> Result<Value, Error> {
@@ -70,7 +78,7 @@ impl App {
                 return Ok(answer);
             }
         }
-        let answer = Box::pin(self.answer(&ctx, call)).await;
+        let answer = apart(|| self.answer(&ctx, call)).await;
         // The same key at the same time: the other one was first, and what is left
         // to this one is refused in many ways.
         if answer.is_err()
@@ -89,13 +97,13 @@ impl App {
         let call = unless_answered!(self.answer_lineage(ctx, call));
         let call = unless_answered!(self.answer_runs(ctx, call));
         let call = unless_answered!(self.answer_flows(ctx, call));
-        Box::pin(self.answer_kernel(ctx, call)).await
+        apart(|| self.answer_kernel(ctx, call)).await
     }
 
     async fn answer_transfers(&self, ctx: &Ctx, call: Call) -> Told {
         let t = &self.transfers;
         let answer = match call {
-            Call::TransferCreate(create) => json(t.create(ctx, create).await?),
+            Call::TransferCreate(create) => json(apart(|| t.create(ctx, create)).await?),
             Call::TransferList {
                 state,
                 project,
@@ -119,53 +127,56 @@ impl App {
                     after,
                     limit,
                 };
-                json(t.list(ctx, &filter).await?)
+                json(apart(|| t.list(ctx, &filter)).await?)
             }
-            Call::TransferShow(c) => json(t.show(ctx, &c.code).await?),
-            Call::TransferExplain(c) => json(t.explain(ctx, &c.code).await?),
-            Call::TransferFiles(c) => json(t.files(ctx, &c.code).await?),
+            Call::TransferShow(c) => json(apart(|| t.show(ctx, &c.code)).await?),
+            Call::TransferExplain(c) => json(apart(|| t.explain(ctx, &c.code)).await?),
+            Call::TransferFiles(c) => json(apart(|| t.files(ctx, &c.code)).await?),
             Call::TransferRemoveFile { code, path } => {
-                json(t.remove_file(ctx, &code, &path).await?)
+                json(apart(|| t.remove_file(ctx, &code, &path)).await?)
             }
-            Call::TransferSubmit(c) => json(t.submit(ctx, &c.code).await?),
+            Call::TransferSubmit(c) => json(apart(|| t.submit(ctx, &c.code)).await?),
             Call::TransferCancel { code, reason } => {
-                json(t.cancel(ctx, &code, reason.as_deref()).await?)
+                json(apart(|| t.cancel(ctx, &code, reason.as_deref())).await?)
             }
             Call::TransferHistory { code, after, limit, wait } => {
-                json(self.history(ctx, &code, after, limit, wait).await?)
+                json(apart(|| self.history(ctx, &code, after, limit, wait)).await?)
             }
-            Call::TransferReceipt(c) => t.receipt(ctx, &c.code).await,
-            Call::TransferWhere(w) => json(t.whereabouts(ctx, &w.code, w.system).await?),
+            Call::TransferReceipt(c) => apart(|| t.receipt(ctx, &c.code)).await,
+            Call::TransferWhere(w) => json(apart(|| t.whereabouts(ctx, &w.code, w.system)).await?),
             Call::PathTranslate(p) => json(t.translate(p.from, p.to, &p.path)?),
-            Call::TransferRecall(wish) => json(t.recall(ctx, wish).await?),
-            Call::TransferRecallReceipt(c) => t.recall_receipt(ctx, &c.code).await,
-            Call::ApprovalsWaiting {} => json(t.waiting(ctx).await?),
-            Call::Approve { code, manifest_digest, comment } => {
-                json(t.approve(ctx, &code, manifest_digest.as_deref(), comment.as_deref()).await?)
+            Call::TransferRecall(wish) => json(apart(|| t.recall(ctx, wish)).await?),
+            Call::TransferRecallReceipt(c) => apart(|| t.recall_receipt(ctx, &c.code)).await,
+            Call::ApprovalsWaiting {} => json(apart(|| t.waiting(ctx)).await?),
+            Call::Approve { code, manifest_digest, comment } => json(
+                apart(|| t.approve(ctx, &code, manifest_digest.as_deref(), comment.as_deref()))
+                    .await?,
+            ),
+            Call::Reject(b) => json(apart(|| t.reject(ctx, &b.code, &b.reason)).await?),
+            Call::OverrideApproval(b) => {
+                json(apart(|| t.override_approval(ctx, &b.code, &b.reason)).await?)
             }
-            Call::Reject(b) => json(t.reject(ctx, &b.code, &b.reason).await?),
-            Call::OverrideApproval(b) => json(t.override_approval(ctx, &b.code, &b.reason).await?),
-            Call::Scan(c) => json(t.scan(ctx, &c.code).await?),
-            Call::ScanReport(c) => json(t.scan_report(ctx, &c.code).await?),
-            Call::ScanEngines {} => json(t.engines(ctx).await?),
+            Call::Scan(c) => json(apart(|| t.scan(ctx, &c.code)).await?),
+            Call::ScanReport(c) => json(apart(|| t.scan_report(ctx, &c.code)).await?),
+            Call::ScanEngines {} => json(apart(|| t.engines(ctx)).await?),
             Call::Decide { code, decision, reason } => json(match decision {
-                Decision::Accept => t.accept(ctx, &code, &reason).await?,
-                Decision::SendBack => t.send_back(ctx, &code, &reason).await?,
-                Decision::Release => t.release(ctx, &code, &reason).await?,
-                Decision::OverrideScan => t.override_scan(ctx, &code, &reason).await?,
+                Decision::Accept => apart(|| t.accept(ctx, &code, &reason)).await?,
+                Decision::SendBack => apart(|| t.send_back(ctx, &code, &reason)).await?,
+                Decision::Release => apart(|| t.release(ctx, &code, &reason)).await?,
+                Decision::OverrideScan => apart(|| t.override_scan(ctx, &code, &reason)).await?,
             }),
-            Call::Start(c) => json(t.start(ctx, &c.code).await?),
-            Call::Retry(c) => json(t.retry(ctx, &c.code).await?),
+            Call::Start(c) => json(apart(|| t.start(ctx, &c.code)).await?),
+            Call::Retry(c) => json(apart(|| t.retry(ctx, &c.code)).await?),
             Call::TransferPriority { code, priority } => {
-                json(t.prioritise(ctx, &code, priority).await?)
+                json(apart(|| t.prioritise(ctx, &code, priority)).await?)
             }
             Call::TransferPause { code, reason } => {
-                json(t.pause(ctx, &code, reason.as_deref()).await?)
+                json(apart(|| t.pause(ctx, &code, reason.as_deref())).await?)
             }
-            Call::TransferResume(c) => json(t.resume(ctx, &c.code).await?),
-            Call::HookRetry(of) => json(t.retry_hook(ctx, &of.code, &of.hook).await?),
-            Call::ChainList {} => json(t.chains(ctx).await?),
-            Call::ChainDefine(new) => json(t.define_chain(ctx, new).await?),
+            Call::TransferResume(c) => json(apart(|| t.resume(ctx, &c.code)).await?),
+            Call::HookRetry(of) => json(apart(|| t.retry_hook(ctx, &of.code, &of.hook)).await?),
+            Call::ChainList {} => json(apart(|| t.chains(ctx)).await?),
+            Call::ChainDefine(new) => json(apart(|| t.define_chain(ctx, new)).await?),
             other => return Ok(Continue(other)),
         };
         answer.map(Break)
@@ -175,21 +186,31 @@ impl App {
     async fn answer_kernel(&self, ctx: &Ctx, call: Call) -> Result<Value, Error> {
         let (store, roles) = (&self.store, Self::roles());
         match call {
-            Call::UserList {} => json(identity::list_users(store, ctx).await?),
-            Call::UserCreate(new) => json(identity::create_user(store, ctx, &roles, new).await?),
-            Call::UserShow { username } => json(identity::show_user(store, ctx, &username).await?),
-            Call::UserChange(change) => json(identity::change_user(store, ctx, change).await?),
-            Call::UserRole(change) => json(identity::set_role(store, ctx, &roles, change).await?),
+            Call::UserList {} => json(apart(|| identity::list_users(store, ctx)).await?),
+            Call::UserCreate(new) => {
+                json(apart(|| identity::create_user(store, ctx, &roles, new)).await?)
+            }
+            Call::UserShow { username } => {
+                json(apart(|| identity::show_user(store, ctx, &username)).await?)
+            }
+            Call::UserChange(change) => {
+                json(apart(|| identity::change_user(store, ctx, change)).await?)
+            }
+            Call::UserRole(change) => {
+                json(apart(|| identity::set_role(store, ctx, &roles, change)).await?)
+            }
             Call::UserActive { username, active } => {
-                json(identity::set_active(store, ctx, &username, active).await?)
+                json(apart(|| identity::set_active(store, ctx, &username, active)).await?)
             }
             Call::UserPassword { username, new_password } => {
-                json(identity::set_password(store, ctx, &username, new_password).await?)
+                json(apart(|| identity::set_password(store, ctx, &username, new_password)).await?)
             }
-            Call::UserUnlock { username } => json(identity::unlock(store, ctx, &username).await?),
-            Call::AbsenceSet(new) => json(identity::set_absence(store, ctx, new).await?),
-            Call::AbsenceList {} => json(identity::absences(store, ctx).await?),
-            Call::AbsenceEnd { id } => json(identity::end_absence(store, ctx, id).await?),
+            Call::UserUnlock { username } => {
+                json(apart(|| identity::unlock(store, ctx, &username)).await?)
+            }
+            Call::AbsenceSet(new) => json(apart(|| identity::set_absence(store, ctx, new)).await?),
+            Call::AbsenceList {} => json(apart(|| identity::absences(store, ctx)).await?),
+            Call::AbsenceEnd { id } => json(apart(|| identity::end_absence(store, ctx, id)).await?),
             Call::Me {} => json(Me {
                 username: ctx.actor.username.clone(),
                 on_behalf_of: ctx.actor.on_behalf_of.clone(),
@@ -203,52 +224,56 @@ impl App {
                     .map(|away| away.username.clone())
                     .collect(),
             }),
-            Call::Logout(of) => {
-                json(identity::logout(store, ctx, of.everywhere.unwrap_or_default()).await?)
-            }
+            Call::Logout(of) => json(
+                apart(|| identity::logout(store, ctx, of.everywhere.unwrap_or_default())).await?,
+            ),
             Call::OrganisationCreate(new) => {
-                json(identity::create_organisation(store, ctx, new).await?)
+                json(apart(|| identity::create_organisation(store, ctx, new)).await?)
             }
             Call::KeyCreate(wish) => {
-                json(identity::create_key(store, ctx, &routes::parts(), wish).await?)
+                let parts = routes::parts();
+                json(apart(|| identity::create_key(store, ctx, &parts, wish)).await?)
             }
             Call::KeyList { username } => {
-                json(identity::list_keys(store, ctx, username.as_deref()).await?)
+                json(apart(|| identity::list_keys(store, ctx, username.as_deref())).await?)
             }
             Call::KeyRevoke { name, username } => {
-                json(identity::revoke_key(store, ctx, &name, username.as_deref()).await?)
+                json(apart(|| identity::revoke_key(store, ctx, &name, username.as_deref())).await?)
             }
             Call::Activity { subject, kind, actor, since, until, after, limit } => {
                 let filter = ledger::Filter { subject, kind, actor, since, until };
-                json(self.activity(ctx, &filter, after, limit).await?)
+                json(apart(|| self.activity(ctx, &filter, after, limit)).await?)
             }
-            Call::NotificationList { unread, before, limit } => {
-                json(inbox::list(store, ctx, unread.unwrap_or_default(), before, limit).await?)
-            }
+            Call::NotificationList { unread, before, limit } => json(
+                apart(|| inbox::list(store, ctx, unread.unwrap_or_default(), before, limit))
+                    .await?,
+            ),
             Call::NotificationRead { positions, read } => {
-                json(inbox::mark(store, ctx, &positions, read).await?)
+                json(apart(|| inbox::mark(store, ctx, &positions, read)).await?)
             }
             Call::JobList { state, limit } => {
                 ctx.require(MATRIX, Permission::ManageJobs, None)?;
                 let mut tx = store.db().read().await?;
                 let limit = limit.unwrap_or(50).clamp(1, 200);
-                json(jobs::list(&mut tx, ctx.org, state, None, limit).await?)
+                json(apart(|| jobs::list(&mut tx, ctx.org, state, None, limit)).await?)
             }
-            Call::HousekeepingPlan {} => json(self.housekeeping_plan(ctx).await?),
-            Call::HousekeepingRun {} => json(self.housekeeping_run(ctx).await?),
-            Call::HostList {} => json(jobs::hosts::hosts(store, ctx).await?),
-            Call::BandwidthList {} => json(jobs::bandwidth(store, ctx).await?),
-            Call::BandwidthSet(wish) => json(jobs::set_bandwidth(store, ctx, wish).await?),
+            Call::HousekeepingPlan {} => json(apart(|| self.housekeeping_plan(ctx)).await?),
+            Call::HousekeepingRun {} => json(apart(|| self.housekeeping_run(ctx)).await?),
+            Call::HostList {} => json(apart(|| jobs::hosts::hosts(store, ctx)).await?),
+            Call::BandwidthList {} => json(apart(|| jobs::bandwidth(store, ctx)).await?),
+            Call::BandwidthSet(wish) => {
+                json(apart(|| jobs::set_bandwidth(store, ctx, wish)).await?)
+            }
             Call::LedgerVerify { checkpoints } => {
                 ctx.require(MATRIX, Permission::ReadLedger, None)?;
-                json(self.verify_ledger(&checkpoints).await?)
+                json(apart(|| self.verify_ledger(&checkpoints)).await?)
             }
             Call::LedgerProve { position } => {
                 ctx.require(MATRIX, Permission::ReadLedger, None)?;
-                self.prove(ctx, position.unwrap_or(0)).await
+                apart(|| self.prove(ctx, position.unwrap_or(0))).await
             }
             Call::LedgerCheckpoint {} => {
-                let (size, note) = self.checkpoint().await?;
+                let (size, note) = apart(|| self.checkpoint()).await?;
                 json(Newest { size, note, verifier_key: self.signer.verifier_key() })
             }
             Call::ReceiptKey {} => {
@@ -273,7 +298,7 @@ impl App {
         ctx.require(MATRIX, Permission::ReadLedger, None)?;
         let mut tx = self.store.db().read().await?;
         let limit = limit.unwrap_or(100).clamp(1, 1000);
-        Ok(ledger::search(&mut tx, ctx.org, filter, after.unwrap_or(-1), limit).await?)
+        Ok(apart(|| ledger::search(&mut tx, ctx.org, filter, after.unwrap_or(-1), limit)).await?)
     }
 
     /// The history after a position; where there is none yet and the caller wants
@@ -290,12 +315,12 @@ impl App {
         let deadline = Instant::now() + Duration::from_secs(wait.unwrap_or(0)).min(LONGEST_WAIT);
         let mut changes = self.store.changes();
         loop {
-            let page = self.transfers.history(ctx, code, after, limit).await?;
+            let page = apart(|| self.transfers.history(ctx, code, after, limit)).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             if !page.is_empty() || left.is_zero() {
                 return Ok(page);
             }
-            let _ = tokio::time::timeout(left.min(LOOK), changes.changed()).await;
+            let _ = apart(|| tokio::time::timeout(left.min(LOOK), changes.changed())).await;
         }
     }
 
@@ -303,15 +328,15 @@ impl App {
     /// its bytes, the hashes up to the root, and the signed checkpoint over that root.
     async fn prove(&self, ctx: &Ctx, position: u64) -> Result<Value, Error> {
         let mut tx = self.store.db().read().await?;
-        let (size, root) = ledger::seal::head(&mut tx).await?;
-        let event = ledger::seal::record(&mut tx, position).await?;
+        let (size, root) = apart(|| ledger::seal::head(&mut tx)).await?;
+        let event = apart(|| ledger::seal::record(&mut tx, position)).await?;
         // One tree has the events of every organisation, and each sees its own; what made
         // the store is nobody's.
         let of = serde_json::from_str::<ledger::Event>(&event).map(|event| event.org);
         if !of.is_ok_and(|org| org == ctx.org || org.0.is_nil()) {
             return Err(ledger::Error::NoEvent { position }.into());
         }
-        let hashes = ledger::seal::inclusion(&mut tx, size, position).await?;
+        let hashes = apart(|| ledger::seal::inclusion(&mut tx, size, position)).await?;
         let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
         json(Proof {
             position,
@@ -327,7 +352,7 @@ impl App {
     /// Signs the ledger as it now is.
     pub(super) async fn checkpoint(&self) -> Result<(u64, String), Error> {
         let mut tx = self.store.db().read().await?;
-        let (size, root) = ledger::seal::head(&mut tx).await?;
+        let (size, root) = apart(|| ledger::seal::head(&mut tx)).await?;
         Ok((size, self.signer.sign(size, root)?))
     }
 }

@@ -118,7 +118,7 @@ fn a_restore_that_is_killed_leaves_no_store_and_is_begun_anew(kind: Kind) {
             // Another host of the store has another folder.
             let mut other = rest.place().clone();
             other.data = rest.folder.path().join(format!("other-{step}"));
-            refused(databridge(&other, &["ledger", "verify"]), 4, "db.restoring");
+            refused(databridge(&other, &["init"]), 4, "db.restoring");
         }
         // Without --replace what stood there stands there again, unless all was done.
         refused(rest.restore(&[]), 4, "backup.not_empty");
