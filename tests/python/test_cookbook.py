@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -86,19 +88,25 @@ def test_what_comes_back_is_sent_again(bridge: Bridge, shot: Path, tmp_path: Pat
     assert bridge.show(code).revision == 3
 
 
-def test_watch_a_folder(bridge: Bridge, shot: Path, tmp_path: Path) -> None:
-    last = shot / "comp_v003.1004.exr"
-    last.rename(tmp_path / "not yet")
-    watching = threading.Thread(
-        target=lambda: told.append(
-            cook("watch_a_folder", shot, tmp_path / "data", "alpha", "0.05").stdout
-        )
-    )
-    told: list[str] = []
-    watching.start()
-    (tmp_path / "not yet").rename(last)
-    watching.join()
-    (code,) = told[0].split()
+def test_watch_a_folder(
+    bridge: Bridge, shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = shot / "comp_v003.1002.exr"
+    absent.rename(tmp_path / "not yet")
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            (tmp_path / "not yet").rename(absent)
+
+    settle = runpy.run_path(str(COOKBOOK / "watch_a_folder.py"))["settle"]
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "sleep", nap)
+        settle(shot, 0.05)
+    # Nothing changed in the second nap, but a frame was missing; in the third it came.
+    assert naps == [0.05] * 4
+    (code,) = cook("watch_a_folder", shot, tmp_path / "data", "alpha", "0.05").stdout.split()
     assert bridge.show(code).file_count == 6
 
 

@@ -59,7 +59,8 @@ def test_another_thread_acts_while_a_call_waits_for_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_long_call(plate: Path, tmp_path: Path) -> None:
     program = f"""
-import sys, databridge
+import signal, sys, databridge
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def progress(_):
     print("under way", flush=True)
 try:
@@ -73,8 +74,11 @@ except KeyboardInterrupt:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "under way\n"
-        child.send_signal(signal.SIGINT)
-        assert child.wait(60) == 42
+        try:
+            child.send_signal(signal.SIGINT)
+            assert child.wait(60) == 42
+        finally:
+            child.kill()
     assert not (tmp_path / "copy.dpx").exists()
 
 
@@ -168,7 +172,9 @@ def test_two_calls_in_two_threads_use_two_cores(tmp_path: Path) -> None:
         thread.start()
     try:
         got_on: list[int] = []
+        end = time.monotonic() + 120
         while len(got_on) < 2:
+            assert time.monotonic() < end, "they never got on together"
             before = _busy()
             _hold_the_gil_while_others_work()
             after = _busy()
