@@ -11,7 +11,7 @@ use crate::base::id::OrgId;
 use crate::control::commands::Store;
 use crate::control::db::dialect::Dialect;
 use crate::control::jobs::hosts::{self, Host};
-use crate::control::{identity, inbox, ledger};
+use crate::control::{identity, inbox, ledger, recovery};
 
 /// How often the ledger is looked after where nothing tells of a change.
 const TICK: Duration = Duration::from_millis(500);
@@ -42,6 +42,14 @@ async fn tell_of(store: &Store, host: &Host, stop: &Cancel) {
             return;
         }
         tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Keeps the failure of one organisation for whoever asked, and tells of the one before it:
+/// the others do not wait.
+pub(super) fn go_on(failed: &mut Option<Error>, done: Result<(), Error>) {
+    if let Some(before) = done.err().and_then(|error| failed.replace(error)) {
+        warn!(error = before.chain(), "what is done for every organisation failed for one");
     }
 }
 
@@ -122,12 +130,19 @@ impl App {
     /// Catches up with what happened since it last looked.
     ///
     /// # Errors
-    /// Of the store.
+    /// Of the store; the others were caught up with all the same where it failed for one
+    /// organisation.
     pub async fn follow(&self) -> Result<(), Error> {
+        let mut failed = None;
         for org in self.organisations().await? {
-            while self.lineage.follow_deliveries(org).await? > 0 {}
-            while inbox::follow(&self.store, org, &[&self.transfers]).await? > 0 {}
+            go_on(&mut failed, self.follow_one(org).await);
         }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn follow_one(&self, org: OrgId) -> Result<(), Error> {
+        while self.lineage.follow_deliveries(org).await? > 0 {}
+        while inbox::follow(&self.store, org, &[&self.transfers]).await? > 0 {}
         Ok(())
     }
 
@@ -195,7 +210,12 @@ impl App {
     /// undone by that.
     async fn lay_checkpoints_aside(&self) -> Result<(), Error> {
         self.seal().await?;
-        let wanted = ledger::Filter { kind: Some("store.restored".into()), ..Default::default() };
+        let wanted = ledger::Filter {
+            // By this it is found without reading the ledger, which waits to be looked after.
+            subject: Some(recovery::SUBJECT.into()),
+            kind: Some("store.restored".into()),
+            ..Default::default()
+        };
         let mut tx = self.store.db().read().await?;
         let restores = ledger::search(&mut tx, self.org, &wanted, -1, 1000).await?;
         drop(tx);

@@ -17,6 +17,7 @@ mod marker;
 mod place;
 mod restore;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -26,7 +27,8 @@ use super::{App, MIGRATIONS};
 use crate::base::clock::Timestamp;
 use crate::base::error::Error as AnyError;
 use crate::base::steps::reach;
-use crate::control::db::backup as db;
+use crate::control::db::backup::{self as db, Claim};
+use crate::control::db::{Error as DbError, Target};
 use crate::control::ledger;
 
 pub use contents::{Contents, Part, look};
@@ -66,21 +68,25 @@ pub struct Made {
 /// this began is in it.
 ///
 /// # Errors
-/// [`Error`], those of the database. There is no backup then, and nothing half.
+/// [`Error`], [`DbError::Restoring`], those of the database. There is no backup then, and
+/// nothing half.
 pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     config.check()?;
     let taken_at = Timestamp::now();
     let target = config.target();
     target.check_schema().await?;
-    if target.is_empty().await? {
+    // One that is being put back is laid aside, and not gone.
+    if target.is_empty().await? && !is_underway(&config.data) {
         return Err(Error::NoStore(target.to_string()).into());
     }
+    let _kept = keep_from_restores(config, &target).await?;
     let to = std::path::absolute(&wish.to).map_err(|e| Error::io(&wish.to, e))?;
     if to.symlink_metadata().is_ok() {
         return Err(Error::Exists(to.display().to_string()).into());
     }
-    drafts::sweep(&to);
-    let (draft, _held) = drafts::make(&to)?;
+    let host = config.host();
+    drafts::sweep(&to, &host);
+    let (draft, _held) = drafts::make(&to, &host)?;
     // An empty folder would be replaced, nothing else.
     let made = fill(config, wish, &draft, taken_at).await.and_then(|made| {
         std::fs::rename(&draft, &to).map_err(|e| Error::io(&to, e))?;
@@ -95,6 +101,20 @@ pub async fn save(config: &Config, wish: &Wish) -> Result<Made, AnyError> {
     };
     contents::flush(to.parent().unwrap_or(&to))?;
     Ok(Made { path: to, contents, digest })
+}
+
+/// Nobody puts the store back while the answer lives, on this host or another: a backup
+/// would have the keys of one store and the database of another. Nor is one of a store that
+/// is half put back any good: it would be put back with its mark, which stands there already.
+async fn keep_from_restores(config: &Config, target: &Target) -> Result<(File, Claim), AnyError> {
+    let held = hold(&config.data)?;
+    let restoring = || DbError::Restoring { place: target.to_string() };
+    let claim = target.share().await?.ok_or_else(restoring)?;
+    // Who was killed at it on another host left no marker here.
+    match target.is_being_restored().await? {
+        true => Err(restoring().into()),
+        false => Ok((held, claim)),
+    }
 }
 
 async fn fill(

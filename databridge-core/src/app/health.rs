@@ -77,16 +77,22 @@ impl App {
     /// Looks at everything that work takes.
     pub async fn readiness(&self) -> Readiness {
         let checks = vec![
-            self.check("database", self.look_at_database()).await,
-            self.check("ledger", self.look_at_ledger()).await,
-            self.check("disk", self.look_at_disk()).await,
+            self.check("database", PATIENCE, self.look_at_database()).await,
+            self.check("ledger", PATIENCE, self.look_at_ledger()).await,
+            // Each mount is given as long, and which of them does not answer is told.
+            self.check("disk", PATIENCE * 2, self.look_at_disk()).await,
             self.look_at_crew(),
         ];
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }
 
-    async fn check(&self, name: &str, look: impl Future<Output = Result<String, String>>) -> Check {
-        let found = tokio::time::timeout(PATIENCE, look).await;
+    async fn check(
+        &self,
+        name: &str,
+        patience: Duration,
+        look: impl Future<Output = Result<String, String>>,
+    ) -> Check {
+        let found = tokio::time::timeout(patience, look).await;
         let (ok, detail) = match found {
             Ok(Ok(detail)) => (true, detail),
             Ok(Err(detail)) => (false, detail),

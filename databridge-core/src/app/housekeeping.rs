@@ -2,7 +2,6 @@
 //! the hosts can look at before it runs, and ask for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::App;
+use super::background::go_on;
 use crate::base::cancel::Cancel;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::id::OrgId;
@@ -41,8 +41,8 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Removed {
     counts: Arc<Mutex<BTreeMap<&'static str, (u64, u64)>>>,
-    /// What its last run could not read or remove.
-    stuck: Arc<AtomicU64>,
+    /// What its last run for each organisation could not read or remove.
+    stuck: Arc<Mutex<BTreeMap<OrgId, u64>>>,
 }
 
 impl Removed {
@@ -61,9 +61,14 @@ impl Removed {
         known.map(|what| (what, of(what).0, of(what).1)).collect()
     }
 
-    /// What the last run of this process could not read or remove.
-    pub(super) fn stuck(&self) -> u64 {
-        self.stuck.load(Ordering::Relaxed)
+    fn leave(&self, org: OrgId, stuck: u64) {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).insert(org, stuck);
+    }
+
+    /// What the last runs of this process for these organisations could not read or remove.
+    pub(super) fn stuck(&self, orgs: &[OrgId]) -> u64 {
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        orgs.iter().filter_map(|org| stuck.get(org)).sum()
     }
 }
 
@@ -117,9 +122,10 @@ impl Housekeeper {
         for (what, rows) in rows? {
             self.removed.add(what, rows, 0);
         }
-        self.removed.stuck.store(stuck.len() as u64, Ordering::Relaxed);
+        self.removed.leave(lease.org, stuck.len() as u64);
         let mut unit = self.store.begin(&Ctx::system(lease.org)).await?;
-        unit.finish_with(lease, told(&stuck).as_deref()).await?;
+        // Those that were asked for by hand have no subject that anybody asks for again.
+        unit.finish_for_all(lease, told(&stuck).as_deref()).await?;
         unit.commit(()).await
     }
 }
@@ -197,21 +203,26 @@ impl App {
     /// over still go: how long they wait is a setting of its own.
     ///
     /// # Errors
-    /// Of the store.
+    /// Of the store; the others were asked for all the same where it failed for one.
     pub async fn ask_for_housekeeping(&self) -> Result<(), Error> {
+        let mut failed = None;
+        for org in self.organisations().await? {
+            go_on(&mut failed, self.ask_for_one(org).await);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn ask_for_one(&self, org: OrgId) -> Result<(), Error> {
         let (period, payload, what) = match self.config.housekeeping.period() {
             Some(period) => (period, json!({}), ""),
             None => (USUAL, json!({ ONLY: UPLOADS }), ":uploads"),
         };
-        for org in self.organisations().await? {
-            let mut unit = self.store.begin(&Ctx::system(org)).await?;
-            let seconds = unit.now().as_micros() / 1_000_000;
-            let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
-            let key = format!("{KIND}{what}:{}:{number}", org.0);
-            unit.enqueue_anew(job(org.0, key, payload.clone())).await?;
-            unit.commit(()).await?;
-        }
-        Ok(())
+        let mut unit = self.store.begin(&Ctx::system(org)).await?;
+        let seconds = unit.now().as_micros() / 1_000_000;
+        let number = seconds / i64::try_from(period.as_secs()).unwrap_or(i64::MAX).max(1);
+        let key = format!("{KIND}{what}:{}:{number}", org.0);
+        unit.enqueue_anew(job(org.0, key, payload)).await?;
+        unit.commit(()).await
     }
 }
 

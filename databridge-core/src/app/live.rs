@@ -309,8 +309,10 @@ impl Listener {
             }
             let subject = &page.event.subject;
             if subject.id == self.ctx.actor.user_id.0 {
-                // It may be that they were let go: they are told no more before that is known.
+                // It may be that they were let go, or lost a role: they are told no more, not
+                // even of what was read with this, before that is known.
                 self.believed = None;
+                self.believe().await?;
             }
             if self.sees(&subject.kind, subject.id).await? {
                 self.ready.push_back(Note::Event(page));

@@ -1,11 +1,13 @@
 //! What a monitoring system watches: read when it asks, from the store where hosts
 //! share it, from this process where it is this process's own.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::App;
 use super::health::space;
+use crate::base::clock::Timestamp;
 use crate::base::error::Error;
 use crate::base::id::OrgId;
 use crate::control::ctx::Ctx;
@@ -140,29 +142,44 @@ impl App {
     /// Not permitted; of the store.
     pub async fn measure_for(&self, ctx: &Ctx) -> Result<Measures, Error> {
         ctx.require(MATRIX, Permission::ReadMetrics, None)?;
-        self.measure_of(ctx.org).await
+        self.measure_of(&[ctx.org]).await
     }
 
-    /// Measures.
+    /// Measures of every organisation, for who reaches the address that is meant for that.
     ///
     /// # Errors
     /// Of the store.
     pub async fn measure(&self) -> Result<Measures, Error> {
-        self.measure_of(self.org).await
+        self.measure_of(&self.organisations().await?).await
     }
 
-    async fn measure_of(&self, org: OrgId) -> Result<Measures, Error> {
+    async fn measure_of(&self, orgs: &[OrgId]) -> Result<Measures, Error> {
         let mut tx = self.store.db().read().await?;
         let now = tx.now().await?;
-        let (jobs, due) = jobs::standing(&mut tx, org).await?;
-        let (transfers, review) = self.transfers.measure(&mut tx, org).await?;
+        let mut jobs = BTreeMap::<(String, String), i64>::new();
+        let mut transfers = BTreeMap::<String, i64>::new();
+        let (mut due, mut review) = (Vec::new(), Vec::new());
+        for org in orgs {
+            let (found, oldest) = jobs::standing(&mut tx, *org).await?;
+            for (kind, state, count) in found {
+                *jobs.entry((kind, state)).or_default() += count;
+            }
+            due.extend(oldest);
+            let (found, oldest) = self.transfers.measure(&mut tx, *org).await?;
+            for (state, count) in found {
+                *transfers.entry(state).or_default() += count;
+            }
+            review.extend(oldest);
+        }
         drop(tx);
-        let since = |at: Option<_>| at.map(|at| now.since(at)).unwrap_or_default();
+        let since = |all: Vec<Timestamp>| {
+            all.into_iter().min().map(|oldest| now.since(oldest)).unwrap_or_default()
+        };
         let (events, unsealed) = self.unsealed().await?;
         Ok(Measures {
-            jobs,
+            jobs: jobs.into_iter().map(|((kind, state), count)| (kind, state, count)).collect(),
             queue_age: since(due),
-            transfers,
+            transfers: transfers.into_iter().collect(),
             approval_wait: since(review),
             events,
             unsealed: unsealed.unwrap_or_default(),
@@ -174,7 +191,7 @@ impl App {
             ],
             engines: self.engines().await,
             removed: self.removed.read(),
-            stuck: self.removed.stuck(),
+            stuck: self.removed.stuck(orgs),
         })
     }
 

@@ -121,6 +121,20 @@ impl Unit {
         if rows == 1 { Ok(()) } else { Err(Fenced { job: lease.job }.into()) }
     }
 
+    /// As [`Unit::finish_with`], of a job that did what every one of its kind would do,
+    /// whatever its subject: nobody has to look at those any more that were given up.
+    ///
+    /// # Errors
+    /// [`Fenced`].
+    pub async fn finish_for_all(
+        &mut self,
+        lease: &Lease,
+        error: Option<&str>,
+    ) -> Result<(), Error> {
+        self.finish_with(lease, error).await?;
+        Ok(sql::withdraw_dead_of(self.tx(), lease.org, &lease.kind).await?)
+    }
+
     /// Gives the job up together with what that means for its subject.
     ///
     /// # Errors
@@ -167,13 +181,28 @@ impl Unit {
         sql::direct(self.tx(), subject_id, held, priority).await
     }
 
-    /// Withdraws every job of a subject that is not finished; whoever has one
-    /// finds its lease gone.
+    /// Withdraws every job of a subject that is not finished, and those that were given
+    /// up; whoever has one finds its lease gone.
     ///
     /// # Errors
     /// [`db::Error`].
     pub async fn withdraw(&mut self, subject_id: Uuid) -> Result<(), db::Error> {
         let now = self.now();
         sql::withdraw(self.tx(), subject_id, now).await
+    }
+
+    /// The same for one job of a subject and a kind; `false` where there is no such job,
+    /// or none any more.
+    ///
+    /// # Errors
+    /// [`db::Error`].
+    pub async fn withdraw_one(
+        &mut self,
+        id: Uuid,
+        subject_id: Uuid,
+        kind: &str,
+    ) -> Result<bool, db::Error> {
+        let now = self.now();
+        Ok(sql::withdraw_one(self.tx(), (id, subject_id, kind), now).await? > 0)
     }
 }

@@ -3,6 +3,7 @@
 
 mod sql;
 
+use crate::base::clock::Timestamp;
 use crate::base::error::Error;
 use crate::control::commands::Unit;
 use crate::control::db::backup;
@@ -12,15 +13,18 @@ use crate::control::ledger::{self, Subject};
 pub const NUMBERS: i64 = 1000;
 /// By how much leases and fences are raised: whoever held a later one is behind.
 pub const EPOCHS: i64 = 1_000_000;
+/// By what code the store's own events are found.
+pub const SUBJECT: &str = "store";
 
-/// Makes it safe to go on with, and records that it was put back.
+/// Makes it safe to go on with, and records that it was put back, by the name `aside` of
+/// where what stood there was laid: no other restore has it.
 ///
 /// Every session is ended: one that was revoked since would hold again. Jobs in hand
 /// are free at once, under an epoch that no worker of the time since has.
 ///
 /// # Errors
 /// [`crate::control::db::Error`].
-pub async fn leap(unit: &mut Unit, taken_at: crate::base::clock::Timestamp) -> Result<(), Error> {
+pub async fn leap(unit: &mut Unit, taken_at: Timestamp, aside: &str) -> Result<(), Error> {
     let now = unit.now();
     sql::skip_numbers(unit.tx(), NUMBERS).await?;
     sql::end_sessions(unit.tx(), now).await?;
@@ -29,11 +33,11 @@ pub async fn leap(unit: &mut Unit, taken_at: crate::base::clock::Timestamp) -> R
     // From here on it is a store again.
     backup::restored(unit.tx()).await?;
     let events = ledger::size(unit.tx()).await?;
-    let subject = Subject { kind: "store".into(), id: unit.org().0, code: "store".into() };
+    let subject = Subject { kind: "store".into(), id: unit.org().0, code: SUBJECT.into() };
     unit.record(
         &subject,
         "store.restored",
-        serde_json::json!({ "taken_at": taken_at, "events": events }),
+        serde_json::json!({ "taken_at": taken_at, "events": events, "aside": aside }),
     );
     Ok(())
 }

@@ -9,9 +9,7 @@ use databridge_core::base::cancel::Cancel;
 use databridge_core::base::error::Error;
 use databridge_core::control::commands::Store;
 use databridge_core::control::ctx::Ctx;
-use databridge_core::control::jobs::{
-    Handler, HandlerFuture, Lease, NewJob, Settings, Watch, Worker,
-};
+use databridge_core::control::jobs::{Handler, HandlerFuture, Lease, Settings, Watch, Worker};
 use databridge_core::control::ledger::Subject;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -73,17 +71,7 @@ fn worker(lab: &Lab, handler: &Arc<Stubborn>) -> Worker {
 async fn a_job_that_outlives_the_drain_is_handed_back(kind: Kind) {
     let lab = Lab::open(kind).await;
     let (first, second) = (Stubborn::new(&lab, "first", 0), Stubborn::new(&lab, "second", 1));
-    let mut unit = lab.store.begin(&Ctx::system(lab.app.org())).await.unwrap();
-    let job = NewJob {
-        kind: KIND,
-        subject_id: uuid::Uuid::now_v7(),
-        key: "the only one".into(),
-        payload: json!({}),
-        priority: 0,
-        held: false,
-    };
-    unit.enqueue(job).await.unwrap();
-    unit.commit(()).await.unwrap();
+    lab.enqueue(KIND).await;
     let stop = Cancel::new();
     let draining = tokio::spawn({
         let (worker, stop) = (worker(&lab, &first), stop.clone());

@@ -10,6 +10,7 @@ on_both!(
     old_rows_are_forgotten_and_new_ones_are_not,
     what_was_given_up_goes_when_it_is_tried_again,
     what_was_given_up_stays_until_it_is_asked_for_anew,
+    what_was_asked_for_by_hand_and_given_up_goes_with_the_next_that_is_done,
 );
 
 fn count(lab: &Lab, sql: &str) -> i64 {
@@ -118,4 +119,22 @@ async fn what_was_given_up_stays_until_it_is_asked_for_anew(kind: Kind) {
     assert_eq!((of("dead"), of("ready")), (1, 0));
     ask("the next").await;
     assert_eq!((of("dead"), of("ready"), of("withdrawn")), (0, 1, 1));
+}
+
+async fn what_was_asked_for_by_hand_and_given_up_goes_with_the_next_that_is_done(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    lab.organisation("rival").await;
+    lab.ok("it_team", "housekeeping_run", json!({})).await;
+    lab.ok("it_team", "housekeeping_run", json!({})).await;
+    // By its schedule, for both.
+    lab.app.ask_for_housekeeping().await.unwrap();
+    lab.sql("UPDATE jobs SET state = 'dead'");
+    let of = |state: &str| count(&lab, &format!("jobs WHERE state = '{state}'"));
+    assert_eq!(of("dead"), 4);
+    let root = lab.app.embedded(None).await.unwrap();
+    let run = crate::lab::call("housekeeping_run", json!({}));
+    let done = lab.app.call(&root, run, None).await.unwrap();
+    assert_eq!(done["state"], "done", "{done}");
+    // What is another organisation's is left to them.
+    assert_eq!((of("dead"), of("withdrawn"), of("done")), (1, 3, 1));
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use databridge_core::app::Note;
+use databridge_core::base::cancel::Cancel;
 use databridge_core::base::clock::Timestamp;
 use databridge_core::base::error::ErrorKind;
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ on_both!(
     passwords_open_only_to_those_who_know_them,
     a_deactivated_person_is_out_at_once,
     a_changed_role_holds_at_once,
+    what_follows_the_loss_of_a_role_is_not_told,
     a_forged_token_is_refused,
     an_api_key_ends_when_it_is_revoked_or_has_expired,
     a_grant_ends_with_its_time_and_a_denial_wins,
@@ -153,6 +156,35 @@ fn jwt(header: &Value, claims: &Value, key: Option<&[u8]>) -> String {
     let signed = format!("{}.{}", part(header), part(claims));
     let signature = key.map(|key| hmac(key, signed.as_bytes())).unwrap_or_default();
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+async fn what_follows_the_loss_of_a_role_is_not_told(kind: Kind) {
+    let mut lab = Lab::open(kind).await;
+    let secret = lab.hire("second", &["admin"]).await;
+    let ctx = lab.who("second").clone();
+    lab.seal().await;
+    let size = lab.ok("chief", "ledger_checkpoint", json!({})).await["size"].as_i64().unwrap();
+    // Read in one: the loss, what they may not see from then on, and what is theirs.
+    let role = |role: &str, granted: bool| -> Value {
+        json!({ "username": "second", "role": role, "granted": granted })
+    };
+    lab.ok("chief", "user_role", role("admin", false)).await;
+    lab.create().await;
+    lab.ok("chief", "user_role", role("artist", true)).await;
+    lab.seal().await;
+    let stop = Cancel::new();
+    let (app, ended) = (lab.app.clone(), stop.clone());
+    let running = tokio::spawn(async move { app.run(&ended).await });
+    let mut listener = lab.app.listen(ctx, secret, None, Some(size - 1)).await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        if let Note::Event(page) = listener.next().await.unwrap() {
+            told.push(page.event.kind.clone());
+        }
+    }
+    assert_eq!(told, ["user.role_taken", "user.role_granted"]);
+    stop.cancel();
+    running.await.unwrap();
 }
 
 async fn a_forged_token_is_refused(kind: Kind) {

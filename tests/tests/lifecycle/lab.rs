@@ -14,7 +14,7 @@ use databridge_core::base::error::Error;
 use databridge_core::control::commands::Store;
 use databridge_core::control::ctx::Ctx;
 use databridge_core::control::db::Db;
-use databridge_core::control::jobs::{Handler, Settings, Worker};
+use databridge_core::control::jobs::{Handler, NewJob, Settings, Worker};
 use databridge_core::media::scan::Engine;
 use databridge_tests::postgres::{self, Database};
 use databridge_tests::process::{find_program, run};
@@ -224,6 +224,21 @@ impl Lab {
 
     pub async fn add(&self, code: &str, files: &[(&str, &[u8])]) {
         self.try_add("artist", code, &self.tree(files)).await.unwrap();
+    }
+
+    /// One job of this kind, of nothing in particular.
+    pub async fn enqueue(&self, kind: &'static str) {
+        let mut unit = self.store.begin(&Ctx::system(self.app.org())).await.unwrap();
+        let job = NewJob {
+            kind,
+            subject_id: uuid::Uuid::now_v7(),
+            key: "the only one".into(),
+            payload: json!({}),
+            priority: 0,
+            held: false,
+        };
+        unit.enqueue(job).await.unwrap();
+        unit.commit(()).await.unwrap();
     }
 
     /// Does one job, if one is due.

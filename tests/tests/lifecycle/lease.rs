@@ -7,11 +7,8 @@ use std::time::Duration;
 use databridge_core::base::cancel::Cancel;
 use databridge_core::base::error::Error;
 use databridge_core::control::ctx::Ctx;
-use databridge_core::control::jobs::{
-    Handler, HandlerFuture, Lease, NewJob, Settings, Watch, Worker,
-};
+use databridge_core::control::jobs::{Handler, HandlerFuture, Lease, Settings, Watch, Worker};
 use databridge_core::params;
-use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::lab::{Kind, Lab};
@@ -53,17 +50,7 @@ impl Handler for Obedient {
 async fn who_cannot_renew_a_lease_stops_when_it_is_over(kind: Kind) {
     let lab = Lab::open(kind).await;
     let handler = Arc::new(Obedient { begun: Semaphore::new(0), told: Semaphore::new(0) });
-    let mut unit = lab.store.begin(&Ctx::system(lab.app.org())).await.unwrap();
-    let job = NewJob {
-        kind: KIND,
-        subject_id: uuid::Uuid::now_v7(),
-        key: "the only one".into(),
-        payload: json!({}),
-        priority: 0,
-        held: false,
-    };
-    unit.enqueue(job).await.unwrap();
-    unit.commit(()).await.unwrap();
+    lab.enqueue(KIND).await;
     let settings = Settings { lease: Duration::from_secs(1), ..Settings::default() };
     let worker = Worker::new(lab.store.clone(), vec![handler.clone()], settings, "holder".into());
     let stop = Cancel::new();

@@ -9,6 +9,7 @@ on_both!(
     events_take_no_update_and_no_delete,
     an_edit_is_named,
     a_change_beside_the_text_is_named,
+    a_code_that_stands_in_the_text_alone_is_no_finding,
     a_removal_is_named,
     a_reordering_is_named,
     a_cut_tail_is_named_by_a_checkpoint_alone,
@@ -140,6 +141,36 @@ async fn a_change_beside_the_text_is_named(kind: Kind) {
         assert!(has(&found, "projection", "event", &json!(id)), "{column}: {found:?}");
         assert_eq!(found.len() as u64, position - 2, "{found:?}");
     }
+}
+
+/// So does what a host of the version before writes while the others are updated.
+async fn a_code_that_stands_in_the_text_alone_is_no_finding(kind: Kind) {
+    let lab = lived(kind).await;
+    lab.disarm();
+    lab.sql("UPDATE ledger_event SET subject_code = NULL");
+    assert_eq!(findings(&lab, &[]).await, []);
+}
+
+/// Only PostgreSQL has hosts that are not yet updated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_host_of_the_version_before_writes_is_found_by_its_subject() {
+    let lab = Lab::open(Kind::Postgres).await;
+    let code = lab.create().await;
+    let insert = |id: &str, body: &str| {
+        lab.sql(&format!(
+            "INSERT INTO ledger_event (id, org_id, subject_kind, subject_id, kind, actor,
+                                       recorded_at, body)
+             SELECT '{id}', org_id, subject_kind, subject_id, kind, actor, recorded_at, {body}
+             FROM ledger_event WHERE subject_code = '{code}'"
+        ))
+    };
+    // What cannot be read is written all the same, as it was before.
+    insert("00000000-0000-7000-8000-00000000000a", "'no JSON'");
+    insert("00000000-0000-7000-8000-00000000000b", "body");
+    let found = format!("SELECT count(*) FROM ledger_event WHERE subject_code = '{code}'");
+    assert_eq!(lab.sql(&found).trim(), "2");
+    let without = lab.sql("SELECT body FROM ledger_event WHERE subject_code IS NULL");
+    assert_eq!(without.trim(), "no JSON");
 }
 
 async fn a_removal_is_named(kind: Kind) {

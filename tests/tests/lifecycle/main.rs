@@ -24,6 +24,7 @@ mod chains;
 mod clock;
 mod concurrency;
 mod content;
+mod cut;
 mod delivery;
 mod drain;
 mod explain;

@@ -16,6 +16,8 @@ use crate::lineage::{self, plain_flow, run};
 on_both!(
     nothing_of_another_organisation_is_there,
     a_second_organisation_is_told_of_its_own,
+    what_fails_for_one_organisation_holds_up_no_other,
+    who_measures_the_host_counts_every_organisation,
     organisations_are_made_by_who_has_the_store,
 );
 
@@ -277,6 +279,38 @@ async fn a_second_organisation_is_told_of_its_own(kind: Kind) {
     assert_eq!((&told[0]["subject"], &told[0]["reason"]), (&json!(code), &json!("your_turn")));
     let ours = lab.ok("team_lead", "notification_list", json!({})).await;
     assert_eq!(ours["items"], json!([]));
+}
+
+/// An event of the first that nobody can read any more.
+async fn what_fails_for_one_organisation_holds_up_no_other(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let (id, key) = rival(&lab).await;
+    lab.seal().await;
+    lab.disarm();
+    let ours = lab.app.org();
+    lab.sql(&format!("UPDATE ledger_event SET body = 'no JSON' WHERE org_id = '{ours}'"));
+    let ctx = lab.app.authenticate(&key).await.unwrap();
+    let new = json!({ "title": "Theirs", "project": "film", "category": "theirs" });
+    lab.app.call(&ctx, call("transfer_create", new), None).await.unwrap();
+    lab.seal().await;
+    assert_eq!(lab.app.follow().await.unwrap_err().code(), "db.column");
+    let place = lab.sql(&format!("SELECT position FROM inbox_cursor WHERE org_id = '{id}'"));
+    assert_eq!(place, lab.sql("SELECT MAX(position) FROM ledger_leaf"));
+}
+
+async fn who_measures_the_host_counts_every_organisation(kind: Kind) {
+    let lab = Lab::open(kind).await;
+    let ctx = lab.app.authenticate(&rival(&lab).await.1).await.unwrap();
+    let new = json!({ "title": "Theirs", "project": "film", "category": "theirs" });
+    lab.app.call(&ctx, call("transfer_create", new), None).await.unwrap();
+    lab.create().await;
+    lab.app.ask_for_housekeeping().await.unwrap();
+    let all = lab.app.measure().await.unwrap();
+    let theirs = lab.app.measure_for(&ctx).await.unwrap();
+    for (measured, count) in [(all, 2), (theirs, 1)] {
+        assert_eq!(measured.jobs, [("housekeeping".to_owned(), "ready".to_owned(), count)]);
+        assert!(measured.transfers.contains(&("draft".to_owned(), count)), "{measured:?}");
+    }
 }
 
 /// What is no call: uploads, exports, metrics, streams of one transfer.

@@ -87,7 +87,7 @@ async fn what_the_store_did_not_fill_is_left_to_people(kind: Kind) {
     );
     // A store that was put back knows nothing of what came since its backup was taken.
     let mut unit = lab.store.begin(&Ctx::system(lab.app.org())).await.unwrap();
-    recovery::leap(&mut unit, Timestamp::now()).await.unwrap();
+    recovery::leap(&mut unit, Timestamp::now(), "before_restore_1").await.unwrap();
     unit.commit(()).await.unwrap();
     let found = plan(&lab).await;
     assert_eq!(
@@ -304,7 +304,8 @@ async fn a_mount_that_hangs_is_asked_once() {
         looks.spawn(async move { app.readiness().await });
     }
     for ready in looks.join_all().await {
-        assert!(!disk(ready).ok);
+        let found = disk(ready);
+        assert_eq!((found.ok, found.detail.as_str()), (false, "staging does not answer"));
     }
     let measured = lab.app.measure().await.unwrap();
     assert!(measured.disks.iter().all(|(root, _, _)| *root != "staging"));

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use crate::lab::{Kind, Lab, text};
 
-on_both!(a_filled_store_of_the_first_release_goes_through_every_step);
+on_both!(
+    a_filled_store_of_the_first_release_goes_through_every_step,
+    an_event_that_cannot_be_read_keeps_no_store_closed,
+);
 
 /// What the first release knew: one step of the kernel, one of each domain.
 const FIRST: [i64; 3] = [1001, 2001, 3001];
@@ -71,6 +74,30 @@ async fn a_filled_store_of_the_first_release_goes_through_every_step(kind: Kind)
     assert_eq!(text(&told[0], "kind"), "transfer.created", "{told}");
     let report = lab.ok("chief", "ledger_verify", json!({})).await;
     assert_eq!(report["findings"], json!([]), "{report}");
+}
+
+/// On the day of the step that reads them all.
+async fn an_event_that_cannot_be_read_keeps_no_store_closed(kind: Kind) {
+    let mut lab = Lab::open(kind).await;
+    let code = lab.create().await;
+    lab.seal().await;
+    lab.close().await;
+    if kind == Kind::Postgres {
+        lab.sql("DROP FUNCTION ledger_fill_code CASCADE; DROP FUNCTION ledger_code_of");
+    }
+    lab.sql(
+        "DROP INDEX ledger_event_by_code; ALTER TABLE ledger_event DROP COLUMN subject_code;
+         DELETE FROM _sqlx_migrations WHERE version = 1090;
+         INSERT INTO ledger_event (id, org_id, subject_kind, subject_id, kind, actor, recorded_at,
+                                   body)
+         SELECT '00000000-0000-7000-8000-00000000000e', org_id, subject_kind, subject_id, kind,
+                actor, recorded_at, 'no JSON'
+         FROM ledger_event WHERE kind = 'transfer.created'",
+    );
+    lab.open_again().await;
+    let told = lab.ok("chief", "activity", json!({ "subject": code })).await;
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(text(&told[0], "kind"), "transfer.created", "{told}");
 }
 
 /// Two lots and a run.

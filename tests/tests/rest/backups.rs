@@ -76,9 +76,13 @@ fn what_a_killed_backup_left_is_removed_by_the_next() {
     maker.wait_until_stopped(PATIENCE);
     let foreign = backups.join(format!(".somebody.{}", "0".repeat(32)));
     std::fs::create_dir_all(foreign.join("keep")).unwrap();
+    // Another host's, on a share: its lock may not be seen here.
+    let theirs = backups.join(format!(".monday.another-host.{}", "0".repeat(32)));
+    std::fs::create_dir_all(theirs.join("keep")).unwrap();
     made(&place, &[text(&monday)]);
     assert!(!left[0].exists(), "it is there for ever");
-    assert!(foreign.join("keep").is_dir());
+    assert!(foreign.join("keep").is_dir() && theirs.join("keep").is_dir());
+    std::fs::remove_dir_all(&theirs).unwrap();
     std::fs::remove_dir_all(&monday).unwrap();
     std::fs::rename(&foreign, backups.join(".slow.of-somebody")).unwrap();
     let words = ["backup", text(&slow)];

@@ -18,6 +18,7 @@ on_both!(
     what_is_put_back_into_an_empty_place_is_gone_where_it_cannot_stay,
     no_number_is_told_twice_that_the_backup_had_not_begun,
     nobody_has_the_store_open_while_it_is_put_back,
+    nobody_puts_a_store_back_while_it_is_saved,
     what_is_no_file_is_no_part_of_a_backup,
 );
 
@@ -91,6 +92,23 @@ impl Rest {
         refused(databridge(self.place(), &["ledger", "verify"]), 4, "db.restoring");
         let ended = Running::start(self.place(), &by_hand()).unwrap_err();
         assert!(ended.output.contains("is being put back"), "{step}: {ended:?}");
+        self.is_not_saved(self.place());
+    }
+
+    /// By no host: it is no store, and to keep it would cost a good one.
+    fn is_not_saved(&self, place: &Place) {
+        let dated = self.folder.path().join("dated");
+        refused(databridge(place, &["backup", "--keep", "1", text(&dated)]), 4, "db.restoring");
+        assert!(!dated.exists());
+    }
+
+    /// Another host of the store, which has a data folder of its own.
+    fn other(&self) -> Place {
+        let mut other = self.place().clone();
+        other.data = self.folder.path().join("other");
+        let mut copy = Command::new("cp");
+        databridge_tests::process::run(copy.arg("-a").arg(&self.place().data).arg(&other.data));
+        other
     }
 
     /// What is laid aside, in the folder and in a server.
@@ -119,6 +137,7 @@ fn a_restore_that_is_killed_leaves_no_store_and_is_begun_anew(kind: Kind) {
             let mut other = rest.place().clone();
             other.data = rest.folder.path().join(format!("other-{step}"));
             refused(databridge(&other, &["init"]), 4, "db.restoring");
+            rest.is_not_saved(&other);
         }
         // Without --replace what stood there stands there again, unless all was done.
         refused(rest.restore(&[]), 4, "backup.not_empty");
@@ -202,6 +221,27 @@ fn nobody_has_the_store_open_while_it_is_put_back(kind: Kind) {
     runtime.block_on(app.close());
     drop(app);
     let_go(&rest.desk);
+    json_of(&rest.restore(&["--replace"]).output().unwrap());
+    assert_eq!(rest.transfers(), "1");
+}
+
+fn nobody_puts_a_store_back_while_it_is_saved(kind: Kind) {
+    let rest = Rest::new(kind);
+    let second = rest.folder.path().join("second");
+    let mut command = databridge(rest.place(), &["backup", text(&second)]);
+    command.env("DATABRIDGE_STEP", "backup.filled:1:STOP");
+    let mut maker = Daemon::spawn(command);
+    maker.wait_until_stopped(PATIENCE);
+    refused(rest.restore_now(&["--replace"]), 4, "backup.in_use");
+    if kind == Kind::Postgres {
+        let words = ["restore", "--replace", text(&rest.backup)];
+        refused(databridge(&rest.other(), &words), 4, "backup.in_use");
+    }
+    // Two that save it do not mind each other.
+    let third = rest.folder.path().join("third");
+    json_of(&databridge(rest.place(), &["--json", "backup", text(&third)]).output().unwrap());
+    maker.resume();
+    assert!(maker.wait(PATIENCE).success(), "{}", maker.output());
     json_of(&rest.restore(&["--replace"]).output().unwrap());
     assert_eq!(rest.transfers(), "1");
 }
@@ -295,6 +335,31 @@ fn two_hosts_do_not_put_one_store_back_at_once() {
 }
 
 #[test]
+fn who_was_killed_has_his_own_files_again_whatever_another_host_did_since() {
+    let rest = Rest::new(Kind::Postgres);
+    let other = rest.other();
+    let data = rest.place().data.clone();
+    let own = data.join("keys/of-this-host");
+    std::fs::write(&own, "").unwrap();
+    // Undone from there, or made from there: neither is what was begun here.
+    for (step, replace) in [("restore.loaded", false), ("restore.begun", true)] {
+        rest.killed_at(step);
+        assert!(!own.exists(), "{step}");
+        let backup = text(&rest.backup);
+        if replace {
+            let words = ["--json", "restore", "--replace", backup];
+            json_of(&databridge(&other, &words).output().unwrap());
+        } else {
+            refused(databridge(&other, &["restore", backup]), 4, "backup.not_empty");
+        }
+        refused(rest.restore(&[]), 4, "backup.not_empty");
+        assert!(own.exists() && data.join("keys/receipt.key").is_file(), "{step}");
+        assert!(!data.join("restoring").exists(), "{step}");
+        assert_eq!(rest.transfers(), if replace { "1" } else { "2" }, "{step}");
+    }
+}
+
+#[test]
 fn who_came_in_before_the_mark_is_noticed_and_keeps_the_store() {
     let rest = Rest::new(Kind::Postgres);
     let mut command = rest.restore(&["--replace"]);
@@ -316,10 +381,7 @@ fn who_came_in_before_the_mark_is_noticed_and_keeps_the_store() {
 fn the_other_hosts_of_a_store_that_was_put_back_do_not_call_it_cut() {
     let mut rest = Rest::new(Kind::Postgres);
     // Another host's, with checkpoints of all that the backup does not have.
-    let mut other = rest.place().clone();
-    other.data = rest.folder.path().join("other");
-    let mut copy = Command::new("cp");
-    databridge_tests::process::run(copy.arg("-a").arg(&rest.place().data).arg(&other.data));
+    let other = rest.other();
     json_of(&rest.restore(&["--replace"]).output().unwrap());
     rest.desk.running = Running::start(&other, &by_hand()).unwrap();
     let told = |line: &str| line.contains("checkpoints from before a restore were laid aside");

@@ -104,7 +104,9 @@ impl Fault for Error {
             Self::NotEmpty(_) => {
                 "choose an empty place, or say --replace: what is there is laid aside".into()
             }
-            Self::InUse(_) => "stop every daemon of this store first".into(),
+            Self::InUse(_) => {
+                "stop every daemon of this store first, and let its backups end".into()
+            }
             Self::NoKeys(_) => "put the keys that were kept apart into data/keys first".into(),
             Self::Io { .. } => "look at that path and its disk, then try again".into(),
         })

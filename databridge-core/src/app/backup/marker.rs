@@ -25,6 +25,9 @@ pub(super) struct Marker {
     pub keys: bool,
     /// Whether all that stood there is in `aside`: what stands there now was put there.
     pub is_aside: bool,
+    /// Whether all of the backup stands there; what is missing is no part of it.
+    #[serde(default)]
+    pub is_loaded: bool,
 }
 
 impl Marker {

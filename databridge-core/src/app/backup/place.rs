@@ -52,7 +52,7 @@ impl Place<'_> {
     /// [`crate::control::recovery::leap`].
     pub async fn fill(&self, from: &Path, contents: &Contents) -> Result<Marker, AnyError> {
         let aside = format!("before_restore_{}", Timestamp::now().as_micros());
-        let mut marker = Marker { aside, keys: self.keys, is_aside: false };
+        let mut marker = Marker { aside, keys: self.keys, is_aside: false, is_loaded: false };
         marker.write(self.data())?;
         reach("restore.announced");
         let is_empty = self.target.is_empty().await?;
@@ -84,6 +84,8 @@ impl Place<'_> {
         self.target.load(&draft).await?;
         let _ = std::fs::remove_file(&draft);
         contents::flush(self.data())?;
+        marker.is_loaded = true;
+        marker.write(self.data())?;
         reach("restore.loaded");
         Ok(marker)
     }
@@ -113,11 +115,16 @@ impl Place<'_> {
     /// Undoes what was begun, by whomever and however far it came; what stood there then
     /// stands there again. It can itself be broken off and begun again. A restore that came
     /// to its end is one, and stays.
+    ///
+    /// That it came to its end the database says, by its name: another host may have put
+    /// back or undone what was begun here, and knows nothing of the files here.
     pub async fn undo(&self) -> Result<(), AnyError> {
         let marker = Marker::find(self.data())?;
         if let Some(marker) = marker.as_ref().filter(|marker| marker.is_aside) {
-            let is_done =
-                !self.target.is_empty().await? && !self.target.is_being_restored().await?;
+            let is_done = marker.is_loaded
+                && !self.target.is_empty().await?
+                && !self.target.is_being_restored().await?
+                && self.target.was_restored_as(&marker.aside).await?;
             if is_done {
                 return Ok(Marker::remove(self.data())?);
             }

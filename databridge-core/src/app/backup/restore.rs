@@ -53,7 +53,10 @@ pub async fn restore(config: &Config, from: &Path, replace: bool) -> Result<Rest
         return Err(Error::NotEmpty(found.clone()).into());
     }
     let done = match place.fill(from, &contents).await {
-        Ok(marker) => settle(config, contents.taken_at).await.map(|ledger| (marker, ledger)),
+        Ok(marker) => {
+            let settled = settle(config, contents.taken_at, &marker.aside).await;
+            settled.map(|ledger| (marker, ledger))
+        }
         Err(error) => Err(error),
     };
     let (marker, ledger) = match done {
@@ -72,13 +75,13 @@ pub async fn restore(config: &Config, from: &Path, replace: bool) -> Result<Rest
 
 /// Brings the store up to date, holds its ledger against the backup's checkpoint, and
 /// makes it ready to go on.
-async fn settle(config: &Config, taken_at: Timestamp) -> Result<Report, AnyError> {
+async fn settle(config: &Config, taken_at: Timestamp, aside: &str) -> Result<Report, AnyError> {
     let app = App::open_restored(config.clone()).await?;
     let settled = async {
         let report = app.verify_ledger(&[]).await?;
         let ctx = app.embedded(None).await?;
         let mut unit = app.store.begin(&ctx).await?;
-        recovery::leap(&mut unit, taken_at).await?;
+        recovery::leap(&mut unit, taken_at, aside).await?;
         app.transfers.raise_fences(&mut unit, recovery::EPOCHS).await?;
         unit.commit(()).await?;
         Ok(report)

@@ -115,6 +115,24 @@ impl Target {
         }
     }
 
+    /// Whether what is there was put back by the restore that [`recovery::leap`] recorded
+    /// under this name.
+    ///
+    /// [`recovery::leap`]: crate::control::recovery::leap
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn was_restored_as(&self, name: &str) -> Result<bool, Error> {
+        let told = format!("%\"aside\":\"{name}\"%");
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) if path.exists() => sqlite::tells_of(path, &told).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => postgres::tells_of(url, &told).await,
+            _ => Ok(false),
+        }
+    }
+
     /// Whether no other of DataBridge is connected to a server's database any more. Those
     /// who are refused by its mark are waited for, since they are about to leave.
     ///
@@ -144,11 +162,27 @@ impl Target {
         }
     }
 
+    /// What keeps others from putting a server's database back for as long as it lives, and
+    /// from nothing else; none where somebody has the [`Claim`] to that.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Unfit`].
+    pub async fn share(&self) -> Result<Option<Claim>, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => Ok(postgres::share(url)
+                .await?
+                .map(|connection| Claim { _connection: Some(connection) })),
+            _ => Ok(Some(Claim::default())),
+        }
+    }
+
     /// Marks a server's database as being put back, which hosts see that share it; what
     /// stands there is laid aside into a schema called `name`, if one is named.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Statement`] where the user does not own the schema.
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables))]
     pub async fn begin_restore(&self, name: Option<&str>) -> Result<(), Error> {
         match self {
             #[cfg(feature = "postgres")]
@@ -183,7 +217,8 @@ impl Target {
     }
 }
 
-/// The right to put a database back, which one has at a time.
+/// The right to put a database back, which one has at a time, or a share in it, with which
+/// nobody has that right.
 #[derive(Debug, Default)]
 pub struct Claim {
     #[cfg(feature = "postgres")]
@@ -201,6 +236,12 @@ pub fn known(domains: &[&[Migration]]) -> Vec<i64> {
     all.map(|step| step.version).collect()
 }
 
+/// Whether a restore was recorded with these words. (A name's `_` stands for any letter;
+/// names differ in their digits.)
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+const TELLS_OF: &str =
+    "SELECT count(*) FROM ledger_event WHERE kind = 'store.restored' AND body LIKE $1";
+
 fn no_driver(target: &Target) -> Error {
     let reason = "this build has no driver for that database".into();
     Error::Unfit { place: target.to_string(), reason }
@@ -215,7 +256,7 @@ mod sqlite {
     use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
     use sqlx::{ConnectOptions, Connection, Row};
 
-    use super::Error;
+    use super::{Error, TELLS_OF};
 
     /// Opened as it is: its journal mode stays, and no step is taken.
     async fn open(path: &Path) -> Result<SqliteConnection, Error> {
@@ -255,6 +296,13 @@ mod sqlite {
         let mut connection = open(path).await?;
         let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'databridge_restoring'";
         let row = sqlx::query(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(row.try_get::<i64, _>(0)? > 0)
+    }
+
+    pub async fn tells_of(path: &Path, words: &str) -> Result<bool, Error> {
+        let mut connection = open(path).await?;
+        let row = sqlx::query(TELLS_OF).bind(words).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(row.try_get::<i64, _>(0)? > 0)
     }

@@ -286,6 +286,11 @@ fn refuse_network_mount(path: &Path) -> Result<(), Error> {
 #[cfg(feature = "postgres")]
 const IDLE: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
+/// So long a connection that is given back may take to answer. One that was cut off never
+/// does, and ten of them are all there are.
+#[cfg(feature = "postgres")]
+const RELEASE: Duration = Duration::from_secs(5);
+
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str) -> Result<Pools, Error> {
     let mut options: sqlx::postgres::PgConnectOptions = url.parse().map_err(|_| Error::Unfit {
@@ -298,6 +303,18 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(10)
         .acquire_timeout(ACQUIRE)
+        // A connection comes back into the pool when it has answered, however long that
+        // takes, and has its place there all the while. This asks first, and what does not
+        // answer is closed.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = sqlx::Connection::ping(connection);
+                match tokio::time::timeout(RELEASE, answer).await {
+                    Ok(answer) => answer.map(|()| true),
+                    Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                }
+            })
+        })
         .connect_with(options.application_name("databridge"))
         .await?;
     Ok(Pools::Postgres(pool))

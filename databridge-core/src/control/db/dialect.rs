@@ -70,11 +70,12 @@ impl Dialect {
         }
     }
 
-    /// How a SELECT takes the row for the length of the transaction.
+    /// How a SELECT takes the row for the length of the transaction. Rows that refer to it
+    /// may be made meanwhile.
     pub fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
-            Self::Postgres => "FOR UPDATE",
+            Self::Postgres => "FOR NO KEY UPDATE",
         }
     }
 }

@@ -333,17 +333,41 @@ pub(super) async fn withdraw(tx: &mut Tx, subject_id: Uuid, now: Timestamp) -> R
     tx.exec(
         "UPDATE jobs SET state = 'withdrawn', epoch = epoch + 1, lease_owner = NULL,
                 lease_until = NULL, finished_at = $1
-         WHERE subject_id = $2 AND state IN ('ready', 'leased')",
+         WHERE subject_id = $2 AND state IN ('ready', 'leased', 'dead')",
         params![now, subject_id],
     )
     .await?;
     Ok(())
 }
 
+pub(super) async fn withdraw_one(
+    tx: &mut Tx,
+    (id, subject_id, kind): (Uuid, Uuid, &str),
+    now: Timestamp,
+) -> Result<u64, Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'withdrawn', epoch = epoch + 1, lease_owner = NULL,
+                lease_until = NULL, finished_at = $1
+         WHERE id = $2 AND subject_id = $3 AND kind = $4 AND state IN ('ready', 'leased')",
+        params![now, id, subject_id, kind],
+    )
+    .await
+}
+
 pub(super) async fn withdraw_dead(tx: &mut Tx, subject_id: Uuid, kind: &str) -> Result<(), Error> {
     tx.exec(
         "UPDATE jobs SET state = 'withdrawn' WHERE subject_id = $1 AND kind = $2 AND state = 'dead'",
         params![subject_id, kind],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Withdraws an organisation's jobs of a kind that were given up.
+pub(super) async fn withdraw_dead_of(tx: &mut Tx, org: OrgId, kind: &str) -> Result<(), Error> {
+    tx.exec(
+        "UPDATE jobs SET state = 'withdrawn' WHERE org_id = $1 AND kind = $2 AND state = 'dead'",
+        params![org, kind],
     )
     .await?;
     Ok(())

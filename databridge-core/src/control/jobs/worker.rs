@@ -292,10 +292,19 @@ impl Worker {
         let watch = Watch::of(handler.passes(&lease.kind), self.settings.traffic.throttle.clone());
         let bulk = handler.bulk().contains(&lease.kind.as_str());
         let mut tx = self.store.db().read().await?;
-        if let Some(found) = self.settings.traffic.look(&mut tx, lease).await? {
-            self.settings.traffic.apply(&watch, bulk, &found);
-        }
+        let found = self.settings.traffic.look(&mut tx, lease).await?;
         drop(tx);
+        // A store that answers late may have given the job to somebody else by now,
+        let Some(found) = found else {
+            warn!(job = %lease.job, "the lease was lost before the job could begin");
+            return Ok(());
+        };
+        // or be about to: whoever is free takes it, and it was not tried.
+        if asked.elapsed() >= self.settings.lease {
+            warn!(job = %lease.job, "the lease ran out before the job could begin");
+            return self.put_back(lease, Duration::ZERO, None, false).await;
+        }
+        self.settings.traffic.apply(&watch, bulk, &found);
         let result = {
             let run = handler.run(lease, &watch);
             let keep = Box::pin(self.keep(lease, asked, &watch, bulk, stop));

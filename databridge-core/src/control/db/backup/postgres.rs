@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
+use super::TELLS_OF;
 use crate::control::db::{Error, Target};
 
 async fn open(url: &str) -> Result<PgConnection, Error> {
@@ -52,6 +53,17 @@ pub async fn others(url: &str) -> Result<i64, Error> {
 pub async fn is_being_restored(url: &str) -> Result<bool, Error> {
     let sql = "SELECT count(to_regclass('public.databridge_restoring'))";
     Ok(count(url, sql).await? > 0)
+}
+
+pub async fn tells_of(url: &str, words: &str) -> Result<bool, Error> {
+    // Somebody else's tables may stand there.
+    if count(url, "SELECT count(to_regclass('public.ledger_event'))").await? == 0 {
+        return Ok(false);
+    }
+    let mut connection = open(url).await?;
+    let row = sqlx::query(TELLS_OF).bind(words).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(row.try_get::<i64, _>(0)? > 0)
 }
 
 pub async fn check_schema(url: &str) -> Result<(), Error> {
@@ -105,6 +117,13 @@ pub async fn claim(url: &str) -> Result<Option<PgConnection>, Error> {
         }
         tokio::time::sleep(GONE / 50).await;
     }
+}
+
+pub async fn share(url: &str) -> Result<Option<PgConnection>, Error> {
+    let mut connection = open(url).await?;
+    let sql = "SELECT pg_try_advisory_lock_shared($1)";
+    let taken = sqlx::query(sql).bind(LOCK).fetch_one(&mut connection).await?;
+    Ok(taken.try_get::<bool, _>(0)?.then_some(connection))
 }
 
 pub async fn begin_restore(url: &str, name: Option<&str>) -> Result<(), Error> {
