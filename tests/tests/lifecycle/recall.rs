@@ -317,6 +317,7 @@ async fn what_is_not_the_delivery_any_more_is_left_alone(kind: Kind) {
     let key = lab.app.keys().receipt_key();
     let statement = verify_recall(&envelope, key, Options::default()).unwrap().unwrap();
     assert!(statement.forced);
+    assert_eq!(statement.differences, ["extra.exr: extra regular file"]);
     assert_eq!(statement.decision.reason, "the supervisor said so");
 }
 

@@ -30,6 +30,10 @@ pub struct Recall {
     /// Whether every file was to be read first.
     #[serde(default)]
     pub digests: bool,
+    /// How what stood there differed from what was delivered, where it was moved all the
+    /// same; the first hundred differences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
     /// The folder in production where it is kept, once it is there.
     pub place: Option<String>,
     /// When it was out of production.
@@ -77,6 +81,7 @@ impl Service {
             asked_at: unit.now(),
             force,
             digests,
+            differences: Vec::new(),
             place: None,
             recalled_at: None,
         });

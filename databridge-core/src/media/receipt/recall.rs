@@ -40,6 +40,9 @@ pub struct Recall {
     /// same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+    /// How it differed; the first hundred differences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
     /// The history that this rests on.
     pub ledger: Ledger,
     /// Who issued this.
@@ -98,13 +101,6 @@ pub fn recall_text(recall: &Recall) -> String {
         ("Payload", kept(recall.payload_moved).to_owned()),
         ("Proof", kept(recall.proof_moved).to_owned()),
         (
-            "Moved",
-            match recall.forced {
-                true => "BY FORCE: it was not what had been delivered".to_owned(),
-                false => "as it had been delivered".to_owned(),
-            },
-        ),
-        (
             "Issued",
             format!("{}  by {}, {}", recall.issued_at, Said(&issuer.host), Said(&issuer.version)),
         ),
@@ -115,6 +111,12 @@ pub fn recall_text(recall: &Recall) -> String {
     ];
     for (name, value) in lines {
         let _ = writeln!(text, "{name:<11} {value}");
+    }
+    if recall.forced {
+        text.push_str("Moved       BY FORCE: it was not what had been delivered\n");
+    }
+    for difference in &recall.differences {
+        let _ = writeln!(text, "{:<11} {}", "Differs", Said(difference));
     }
     if recall.authority == Authority::Embedded {
         text.push_str("Authority   EMBEDDED; the owner of the store could have written anything\n");
@@ -150,6 +152,7 @@ mod tests {
             payload_moved: true,
             proof_moved: false,
             forced: false,
+            differences: Vec::new(),
             ledger: Ledger {
                 origin: "databridge".into(),
                 size: 3,
@@ -183,6 +186,15 @@ mod tests {
         let text = recall_text(&recall());
         assert!(text.contains("Because     the wrong\\nplate\n"), "{text}");
         assert!(text.contains("Payload     moved\n") && text.contains("Proof       was gone"));
+    }
+
+    #[test]
+    fn what_was_forced_says_what_differed() {
+        let differences = vec!["a.exr: extra\nregular file".to_owned()];
+        let text = recall_text(&Recall { forced: true, differences, ..recall() });
+        assert!(text.contains("Moved       BY FORCE"), "{text}");
+        assert!(text.contains("Differs     a.exr: extra\\nregular file\n"), "{text}");
+        assert!(!recall_text(&recall()).contains("Moved"));
     }
 
     #[test]

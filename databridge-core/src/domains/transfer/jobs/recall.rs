@@ -12,7 +12,7 @@ use super::super::state::{Action, State};
 use super::super::types::Transfer;
 use super::super::{Error, proof, sql};
 use super::Job;
-use crate::base::error::Error as AnyError;
+use crate::base::error::{Error as AnyError, ErrorKind as Kind};
 use crate::base::steps::reach;
 use crate::control::jobs::Watch;
 use crate::control::ledger;
@@ -64,15 +64,17 @@ impl Job<'_> {
     /// Moves payload and proof aside, says so in a signed statement beside them, and
     /// only then on record. Each step finds done what an earlier life did.
     pub(super) async fn recall(&self) -> Result<(), AnyError> {
-        let Some(t) = self.subject(State::Recalling).await? else { return Ok(()) };
+        let Some(mut t) = self.subject(State::Recalling).await? else { return Ok(()) };
         let (manifest, delivery) = self.delivery(&t).await?;
         let payload = delivery.destination().clone();
         let Some(path) = payload.as_path() else {
             return Err(Error::NoRecall { code: t.code.clone(), url: payload.url() }.into());
         };
         let aside = Arc::new(Aside::of(path, &t.code));
-        let differences = self.differences(&t, manifest, &delivery, &aside).await?;
-        let forced = !differences.is_empty();
+        if let Some(found) = self.differences(&t, manifest, &delivery, &aside).await? {
+            self.tell(&mut t, found).await?;
+        }
+        reach("recall.looked");
         let work = aside.clone();
         let moved = off_thread(move || {
             // What only served the way there: the next delivery to this path must not
@@ -85,7 +87,7 @@ impl Job<'_> {
         if !moved.payload && !moved.proof {
             return Err(Error::NothingToRecall { path: payload.to_string() }.into());
         }
-        let statement = self.state_recall(&t, &aside, (moved, forced), &payload.url()).await?;
+        let statement = self.state_recall(&t, &aside, moved, &payload.url()).await?;
         reach("recall.before_commit");
         let (mut unit, mut t) = self.end(&t, Action::MovedAside).await?;
         let now = unit.now();
@@ -98,7 +100,7 @@ impl Job<'_> {
             "destination": payload, "path": t.path, "place": aside.place(),
             "payload_moved": moved.payload, "proof_moved": moved.proof,
             "reason": t.recall.as_ref().map(|recall| &recall.reason),
-            "differences": differences,
+            "differences": t.recall.as_ref().map(|recall| &recall.differences),
             "by": t.recall.as_ref().map(|recall| &recall.by),
             "manifest_digest": t.manifest_digest,
             "statement_sha256": Sha256::of(statement.as_bytes()),
@@ -106,15 +108,30 @@ impl Job<'_> {
         self.save(unit, t, "transfer.recalled", data).await
     }
 
-    /// How what stands at the path differs from what was delivered. Unless it was to be
-    /// moved whatever it is, a difference ends the recall, and nothing has been touched.
+    /// Puts on record how it differs, before anything is moved: once it is, nobody can look
+    /// again, and what is signed in the end is to say it.
+    async fn tell(&self, t: &mut Transfer, found: Vec<String>) -> Result<(), AnyError> {
+        let Some(recall) = t.recall.as_mut().filter(|recall| recall.differences != found) else {
+            return Ok(());
+        };
+        let data = json!({ "differences": found });
+        recall.differences = found;
+        let mut unit = self.service.store.begin(&self.ctx()).await?;
+        unit.hold(self.lease).await?;
+        self.service.save(&mut unit, t, "transfer.recall_differs", data).await?;
+        unit.commit(()).await
+    }
+
+    /// How what stands at the path differs from what was delivered; nothing to say where an
+    /// earlier life moved it. Unless it was to be moved whatever it is, a difference ends
+    /// the recall, and nothing has been touched.
     async fn differences(
         &self,
         t: &Transfer,
         manifest: Manifest,
         delivery: &Arc<dyn Delivery>,
         aside: &Arc<Aside>,
-    ) -> Result<Vec<String>, AnyError> {
+    ) -> Result<Option<Vec<String>>, AnyError> {
         let (force, digests) =
             t.recall.as_ref().map_or((false, false), |recall| (recall.force, recall.digests));
         let mut tx = self.service.store.db().read().await?;
@@ -123,25 +140,30 @@ impl Job<'_> {
         let (ours, watch) = (self.proof_key(t), self.watch.clone());
         let (delivery, aside) = (delivery.clone(), aside.clone());
         let looked = off_thread(move || {
-            let Some(path) = delivery.destination().as_path() else { return Ok(Vec::new()) };
+            let Some(path) = delivery.destination().as_path() else { return Ok(None) };
             // What an earlier life moved was looked at by it.
             if aside.has_payload()? {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             let mut found = stands(path, &manifest, published, digests, &watch)?;
             if let Err(error) = proof::find(&*delivery.proof(), &ours) {
                 found.push(error.to_string());
             }
-            Ok(found)
+            Ok(Some(found))
         });
         let found = match looked.await {
-            // It was to be moved unseen, too.
-            Err(error) if force => vec![error.to_string()],
-            found => found?,
+            // It was to be moved unseen, too; but to be stopped is nothing that was seen.
+            Err(error) if force && error.kind() != Kind::Cancelled => {
+                vec![error.to_string()]
+            }
+            found => match found? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
         let path = t.destination.clone().unwrap_or_default();
         match found.is_empty() || force {
-            true => Ok(found.into_iter().take(TOLD).collect()),
+            true => Ok(Some(found.into_iter().take(TOLD).collect())),
             false => Err(Error::NotTheDelivery { code: t.code.clone(), path, found }.into()),
         }
     }
@@ -152,7 +174,7 @@ impl Job<'_> {
         &self,
         t: &Transfer,
         aside: &Arc<Aside>,
-        moved: (Moved, bool),
+        moved: Moved,
         from: &str,
     ) -> Result<String, AnyError> {
         let work = aside.clone();
@@ -179,7 +201,7 @@ impl Job<'_> {
     async fn recall_statement(
         &self,
         t: &Transfer,
-        (moved, forced): (Moved, bool),
+        moved: Moved,
         from: &str,
         to: &str,
     ) -> Result<String, AnyError> {
@@ -199,6 +221,8 @@ impl Job<'_> {
             reason: recall.reason.clone(),
             at: recall.asked_at,
         });
+        let differences = t.recall.as_ref().map(|recall| recall.differences.clone());
+        let differences = differences.unwrap_or_default();
         let nobody = || receipt::Decision { by: String::new(), reason: String::new(), at: now };
         let statement = receipt::Recall {
             transfer: proof::told(t),
@@ -210,7 +234,8 @@ impl Job<'_> {
             to: to.to_owned(),
             payload_moved: moved.payload,
             proof_moved: moved.proof,
-            forced,
+            forced: !differences.is_empty(),
+            differences,
             ledger: service.ledger_at(size, root)?,
             issuer: service.issuer(),
             issued_at: now,
