@@ -3,7 +3,8 @@
 //! Retries only what is safe: nothing on a 4xx; on a lost connection or a 5xx
 //! twice, under one idempotency key, so that a command is never done twice.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,13 +29,15 @@ use crate::base::error::{Error as AnyError, ErrorKind, Fault};
 use crate::control::identity::Session;
 use crate::domains::transfer::state::{State, work};
 use crate::media::monitor::{Monitor, Progress};
-use crate::media::storage::{Folder, RelPath};
+use crate::media::storage::{Folder, RelPath, Stat};
 use crate::media::walk;
 
 /// Longer than any call waits on the daemon's side.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 2;
+/// How often a daemon that is crowded is asked for a place.
+const PLACE: Duration = Duration::from_secs(1);
 /// What a daemon says of an address that it does not know.
 const NO_ROUTE: &str = "http.no_route";
 
@@ -84,8 +87,8 @@ pub enum Error {
     /// A call that is not served.
     #[error("this call has no REST route")]
     NoRoute,
-    /// A file became shorter than it was when it was announced.
-    #[error("{path} became shorter while it was sent")]
+    /// A file is not what it was when it was begun to be sent.
+    #[error("{path} changed while it was sent")]
     Changed {
         /// Where in the transfer.
         path: RelPath,
@@ -99,6 +102,13 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether the daemon takes as many files as it can at a time.
+    fn is_crowded(&self) -> bool {
+        matches!(self, Self::Problem { code, .. } if code == "http.crowded")
+    }
 }
 
 impl Fault for Error {
@@ -411,14 +421,16 @@ impl Remote {
         monitor: &dyn Monitor,
     ) -> Result<Value, AnyError> {
         let file = folder.open_file(path)?;
-        let length = folder.stat(path)?.size_bytes;
+        let unread = |source| Error::Unread { path: path.clone(), source };
+        let before = Stat::of(&file).map_err(unread)?;
+        let length = before.size_bytes;
         let in_pieces = length >= pieces::LARGE;
         let answer = match in_pieces
             .then(|| self.send_in_pieces(code, path, (&file, length), monitor))
         {
             Some(Ok(true)) => self.call(&Call::TransferShow(Code { code: code.to_owned() }), None),
             Some(Err(error)) => Err(error),
-            Some(Ok(false)) | None => self.upload(code, path, Watched { file, monitor }),
+            Some(Ok(false)) | None => self.send_whole(code, path, &file, monitor),
         };
         let answer = match answer {
             Err(_) if monitor.cancelled() => {
@@ -426,8 +438,32 @@ impl Remote {
             }
             answer => answer?,
         };
+        if !Stat::of(&file).map_err(unread)?.is_unchanged_since(&before) {
+            return Err(Error::Changed { path: path.clone() }.into());
+        }
         monitor.on(Progress::File(path.as_str()));
         Ok(answer)
+    }
+
+    /// Sends a file in one piece, once the daemon has a place for it.
+    fn send_whole(
+        &self,
+        code: &str,
+        path: &RelPath,
+        mut file: &File,
+        monitor: &dyn Monitor,
+    ) -> Result<Value, Error> {
+        let mut told = 0;
+        loop {
+            file.rewind().map_err(|source| Error::Unread { path: path.clone(), source })?;
+            let content = Watched { file, monitor, at: 0, told: &mut told };
+            match self.upload(code, path, content) {
+                Err(error) if error.is_crowded() && !monitor.cancelled() => {
+                    std::thread::sleep(PLACE);
+                }
+                sent => return sent,
+            }
+        }
     }
 
     /// Waits until a transfer waits for a person, stands still or is at its end, and
@@ -498,8 +534,11 @@ fn is_adding(shown: &Value) -> bool {
 
 /// Counts what is read, and ends where somebody wants to stop.
 struct Watched<'a> {
-    file: std::fs::File,
+    file: &'a File,
     monitor: &'a dyn Monitor,
+    at: u64,
+    /// What goes the same way twice is told once.
+    told: &'a mut u64,
 }
 
 impl Read for Watched<'_> {
@@ -508,7 +547,11 @@ impl Read for Watched<'_> {
             return Err(std::io::Error::other("stopped"));
         }
         let count = self.file.read(buffer)?;
-        self.monitor.on(Progress::Bytes(count as u64));
+        self.at += count as u64;
+        if self.at > *self.told {
+            self.monitor.on(Progress::Bytes(self.at - *self.told));
+            *self.told = self.at;
+        }
         Ok(count)
     }
 }

@@ -121,6 +121,11 @@ impl Remote {
             if monitor.cancelled() {
                 return Err(error);
             }
+            if error.is_crowded() {
+                // For as long as others take: that is no failure of the way.
+                std::thread::sleep(super::PLACE);
+                continue;
+            }
             failed += 1;
             if failed > ATTEMPTS || !(goes_on(&error) || self.renewed(&error, &bearer)?) {
                 return Err(error);

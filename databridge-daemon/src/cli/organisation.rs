@@ -6,6 +6,7 @@ use databridge_core::app::Call;
 use databridge_core::control::identity::NewOrganisation;
 
 use super::backend::Backend;
+use super::error::usage;
 use super::view::{Show, text};
 use super::{Global, Outcome};
 
@@ -42,6 +43,12 @@ impl Organisation {
 
 /// Makes a local store where there is none, and tells its first admin's password.
 pub fn init(global: &Global, show: &Show) -> Outcome {
+    if let Some(server) = &global.server {
+        return Err(usage(
+            format!("a store is made on its own host, not at {server}"),
+            "leave --server and DATABRIDGE_SERVER out, and say --data DIR",
+        ));
+    }
     let is_new = !super::doctor::load(global)?.has_store();
     Backend::open_or_make(global)?;
     show.document(&serde_json::json!({ "made": is_new }));

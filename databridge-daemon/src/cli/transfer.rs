@@ -373,7 +373,7 @@ impl Transfer {
             Self::Watch { code } => {
                 let shown = on.settle(&code, -1, |e| event(show, e))?;
                 show.line(format!("{} is {}", code, text(&shown["state"])));
-                Ok(outcome(&shown))
+                Ok(outcome_of_work(&shown))
             }
             _ => Ok(0),
         }
@@ -404,34 +404,52 @@ fn step(on: &Backend, show: &Show, step: &Step, call: fn(Code) -> Call) -> Outco
 
 /// Takes the step and, where it is wanted, waits for what follows.
 fn follow(on: &Backend, show: &Show, code: &str, call: Call, wait: bool) -> Outcome {
-    let answer = on.call(call)?;
-    if !wait {
-        return brief(on, show, &answer);
-    }
+    let answer = if wait { settled(on, show, code, call)? } else { on.call(call)? };
+    brief(on, show, &answer)
+}
+
+/// Takes the step, tells of what follows, and answers how the transfer stands in the end.
+fn settled(
+    on: &Backend,
+    show: &Show,
+    code: &str,
+    call: Call,
+) -> Result<Value, databridge_core::Error> {
+    on.call(call)?;
     let seen = on.history(code, -1, None)?.last().and_then(|e| e["position"].as_i64());
     let quiet = Show { json: show.json };
-    let shown = on.settle(code, seen.unwrap_or(-1), |e| {
+    on.settle(code, seen.unwrap_or(-1), |e| {
         if !quiet.json {
             event(&quiet, e);
         }
-    })?;
-    brief(on, show, &shown)
+    })
 }
 
 /// Asks for files that the daemon's host has to be added, and follows that.
 fn add_from(on: &Backend, show: &Show, code: &str, paths: &[PathBuf], wait: Wait) -> Outcome {
-    let mut last = None;
+    let waits = wait.is_wanted(on);
+    let mut answer = Value::Null;
     for path in paths {
         let from = path.to_str().ok_or_else(|| {
             usage(format!("{} is not UTF-8", path.display()), "rename it, or upload it")
         })?;
         let call = Call::TransferAdd(AddFrom { code: code.to_owned(), from: from.to_owned() });
-        last.replace(call).map(|call| on.call(call)).transpose()?;
+        answer = if waits { settled(on, show, code, call)? } else { on.call(call)? };
+        if waits && failed_to_add(&answer) {
+            break;
+        }
     }
-    match last {
-        Some(call) => follow(on, show, code, call, wait.is_wanted(on)),
-        None => Ok(0),
+    let exit = brief(on, show, &answer)?;
+    if waits {
+        return Ok(outcome_of_work(&answer));
     }
+    show.aside(format!("a job adds them; databridge transfer watch {code} waits for it"));
+    Ok(exit)
+}
+
+/// Whether what was asked for by its path could not be added.
+fn failed_to_add(transfer: &Value) -> bool {
+    transfer["failure"]["from"].is_string()
 }
 
 /// `databridge explain`
@@ -487,11 +505,17 @@ fn outcome(transfer: &Value) -> u8 {
     match text(&transfer["state"]) {
         "infected" => 1,
         "undecided" => 6,
-        // What was to be added, and could not be.
-        state if state.ends_with("_failed") || !transfer["failure"].is_null() => {
-            let kind = serde_json::from_value(transfer["failure"]["kind"].clone());
-            kind.map_or(5, |kind: databridge_core::ErrorKind| kind.exit_code())
-        }
+        state if state.ends_with("_failed") => kind_of_failure(transfer),
         _ => 0,
     }
+}
+
+/// The same, where a job was waited for that may have been to add something.
+fn outcome_of_work(transfer: &Value) -> u8 {
+    if failed_to_add(transfer) { kind_of_failure(transfer) } else { outcome(transfer) }
+}
+
+fn kind_of_failure(transfer: &Value) -> u8 {
+    let kind = serde_json::from_value(transfer["failure"]["kind"].clone());
+    kind.map_or(5, |kind: databridge_core::ErrorKind| kind.exit_code())
 }

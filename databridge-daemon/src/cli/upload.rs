@@ -39,6 +39,15 @@ impl Upload {
                 let uploads = on.call(Call::UploadList(Code { code }))?;
                 show.document(&uploads);
                 for upload in uploads.as_array().into_iter().flatten() {
+                    if upload["from"].is_string() {
+                        show.line(format!(
+                            "{}  {}  by {}, a job takes it in",
+                            text(&upload["id"]),
+                            text(&upload["from"]),
+                            text(&upload["username"]),
+                        ));
+                        continue;
+                    }
                     show.line(format!(
                         "{}  {} of {}  {}  by {}, until {}",
                         text(&upload["id"]),

@@ -13,6 +13,7 @@ on_both!(
     what_lies_below_a_root_is_added_as_what_it_is,
     nothing_outside_of_the_roots_is_reached,
     what_is_no_file_is_refused_by_name,
+    what_is_coming_can_be_given_up,
     what_is_still_to_come_keeps_the_transfer_from_review,
     quotas_and_lengths_hold,
     it_is_done_in_the_name_of_who_asked,
@@ -204,11 +205,43 @@ async fn what_is_no_file_is_refused_by_name(kind: Kind) {
     lab.settle(&code).await;
     let failure = lab.show(&code).await["failure"].clone();
     assert_eq!(failure["code"], "transfer.collision", "{failure}");
-    // The next that comes in whole makes up for it.
+    // Another that comes in does not make up for it; the same one does.
     lab.ok("artist", "transfer_add", add(&code, &shot.join("a.exr"))).await;
     lab.settle(&code).await;
     let shown = lab.show(&code).await;
+    assert_eq!(text(&shown["failure"], "from"), shot.display().to_string());
+    assert_eq!(shown["file_count"], 2);
+    let taken = json!({ "code": code, "path": "SUB/B.EXR" });
+    lab.ok("artist", "transfer_remove_file", taken).await;
+    lab.ok("artist", "transfer_add", add(&code, &shot)).await;
+    lab.settle(&code).await;
+    let shown = lab.show(&code).await;
     assert_eq!((&shown["failure"], &shown["file_count"]), (&Value::Null, &json!(2)));
+    // Nobody has to look at those that were given up before.
+    assert_eq!(lab.sql("SELECT COUNT(*) FROM jobs WHERE state = 'dead'").trim(), "0");
+}
+
+async fn what_is_coming_can_be_given_up(kind: Kind) {
+    let (lab, root) = lab(kind).await;
+    let _mount = Mount(root.clone());
+    let code = lab.create().await;
+    lab.add(&code, &[("c.exr", b"c")]).await;
+    let shot = root.join("sh010");
+    lab.ok("artist", "transfer_add", add(&code, &shot)).await;
+    let refused = lab.refused("artist", "transfer_submit", json!({ "code": code })).await;
+    assert_eq!(refused.code(), "upload.unfinished");
+    assert!(refused.hint().unwrap().contains("upload end"), "{refused:?}");
+    let coming = lab.ok("artist", "upload_list", json!({ "code": code })).await;
+    let coming = &coming.as_array().unwrap()[0];
+    assert_eq!(text(coming, "from"), shot.display().to_string());
+    assert_eq!(text(coming, "username"), "artist");
+    let end = json!({ "code": code, "id": coming["id"] });
+    assert_eq!(lab.refused("team_lead", "upload_end", end.clone()).await.kind().http_status(), 403);
+    lab.ok("artist", "upload_end", end.clone()).await;
+    assert_eq!(lab.refused("artist", "upload_end", end).await.code(), "upload.not_found");
+    assert_eq!(lab.kinds(&code).await.last().unwrap(), "transfer.add_withdrawn");
+    assert_eq!(lab.submit(&code).await, "team_lead_review");
+    assert_eq!(lab.files(&code).await.len(), 1);
 }
 
 async fn what_is_still_to_come_keeps_the_transfer_from_review(kind: Kind) {

@@ -18,6 +18,7 @@ use crate::lab::{Kind, Lab};
 
 on_both!(
     uploads_of_another_organisation_are_not_there,
+    what_two_send_of_no_length_is_within_the_quota,
     what_nobody_came_back_for_is_collected,
     without_a_schedule_uploads_expire_all_the_same,
 );
@@ -42,6 +43,23 @@ async fn send(
 
 fn at(offset: u64) -> Piece {
     Piece { offset, ..Piece::default() }
+}
+
+async fn what_two_send_of_no_length_is_within_the_quota(kind: Kind) {
+    let lab = Lab::open_with(kind, |config| config.uploads.transfer_bytes = Some(10)).await;
+    let (code, service, ctx) = (lab.create().await, lab.app.transfers(), lab.who("artist"));
+    let begin = async |path: &str| {
+        let path = RelPath::parse(path).unwrap();
+        let new = NewUpload { path, length_bytes: None, metadata: String::new() };
+        let begun = service.begin_upload(ctx, &code, new).await.unwrap();
+        service.take_up(ctx, &code, begun.id, at(0)).await.unwrap().unwrap()
+    };
+    // Both are told of all the room that there is.
+    let (first, second) = (begin("a.exr").await, begin("b.exr").await);
+    let kept = service.append(ctx, first, Cursor::new([1; 8])).await.unwrap();
+    assert_eq!((kept.offset_bytes, kept.done), (8, false));
+    let refused = service.append(ctx, second, Cursor::new([2; 8])).await.unwrap_err();
+    assert_eq!(refused.code(), "upload.transfer_quota");
 }
 
 async fn uploads_of_another_organisation_are_not_there(kind: Kind) {

@@ -14,15 +14,15 @@ use serde_json::json;
 pub use error::Error;
 
 use super::receiving::Source;
-use super::review::off_thread;
 use super::state::{Action, work};
 use super::types::Transfer;
-use super::{Service, TransferView, UploadError, sql};
+use super::{Service, TransferView, UploadError, UploadView, sql};
 use crate::base::error::Error as AnyError;
 use crate::control::commands::Unit;
 use crate::control::ctx::Ctx;
 use crate::control::identity::Asker;
 use crate::control::jobs::NewJob;
+use crate::control::looks;
 use crate::media::storage::{self, Folder, Kind, RelPath};
 use crate::media::walk;
 
@@ -106,7 +106,7 @@ impl Service {
     /// a folder's content. A job does it, in the caller's name.
     ///
     /// # Errors
-    /// [`Error::NoRoots`], [`Error::OutsideRoots`], [`Error::NotPlain`],
+    /// [`Error::NoRoots`], [`Error::OutsideRoots`], [`Error::NotPlain`], [`Error::NoAnswer`],
     /// [`super::Error::NoSource`], a link on the way, not permitted, illegal state.
     pub async fn add_from(
         &self,
@@ -117,12 +117,16 @@ impl Service {
         // Who may not add learns nothing of what there is.
         self.may_upload(ctx, code).await?;
         let below = Below::of(&self.policy.uploads.roots, from)?;
-        off_thread(move || below.look()).await?;
+        let root = below.root.clone();
+        // Its mount may hang, and whoever looks then does not come back.
+        let looked = looks::at(&root, move || below.look()).await;
+        looked
+            .unwrap_or_else(|| Err(Error::NoAnswer { root: root.display().to_string() }.into()))?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
         self.open_revision(&mut unit, &mut t, Action::Upload).await?;
-        t.failure = None;
+        forget_failure(&mut t, from);
         let asked = Asked { from: from.to_owned(), by: Asker::of(ctx) };
-        unit.enqueue(NewJob {
+        unit.enqueue_anew(NewJob {
             kind: work::TAKE_IN,
             subject_id: t.id,
             key: format!("{}:{}:{}", t.code, work::TAKE_IN, t.version),
@@ -171,12 +175,48 @@ impl Service {
 
     /// Refuses where a job is still to add something.
     pub(super) async fn none_coming(&self, unit: &mut Unit, t: &Transfer) -> Result<(), AnyError> {
-        let coming = sql::coming(unit.tx(), t.id).await?;
+        let coming = self.coming(unit, t).await?;
         if coming.is_empty() {
             return Ok(());
         }
-        let uploads = coming.into_iter().map(|from| format!("{from} (being added)")).collect();
+        let uploads = coming.into_iter().map(|u| format!("{} (being added)", u.path)).collect();
         Err(UploadError::Unfinished { code: t.code.clone(), uploads }.into())
+    }
+
+    /// What jobs are still to add, as uploads are told of.
+    pub(super) async fn coming(
+        &self,
+        unit: &mut Unit,
+        t: &Transfer,
+    ) -> Result<Vec<UploadView>, AnyError> {
+        let coming = sql::coming(unit.tx(), t.id).await?;
+        let view = |coming: sql::Coming| {
+            let asked = serde_json::from_value::<Asked>(coming.payload).ok();
+            let by = asked.as_ref().map_or("", |asked| asked.by.username()).to_owned();
+            let from = asked.map(|asked| asked.from).unwrap_or_default();
+            UploadView {
+                id: coming.id,
+                code: t.code.clone(),
+                path: from.clone(),
+                from: Some(from),
+                username: by,
+                length_bytes: 0,
+                deferred: true,
+                offset_bytes: 0,
+                done: false,
+                metadata: String::new(),
+                created_at: coming.asked_at,
+                expires_at: coming.asked_at,
+            }
+        };
+        Ok(coming.into_iter().map(view).collect())
+    }
+}
+
+/// That `from` could not be added is past once it is asked for again, or added.
+pub(super) fn forget_failure(t: &mut Transfer, from: &str) {
+    if t.failure.as_ref().is_some_and(|failure| failure["from"] == from) {
+        t.failure = None;
     }
 }
 

@@ -162,7 +162,8 @@ impl Facts<'_> {
             span(self.now.since(self.since)),
             self.situation(),
         );
-        if t.state == State::Uploading && t.failure.is_some() && !self.is_adding() {
+        let failed = t.failure.as_ref().is_some_and(|failure| failure["from"].is_string());
+        if failed && !self.is_adding() {
             text.push_str(&format!(" What was to be added last was not. {}", self.failure()));
         }
         if let Some(shortage) = &self.shortage {

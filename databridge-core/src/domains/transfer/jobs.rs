@@ -114,6 +114,10 @@ impl Handler for Service {
                     "code": error.code(), "kind": error.kind(), "message": error.chain(),
                     "hint": error.hint(),
                 });
+                if is_extra {
+                    // Whose it is, so that what else is added does not speak of it.
+                    failure["from"] = lease.payload["from"].clone();
+                }
                 if let Some(Error::InsufficientSpace { needed_bytes, free_bytes, .. }) =
                     error.downcast_ref()
                 {

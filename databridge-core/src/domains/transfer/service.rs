@@ -133,6 +133,10 @@ impl Service {
             Guard::LastStage => last,
             Guard::StagesLeft => !last,
         })?;
+        if t.state_name().ends_with("_failed") {
+            // Whatever is done about it, it is not how the transfer stands any more.
+            t.failure = None;
+        }
         t.state = row.to;
         if t.state.rests() || !t.state.is_directed() {
             t.paused = None;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 pub use append::{Checked, Piece, Writer};
@@ -27,7 +28,7 @@ use blob::Blob;
 
 use super::service::authorise;
 use super::sql::{self, StoredUpload};
-use super::state::Action;
+use super::state::{Action, work};
 use super::types::Transfer;
 use super::{Service, review};
 use crate::base::clock::Timestamp;
@@ -70,8 +71,11 @@ pub struct UploadView {
     pub id: Uuid,
     /// The transfer it is for.
     pub code: String,
-    /// Where the file belongs there.
+    /// Where the file belongs there; of what a job takes in, where it lies.
     pub path: String,
+    /// The path on the service's host from which a job takes it in; nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Who began it.
     pub username: String,
     /// How long the file will be; where that is not known yet, what has come.
@@ -97,6 +101,7 @@ impl From<StoredUpload> for UploadView {
             id: upload.id,
             code: upload.code,
             path: upload.path.to_string(),
+            from: None,
             username: upload.username,
             length_bytes: upload.length_bytes,
             deferred: upload.deferred,
@@ -158,7 +163,7 @@ impl Service {
         sql::insert_upload(unit.tx(), row).await?;
         let places = self.places.clone();
         // First the file: a row without one could not go on.
-        review::off_thread(move || Blob::create(&places, &blob_name(id))).await?;
+        review::beside(&mut unit, move || Blob::create(&places, &blob_name(id))).await?;
         let begun = sql::upload(unit.tx(), t.id, id).await?.ok_or(Error::NotFound(id))?;
         unit.commit(()).await?;
         self.forget_blobs(&ended);
@@ -186,7 +191,8 @@ impl Service {
         Ok(living(&mut unit, &t, id).await?.into())
     }
 
-    /// A transfer's uploads that are not at their end, oldest first.
+    /// A transfer's uploads that are not at their end, oldest first; then what jobs are
+    /// still to take in.
     ///
     /// # Errors
     /// [`super::Error::NotFound`], not permitted.
@@ -194,16 +200,29 @@ impl Service {
         let (mut unit, t) = self.uploader(ctx, code).await?;
         let now = unit.now();
         let open = sql::open_uploads(unit.tx(), t.id, now).await?;
-        Ok(open.into_iter().map(Into::into).collect())
+        let mut open: Vec<UploadView> = open.into_iter().map(Into::into).collect();
+        open.extend(self.coming(&mut unit, &t).await?);
+        Ok(open)
     }
 
-    /// Ends an upload that was not finished: what came of it is removed.
+    /// Ends an upload that was not finished: what came of it is removed. What a job was to
+    /// take in is not taken in any more.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Done`], not permitted.
     pub async fn end_upload(&self, ctx: &Ctx, code: &str, id: Uuid) -> Result<(), AnyError> {
-        let (mut unit, t) = self.uploader(ctx, code).await?;
-        let upload = sql::upload(unit.tx(), t.id, id).await?.ok_or(Error::NotFound(id))?;
+        let (mut unit, mut t) = self.uploader(ctx, code).await?;
+        let Some(upload) = sql::upload(unit.tx(), t.id, id).await? else {
+            let coming = self.coming(&mut unit, &t).await?;
+            let coming = coming.into_iter().find(|coming| coming.id == id);
+            let from = coming.ok_or(Error::NotFound(id))?.from;
+            if !unit.withdraw_one(id, t.id, work::TAKE_IN).await? {
+                return Err(Error::NotFound(id).into());
+            }
+            let data = json!({ "from": from });
+            self.save(&mut unit, &mut t, "transfer.add_withdrawn", data).await?;
+            return unit.commit(()).await;
+        };
         if upload.done {
             return Err(Error::Done { code: t.code, path: upload.path.to_string() }.into());
         }

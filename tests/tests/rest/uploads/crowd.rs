@@ -1,6 +1,6 @@
 //! Senders that send nothing hold threads of the daemon's: how many it lets in.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
 
 use databridge_tests::studio::Settings;
@@ -13,19 +13,9 @@ const EACH: usize = 64;
 
 /// A file of five bytes that are not sent yet; its thread waits when this answers.
 fn opened(tus: &Tus<'_>, name: &str) -> TcpStream {
-    let mut stream = tus.desk.connect();
-    write!(
-        stream,
-        "PUT /api/v1/transfers/{}/files/{name} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-         content-length: 5\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
-        tus.code,
-        tus.desk.people.token(tus.who)
-    )
-    .unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 100 Continue");
-    assert_eq!(lines.next().unwrap().unwrap(), "");
-    stream
+    let path = format!("/api/v1/transfers/{}/files/{name}", tus.code);
+    let headers = [("authorization", format!("Bearer {}", tus.desk.people.token(tus.who)))];
+    tus.opened("PUT", &path, &headers, 5)
 }
 
 fn put(tus: &Tus<'_>, who: &str, name: &str) -> Answer {

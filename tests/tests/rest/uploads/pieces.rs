@@ -1,6 +1,6 @@
 //! The protocol, request by request.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::Shutdown;
 
 use serde_json::{Value, json};
@@ -146,20 +146,7 @@ fn what_is_wrong_is_refused_with_its_status(kind: Kind) {
 
 /// The head of a piece whose bytes are not sent yet; it is let in when this answers.
 fn opened(tus: &Tus<'_>, at: &str, offset: u64, length: usize) -> std::net::TcpStream {
-    let mut stream = tus.desk.connect();
-    write!(
-        stream,
-        "PATCH {at} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntus-resumable: 1.0.0\r\n\
-         content-type: application/offset+octet-stream\r\nupload-offset: {offset}\r\n\
-         content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
-        tus.desk.people.token(tus.who)
-    )
-    .unwrap();
-    // Asked for only by who reads the body, and so holds the upload.
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 100 Continue");
-    assert_eq!(lines.next().unwrap().unwrap(), "");
-    stream
+    tus.opened("PATCH", at, &tus.of_a_piece(offset), length)
 }
 
 fn one_at_a_time_and_what_came_is_kept(kind: Kind) {

@@ -1,7 +1,9 @@
 //! Files that are not as they were when they were announced.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use databridge_core::base::error::ErrorKind;
 use databridge_core::media::monitor::{Monitor, Progress};
@@ -13,11 +15,42 @@ use crate::desk::{Desk, Kind};
 /// Cuts a file short as soon as some of it is on its way.
 struct Cuts(File, AtomicBool);
 
+/// Writes over the beginning of a file as soon as some of it is on its way.
+struct Overwrites(File, AtomicBool);
+
+impl Monitor for Overwrites {
+    fn on(&self, progress: Progress<'_>) {
+        if matches!(progress, Progress::Bytes(_)) && !self.1.swap(true, Ordering::SeqCst) {
+            self.0.write_all_at(b"other", 0).unwrap();
+        }
+    }
+}
+
 impl Monitor for Cuts {
     fn on(&self, progress: Progress<'_>) {
         if matches!(progress, Progress::Bytes(_)) && !self.1.swap(true, Ordering::SeqCst) {
             self.0.set_len(1 << 20).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_source_that_is_written_to_meanwhile_is_told() {
+    let desk = Desk::open(Kind::Sqlite);
+    let tus = Tus::new(&desk);
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("http://{}", desk.address());
+    let remote = Remote::new(&address, Some(desk.people.token("artist").to_owned()));
+    // In one piece, and in several.
+    for length in [1 << 20, 24 << 20] {
+        let path = folder.path().join(format!("{length}.exr"));
+        std::fs::write(&path, noise(length, 4)).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        // So long ago that the clock of the file system has gone on since.
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let writes = Overwrites(file, AtomicBool::new(false));
+        let error = remote.add(&tus.code, &path, &writes).unwrap_err();
+        assert_eq!(error.code(), "remote.changed", "{length}: {error:?}");
     }
 }
 

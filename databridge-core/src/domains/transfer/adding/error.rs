@@ -21,6 +21,12 @@ pub enum Error {
         /// As it was given.
         path: String,
     },
+    /// The root's mount hangs.
+    #[error("the folder {root} does not answer")]
+    NoAnswer {
+        /// Which.
+        root: String,
+    },
     /// One file is longer than any may be.
     #[error("{path} has {size_bytes} bytes, and a file may have {limit}")]
     TooLong {
@@ -38,6 +44,7 @@ impl Fault for Error {
         match self {
             Self::NoRoots | Self::OutsideRoots { .. } => ErrorKind::Forbidden,
             Self::NotPlain { .. } | Self::TooLong { .. } => ErrorKind::Invalid,
+            Self::NoAnswer { .. } => ErrorKind::Unavailable,
         }
     }
     fn code(&self) -> &str {
@@ -45,6 +52,7 @@ impl Fault for Error {
             Self::NoRoots => "add.no_roots",
             Self::OutsideRoots { .. } => "add.outside_roots",
             Self::NotPlain { .. } => "add.not_plain",
+            Self::NoAnswer { .. } => "add.no_answer",
             Self::TooLong { .. } => "add.too_long",
         }
     }
@@ -54,6 +62,7 @@ impl Fault for Error {
             Self::OutsideRoots { .. } => {
                 "name it as the daemon's host does; uploads.add_roots has the folders".into()
             }
+            Self::NoAnswer { .. } => "try again, and tell IT: its mount hangs on this host".into(),
             Self::NotPlain { .. } => "write it out from the root".into(),
             Self::TooLong { .. } => "leave it out, or ask IT: max_upload_bytes is the limit".into(),
         })

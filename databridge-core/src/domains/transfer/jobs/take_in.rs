@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::adding::Asked;
+use super::super::adding::{Asked, forget_failure};
 use super::super::review::off_thread;
 use super::super::state::Action;
 use super::super::{Upload, sql};
@@ -37,7 +37,12 @@ impl Job<'_> {
                 Ok(())
             }
             Err(error) => {
-                service.forget_all(&uploads);
+                let service = service.clone();
+                let _ = off_thread(move || {
+                    service.forget_all(&uploads);
+                    Ok(())
+                })
+                .await;
                 Err(error)
             }
         }
@@ -87,6 +92,7 @@ impl Job<'_> {
         unit.finish(self.lease).await?;
         let (mut data, ended) = service.put_in(&mut unit, &mut t, uploads).await?;
         data["from"] = json!(asked.from);
+        forget_failure(&mut t, &asked.from);
         service.save(&mut unit, &mut t, "transfer.files_added", data).await?;
         unit.commit(()).await?;
         Ok(ended)

@@ -36,10 +36,12 @@ impl Job<'_> {
         let receipt = self.publish_proof(&t, &manifest, &delivery, &read_back).await?;
         reach("verify.proof_published");
         let (work, watch) = (delivery.clone(), self.watch.clone());
-        let published = off_thread(move || Ok(work.publish(&watch)))
-            .await?
-            .map_err(|e| fenced(self.lease, e))?;
-        let inode = super::recall::inode(delivery.destination());
+        let (published, inode) = off_thread(move || {
+            let published = work.publish(&watch);
+            Ok((published, super::recall::inode(work.destination())))
+        })
+        .await?;
+        let published = published.map_err(|e| fenced(self.lease, e))?;
         reach("verify.published");
         let (mut unit, mut t) = self.end(&t, Action::Deliver).await?;
         t.delivered_at = Some(unit.now());

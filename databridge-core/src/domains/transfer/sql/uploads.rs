@@ -152,20 +152,29 @@ pub(crate) async fn open_uploads(
     .collect()
 }
 
+/// What a job is still to add to a transfer.
+pub(crate) struct Coming {
+    /// The job's.
+    pub id: Uuid,
+    /// What it knows.
+    pub payload: serde_json::Value,
+    pub asked_at: Timestamp,
+}
+
 /// What jobs are still to add to a transfer.
-pub(crate) async fn coming(tx: &mut Tx, transfer: Uuid) -> Result<Vec<String>, Error> {
+pub(crate) async fn coming(tx: &mut Tx, transfer: Uuid) -> Result<Vec<Coming>, Error> {
     let rows = tx
         .all(
-            "SELECT payload FROM jobs WHERE subject_id = $1 AND kind = $2
+            "SELECT id, payload, created_at FROM jobs WHERE subject_id = $1 AND kind = $2
                 AND state IN ('ready', 'leased') ORDER BY id",
             params![transfer, work::TAKE_IN],
         )
         .await?;
-    let from = |row: &Row| {
-        let payload: serde_json::Value = row.get("payload")?;
-        Ok(payload["from"].as_str().unwrap_or_default().to_owned())
+    let coming = |row: &Row| {
+        let (id, payload) = (row.get("id")?, row.get("payload")?);
+        Ok(Coming { id, payload, asked_at: row.get("created_at")? })
     };
-    rows.iter().map(from).collect()
+    rows.iter().map(coming).collect()
 }
 
 /// The uploads of an organisation whose time is over.
@@ -320,7 +329,8 @@ pub(crate) async fn bytes_of_owner(
         "SELECT CAST(
              (SELECT COALESCE(SUM(f.size_bytes), 0) FROM transfers t
               JOIN transfer_files f ON f.transfer_id = t.id AND f.revision = t.revision
-              WHERE t.owner_id = $1 AND t.id <> $2 AND t.state NOT IN ('delivered', 'cancelled'))
+              WHERE t.owner_id = $1 AND t.id <> $2 AND t.state NOT IN
+                  ('delivered', 'cancelled', 'recalling', 'recall_failed', 'recalled'))
            + (SELECT COALESCE(SUM(p.length_bytes), 0) FROM transfers t
               JOIN transfer_uploads p ON p.transfer_id = t.id
               WHERE t.owner_id = $3 AND t.id <> $4 AND p.done = $5 AND p.expires_at > $6)

@@ -277,6 +277,11 @@ impl Service {
         }
         reach("upload.flushed");
         let mut unit = self.store.begin(ctx).await?;
+        if !writer.is_known {
+            // Nothing was announced, and others may have filled the room since.
+            let t = self.load(&mut unit, &writer.code).await?;
+            self.room(&mut unit, &t, Some(&writer.path)).await?.hold(end)?;
+        }
         let expires_at = unit.now() + self.policy.uploads.keep;
         let holder = (writer.id, writer.epoch);
         let state = (end, writer.blob.state());
