@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use databridge_core::Fault;
 use databridge_core::media::checksum::{self, Algorithm, Sha256};
@@ -298,13 +299,26 @@ struct Spoiler<'a> {
     room: &'a Room,
     file: &'a str,
     left: AtomicUsize,
+    /// How many were read back while others were written.
+    ahead: AtomicUsize,
 }
 
 impl Monitor for Spoiler<'_> {
     fn on(&self, progress: Progress<'_>) {
+        if matches!(progress, Progress::Ahead(_)) {
+            self.ahead.fetch_add(1, Ordering::Relaxed);
+        }
         let is_last =
             matches!(progress, Progress::File(_)) && self.left.fetch_sub(1, Ordering::Relaxed) == 1;
         if is_last {
+            let end = Instant::now() + Duration::from_secs(30);
+            while self.ahead.load(Ordering::Relaxed) < 2048 {
+                if Instant::now() > end {
+                    eprintln!("SKIPPED in part: nothing is read back behind the writers here");
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
             let path = self.room.hidden("partial")[0].join(self.file);
             let before = path.metadata().unwrap();
             fs::write(&path, "bad").unwrap();
@@ -322,11 +336,13 @@ fn many_short_files_are_right_and_what_happens_to_one_since_is_found() {
     for number in 0..5000 {
         room.write(&format!("{}/{number}", number % 7), &content(number, 3));
     }
-    let options = Options::default();
+    // Each from the beginning, so that all are written again.
+    let options = Options { resume: false, ..Options::default() };
     for file in ["0/0", "3/3", "6/4997"] {
         let path = room.source().join(file);
         assert_eq!(path.metadata().unwrap().len(), 3, "{file}");
-        let spoiler = Spoiler { room: &room, file, left: AtomicUsize::new(5000) };
+        let spoiler =
+            Spoiler { room: &room, file, left: AtomicUsize::new(5000), ahead: AtomicUsize::new(0) };
         let error = copy::tree(&room.source(), &room.destination(), &options, &spoiler);
         match error {
             Err(Error::ReadBackMismatch { path, others: 0 }) => assert_eq!(path, file),

@@ -150,10 +150,34 @@ write("twice.zip", zipped("a.dat", zipped("b.dat", long)))
 write("junk.bin", junk + long)
 write("junk.tar", tarred("lut.dat", junk + long))
 write("junk.txt", b"note\n" * 20_000 + long)
+def record(kind, content, format=tarfile.USTAR_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as archive:
+        info = tarfile.TarInfo("lut")
+        info.type, info.size = kind, len(content)
+        archive.addfile(info, io.BytesIO(content))
+        archive.addfile(tarfile.TarInfo("lut.vdb"), io.BytesIO())
+    return out.getvalue()
+write("folder.tar", record(tarfile.DIRTYPE, long))
+write("link.tar", record(tarfile.LNKTYPE, long))
+write("global.tar", record(tarfile.XGLTYPE, long))
+write("name.tar", record(tarfile.GNUTYPE_LONGNAME, long))
+directory = int.from_bytes(long[-6:-2], "little")
+front = bytes(-(directory + 200) % 512) + long[:directory]
+padded = bytearray(tarred("lut.vdb", front))
+padded[512 + len(front) : 512 + len(front) + len(long) - directory] = long[directory:]
+write("padding.tar", bytes(padded))
+compressed = gzip.compress(b"note")
+extra = len(long).to_bytes(2, "little") + long
+write("extra.gz", compressed[:3] + b"\x04" + compressed[4:10] + extra + compressed[10:])
+frame = b"\x28\xb5\x2f\xfd\x20\x04\x21\x00\x00note"
+write("skipped.zst", frame + b"\x50\x2a\x4d\x18" + len(long).to_bytes(4, "little") + long)
 small = zipped("lut.vdb", bytes(300 << 10))
 write("small.tar", tarred("lut.dat", zipped("a.dat", small)))
 write("small.zip", small)
 write("plain.tar", tarred("lut.vdb", bytes(300 << 10)))
+write("plain-pax.tar", record(tarfile.XGLTYPE, b"20 comment=a commit\n"))
+write("plain.zst", frame)
 "#;
 
 #[test]

@@ -6,6 +6,7 @@
 //! not be read, is not remembered here: the read-back at the end, which looks whether each
 //! file still is what it was, reads it for itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -49,6 +50,8 @@ pub struct Behind<'a> {
     medium: Medium,
     written: Mutex<Written>,
     moved: Condvar,
+    /// A flush failed, so that nothing that is written still counts.
+    broken: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +74,13 @@ impl Drop for Writing<'_, '_> {
 
 impl<'s> Behind<'s> {
     pub fn new(session: &'s Session<'s>, medium: Medium) -> Self {
-        Self { session, medium, written: Mutex::default(), moved: Condvar::new() }
+        Self {
+            session,
+            medium,
+            written: Mutex::default(),
+            moved: Condvar::new(),
+            broken: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
@@ -93,12 +102,24 @@ impl<'s> Behind<'s> {
         }
     }
 
+    /// # Errors
+    /// [`Error::Cancelled`] where [`follow`](Self::follow) has failed.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.broken.load(Ordering::Acquire) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     /// Reads behind the writers to their end; what is left then is left to the others.
     ///
     /// # Errors
     /// What the flush said (it says so only once); [`Error::Fenced`],
     /// [`Error::Cancelled`].
     pub fn follow(&self, monitor: &dyn Monitor) -> Result<Ahead, Error> {
+        let ahead = self.read_all(monitor);
+        self.broken.store(ahead.is_err(), Ordering::Release);
+        ahead
+    }
+
+    fn read_all(&self, monitor: &dyn Monitor) -> Result<Ahead, Error> {
         let entries = self.session.plan.manifest.entries();
         let ahead = Mutex::new(Vec::new());
         while let Some(files) = self.next() {
@@ -145,6 +166,8 @@ impl<'s> Behind<'s> {
         let (site, shape) = (&self.session.site, self.session.plan.shape);
         let place = site.entry(Standing::Partial, shape, entry.path().as_str());
         let mut device = site.device(&place, self.medium)?;
+        // Before it is read: what happens to it from now on is seen by that.
+        let then = Facts::from(&device.stat()?);
         device.forget();
         let (mut hash, mut at) = (Hasher::new(&[]), 0);
         while at < entry.size_bytes() {
@@ -158,7 +181,7 @@ impl<'s> Behind<'s> {
         if hash.finish().sha256() != sha256 {
             return Ok(None);
         }
-        Ok(Some((sha256, Facts::from(&device.stat()?), device.worth())))
+        Ok(Some((sha256, then, device.worth())))
     }
 }
 

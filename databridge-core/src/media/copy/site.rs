@@ -192,13 +192,14 @@ impl Site {
 
     /// Opens a file below the parent to be read from its device.
     pub fn device(&self, below: &Path, medium: Medium) -> Result<DeviceFile, Errno> {
-        if medium != Medium::Memory {
-            // In one call where that is known. (Opened to be read, a file that is refused
-            // so leaves nothing behind.)
+        if medium == Medium::Disk {
+            // In one call where that is known; what serves files from elsewhere may take
+            // the flag for its own. (Opened to be read, a file that is refused so leaves
+            // nothing behind.)
             match self.open(below, OFlags::RDONLY | OFlags::DIRECT, Mode::empty()) {
                 Ok(file) => return Ok(DeviceFile::opened_direct(file, medium)),
-                Err(Errno::INVAL) => {}
-                Err(errno) => return Err(errno),
+                Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::ACCESS)) => return Err(errno),
+                Err(_) => {}
             }
         }
         Ok(DeviceFile::new(self.open(below, OFlags::RDONLY, Mode::empty())?, medium))

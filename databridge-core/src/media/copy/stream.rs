@@ -351,7 +351,7 @@ impl Stream<'_> {
     }
 
     /// Reads window by window behind the writer; `None` if it gave up. What the file
-    /// is after the last byte was read, and what reading it was worth.
+    /// was when all of it was written, and what reading it was worth.
     fn follow(
         &self,
         device: &mut DeviceFile,
@@ -361,15 +361,18 @@ impl Stream<'_> {
     ) -> Result<Option<(Stat, Worth)>, Error> {
         let blame = |errno| self.blame(errno);
         // That it is still the same inode is seen at the end.
-        let (mut at, mut reopened) = (0, false);
+        let (mut at, mut reopened, mut whole) = (0, false, None);
         'windows: while at < self.size_bytes {
             let end = at.saturating_add(self.sizes.window_bytes).min(self.size_bytes);
             if !tide.reaches(end, end == self.size_bytes) {
                 return Ok(None);
             }
             if end < self.size_bytes {
-                // (The last one was, when mode and times were set.)
                 device.flush().map_err(blame)?;
+            } else {
+                // (It was flushed when mode and times were set.) Before it is read: what
+                // happens to it from now on is seen by that.
+                whole = Some(device.stat().map_err(blame)?);
             }
             device.forget();
             while at < end {
@@ -381,6 +384,7 @@ impl Stream<'_> {
                 if read == Err(Errno::STALE) && !reopened {
                     *device = self.site.device(self.name, device.medium()).map_err(blame)?;
                     reopened = true;
+                    whole = whole.map(|_| device.stat()).transpose().map_err(blame)?;
                     read = device.read(at, end, &mut block);
                 }
                 let count = read.map_err(blame)?;
@@ -393,7 +397,8 @@ impl Stream<'_> {
                 at += count as u64;
             }
         }
-        Ok(Some((device.stat().map_err(blame)?, device.worth())))
+        let whole = whole.map_or_else(|| device.stat(), Ok).map_err(blame)?;
+        Ok(Some((whole, device.worth())))
     }
 }
 

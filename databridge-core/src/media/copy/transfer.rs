@@ -403,7 +403,11 @@ impl<'a> Worker<'a> {
             drop(writing);
             // Without a thread for it all is read at the end.
             let ahead = follower.map_or_else(|_| Ok(Ahead::default()), join);
-            written.and(ahead)
+            match (written, ahead) {
+                // The writers stopped because of it.
+                (Err(Error::Cancelled), Err(error)) => Err(error),
+                (written, ahead) => written.and(ahead),
+            }
         })
     }
 
@@ -415,6 +419,7 @@ impl<'a> Worker<'a> {
         scratch: &mut Scratch,
         watch: &dyn Monitor,
     ) -> Result<(), Error> {
+        self.behind.as_ref().map_or(Ok(()), Behind::check)?;
         let entries = self.session.plan.manifest.entries();
         let Entry::File { path, size_bytes, sha256 } = &entries[at] else { return Ok(()) };
         let listed = self.filling.listed.and_then(|listed| listed.get(at));

@@ -3,6 +3,8 @@
 #[cfg(feature = "archives")]
 mod budget;
 #[cfg(feature = "archives")]
+mod hidden;
+#[cfg(feature = "archives")]
 mod lzma;
 #[cfg(feature = "archives")]
 mod sevenz;

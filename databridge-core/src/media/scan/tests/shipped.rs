@@ -219,38 +219,6 @@ fn ordinary(root: &Path) -> BTreeSet<String> {
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
-/// Says what rules and content checks cost over the digest alone, on frames in the
-/// page cache. Means something in a release build only.
-#[test]
-#[ignore = "a measurement"]
-fn frames_against_their_digest() {
-    use crate::media::checksum::Hasher;
-    let root = tempfile::tempdir().unwrap();
-    let mut next = noise(3);
-    let paths: Vec<_> = (1001..1025).map(|frame| rel(&format!("a.{frame}.exr"))).collect();
-    for path in &paths {
-        let mut frame = exr(12 << 20);
-        for word in frame[200..].chunks_exact_mut(4) {
-            word.copy_from_slice(&next().to_le_bytes());
-        }
-        std::fs::write(root.path().join(path.to_path()), frame).unwrap();
-    }
-    let settings = Settings { threads: 1, ..rules() };
-    for _ in 0..3 {
-        let started = std::time::Instant::now();
-        for path in &paths {
-            let mut hasher = Hasher::new(&[]);
-            hasher.update(&std::fs::read(root.path().join(path.to_path())).unwrap());
-            hasher.finish();
-        }
-        let digest = started.elapsed();
-        let report = tree(root.path(), Files::Paths(&paths), &settings, &()).unwrap();
-        let scanned = started.elapsed() - digest;
-        let ratio = scanned.as_secs_f64() / digest.as_secs_f64();
-        println!("{} bytes: digest {digest:?}, scan {scanned:?}, {ratio:.2} times", report.bytes);
-    }
-}
-
 #[test]
 fn ordinary_media_is_no_finding() {
     let root = tempfile::tempdir().unwrap();

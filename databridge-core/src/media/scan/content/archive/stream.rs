@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use super::super::bytes::Bytes;
 use super::Format;
 use super::budget::{Budget, MEMORY_KIB, Meter, Stop};
+use super::hidden::{Members, ZipEnds};
 use super::lzma::Stepped;
 use super::walk::{Place, Walk};
 
@@ -54,12 +55,12 @@ impl Walk<'_> {
         name: &str,
         place: Place<'_>,
     ) -> Result<(), Stop> {
-        let (read, budget) = (Cell::new(0), self.budget);
+        let (read, budget, hides) = (Cell::new(0), self.budget, Cell::new(false));
         let source = BufReader::with_capacity(64 << 10, Source::new(bytes, &read, budget));
         let mut unpacked: Box<dyn Read + '_> = match format {
-            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+            Format::Gzip => Box::new(Members::new(source, &hides)),
             Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
-            Format::Zstd => Box::new(Frames::new(source)),
+            Format::Zstd => Box::new(Frames::new(source, &hides)),
             Format::Xz => {
                 let steps = lzma_rust2::XzStream::new_mem_limit(true, MEMORY_KIB);
                 Box::new(Stepped::new(steps, source))
@@ -75,13 +76,18 @@ impl Walk<'_> {
             Err(error) => Box::new(Cursor::new(first.clone()).chain(Broken(Some(error)))),
         };
         if Format::of(&first) == Some(Format::Tar) {
-            return self.tar(Meter::new(rest, &read, budget), place);
+            self.tar(Meter::new(rest, &read, budget), place)?;
+        } else {
+            budget.entry()?;
+            let stem = name.rsplit('/').next().unwrap_or_default();
+            let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+            let stem = if stem.is_empty() { "content" } else { stem };
+            self.entry(&mut Meter::new(rest, &read, budget), stem, place)?;
         }
-        budget.entry()?;
-        let stem = name.rsplit('/').next().unwrap_or_default();
-        let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-        let stem = if stem.is_empty() { "content" } else { stem };
-        self.entry(&mut Meter::new(rest, &read, budget), stem, place)
+        if hides.get() {
+            self.skipped(format!("{}something is hidden beside what is packed", place.at()));
+        }
+        Ok(())
     }
 }
 
@@ -97,14 +103,16 @@ impl Read for Broken {
 type Decoder<R> = ruzstd::decoding::StreamingDecoder<Pushed<R>, ruzstd::decoding::FrameDecoder>;
 
 /// All Zstandard frames of a stream, one after the other (RFC 8878, 3.1).
-struct Frames<R: Read> {
+struct Frames<'a, R: Read> {
+    /// Set where a ZIP ends in what is to be skipped.
+    hides: &'a Cell<bool>,
     between: Option<Pushed<R>>,
     frame: Option<Decoder<R>>,
 }
 
-impl<R: Read> Frames<R> {
-    const fn new(inner: R) -> Self {
-        Self { between: Some(Pushed { back: Vec::new(), inner }), frame: None }
+impl<'a, R: Read> Frames<'a, R> {
+    const fn new(inner: R, hides: &'a Cell<bool>) -> Self {
+        Self { hides, between: Some(Pushed { back: Vec::new(), inner }), frame: None }
     }
 
     /// Moves on to the next frame; false at the end.
@@ -120,7 +128,9 @@ impl<R: Read> Frames<R> {
                 let mut length = [0; 4];
                 source.read_exact(&mut length)?;
                 let skipped = u64::from(u32::from_le_bytes(length));
-                io::copy(&mut source.by_ref().take(skipped), &mut io::sink())?;
+                let mut ends = ZipEnds::default();
+                io::copy(&mut source.by_ref().take(skipped), &mut ends)?;
+                self.hides.set(self.hides.get() || ends.found);
                 continue;
             }
             source.back = magic;
@@ -131,7 +141,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-impl<R: Read> Read for Frames<R> {
+impl<R: Read> Read for Frames<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

@@ -6,6 +6,7 @@ use std::io::Read;
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::budget::Stop;
+use super::hidden::{ZIP_END, ZipEnds};
 use super::walk::{Place, Walk};
 use crate::media::scan::tally::shown;
 
@@ -35,6 +36,7 @@ impl Walk<'_> {
             if block.iter().all(|b| *b == 0) {
                 continue;
             }
+            self.unseen(&block, place);
             let header = Header::from_byte_slice(&block);
             let sum = block[..148].iter().chain(&block[156..]).map(|b| u32::from(*b)).sum::<u32>();
             let is_header = header.cksum().is_ok_and(|found| found == sum + 8 * 32);
@@ -51,15 +53,16 @@ impl Walk<'_> {
                 if let Err(error) = reader.by_ref().take(size).read_to_end(&mut value) {
                     return self.broken(error, place);
                 }
+                self.unseen(&value, place);
                 said.add(kind, &value);
-                self.skip(&mut reader, more, place)?;
+                self.pad(&mut reader, more, place)?;
                 continue;
             }
             let said = std::mem::take(&mut said);
             let size = said.size.unwrap_or(size);
             let more = (size.div_ceil(512).saturating_mul(512)).saturating_sub(size);
             self.tar_entry(header, said, &mut reader.by_ref().take(size), place)?;
-            self.skip(&mut reader, more, place)?;
+            self.pad(&mut reader, more, place)?;
         }
     }
 
@@ -73,7 +76,7 @@ impl Walk<'_> {
         self.budget.entry()?;
         let kind = header.entry_type();
         if kind.is_pax_global_extensions() {
-            return self.skip(content, u64::MAX, place);
+            return self.skip(content, place);
         }
         let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = said.link.or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
@@ -98,13 +101,38 @@ impl Walk<'_> {
                 self.note("content.archive_special", why);
             }
         }
-        self.skip(content, u64::MAX, place)
+        self.skip(content, place)
     }
 
-    fn skip(&mut self, reader: &mut dyn Read, bytes: u64, place: Place<'_>) -> Result<(), Stop> {
-        match std::io::copy(&mut reader.take(bytes), &mut std::io::sink()) {
-            Ok(_) => Ok(()),
-            Err(error) => self.broken(error, place),
+    /// Reads what belongs to no file.
+    fn skip(&mut self, reader: &mut dyn Read, place: Place<'_>) -> Result<(), Stop> {
+        let mut ends = ZipEnds::default();
+        if let Err(error) = std::io::copy(reader, &mut ends) {
+            return self.broken(error, place);
+        }
+        self.tell(ends.found, place);
+        Ok(())
+    }
+
+    /// Reads what fills up a block: zeros, or somebody hides something.
+    fn pad(&mut self, reader: &mut dyn Read, bytes: u64, place: Place<'_>) -> Result<(), Stop> {
+        let mut padding = Vec::new();
+        if let Err(error) = reader.take(bytes).read_to_end(&mut padding) {
+            return self.broken(error, place);
+        }
+        self.tell(padding.iter().any(|byte| *byte != 0), place);
+        Ok(())
+    }
+
+    /// Looks at what is read for its own sake and shown to nobody.
+    fn unseen(&mut self, bytes: &[u8], place: Place<'_>) {
+        self.tell(super::super::find(bytes, ZIP_END).is_some(), place);
+    }
+
+    /// A ZIP may end where no file is: then what it holds was not looked at.
+    fn tell(&mut self, is_hidden: bool, place: Place<'_>) {
+        if is_hidden {
+            self.skipped(format!("{}something is hidden between its files", place.at()));
         }
     }
 
