@@ -9,7 +9,7 @@ features=databridge-core/steps,databridge-daemon/steps
 # With the tests, so that what both need is built once.
 cargo build --locked --workspace --all-targets --features "$features"
 target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \
-  --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all}
+  --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all --profile long}
 if [ "$(id -u)" != 0 ]; then
   echo "not root: tests that mount said that they were left out"
 fi

@@ -5,6 +5,7 @@
 //! remembered, and after each accident held against what the daemon still knows.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -71,6 +72,8 @@ const WORKING: [&str; 7] =
 /// So many events, or seconds without one, are waited for: a copy of a large file
 /// takes its time.
 const WAITS: u32 = 1200;
+/// How often a look is taken at what no event tells.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The folder of the source that is uploaded.
 #[derive(Debug)]
@@ -339,12 +342,13 @@ impl<A: Accident> Life<A> {
     /// second, and history shows none without. Answers what the ledger's own
     /// verification says then.
     pub fn sealed(&mut self) -> Value {
-        for _ in 0..WAITS {
+        let end = Instant::now() + Duration::from_secs(WAITS.into());
+        while Instant::now() < end {
             let report = self.call("admin", "POST", "/activity/verify", json!({}));
             if report["pending"] == 0 {
                 return report;
             }
-            self.wait_for_event(i64::MAX);
+            std::thread::sleep(LOOK);
         }
         panic!("events stay without a position\n{}", self.log())
     }
@@ -398,14 +402,16 @@ impl<A: Accident> Life<A> {
 
     /// Waits until no job is left; answers all there were.
     pub fn jobs(&mut self) -> Vec<Value> {
-        for _ in 0..WAITS {
+        let end = Instant::now() + Duration::from_secs(WAITS.into());
+        while Instant::now() < end {
             let jobs = self.call("admin", "GET", "/transfer-ops/jobs?limit=200", json!({}));
             let jobs = jobs.as_array().unwrap().clone();
             let open = |job: &Value| job["state"] == "ready" || job["state"] == "leased";
             if !jobs.iter().any(open) {
                 return jobs;
             }
-            self.wait_for_event(i64::MAX);
+            // No event tells that a job is done.
+            std::thread::sleep(LOOK);
             if self.accident.is_broken() {
                 self.next_life();
             }

@@ -83,6 +83,16 @@ impl Desk {
         Self { people, place, running, database: None, _folder: None }
     }
 
+    /// One more artist, who signs in.
+    pub fn hire(&mut self, name: &str) {
+        let password = format!("the password of {name}");
+        let user = json!({ "username": name, "roles": ["artist"], "password": password });
+        self.ok("admin", "POST", "/users", user);
+        let session = json!({ "username": name, "password": password });
+        let token = self.ok("", "POST", "/auth/login", session)["access_token"].clone();
+        self.people.add(name, token.as_str().unwrap());
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &str {
         self.running.url.strip_prefix("http://").unwrap()

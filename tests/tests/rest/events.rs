@@ -150,13 +150,7 @@ fn a_reader_who_comes_back_after_a_kill_missed_nothing(kind: Kind) {
 
 fn nobody_hears_what_they_may_not_see(kind: Kind) {
     let mut desk = Desk::open(kind);
-    let other = json!({
-        "username": "other", "roles": ["artist"], "password": "the password of other",
-    });
-    desk.ok("admin", "POST", "/users", other);
-    let session = json!({ "username": "other", "password": "the password of other" });
-    let token = desk.ok("", "POST", "/auth/login", session)["access_token"].clone();
-    desk.people.add("other", token.as_str().unwrap());
+    desk.hire("other");
     let code = desk.transfer();
     let path = format!("/transfers/{code}/events");
     desk.ask("other", "GET", &path, Value::Null).refused(404, "transfer.not_found");

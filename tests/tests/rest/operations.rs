@@ -1,8 +1,9 @@
 //! Living and being ready, while the ground goes away and comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use databridge_tests::postgres::{Durability, Server};
+use databridge_tests::process::PATIENCE;
 use databridge_tests::studio::{Place, Running, Settings, found};
 use serde_json::{Value, json};
 
@@ -14,10 +15,15 @@ fn whoever_can_work_is_ready(kind: Kind) {
     let desk = Desk::open(kind);
     assert_eq!(desk.ok("", "GET", "/api/health", Value::Null)["status"], "ok");
     // The keepers begin after the address is told.
-    let ready = (0..100)
-        .map(|_| desk.ask("", "GET", "/api/ready", Value::Null))
-        .find(|answer| answer.status == 200)
-        .expect("it does not become ready");
+    let end = Instant::now() + PATIENCE;
+    let ready = loop {
+        let answer = desk.ask("", "GET", "/api/ready", Value::Null);
+        if answer.status == 200 {
+            break answer;
+        }
+        assert!(Instant::now() < end, "it does not become ready: {answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
     let checks = ready.json()["checks"].clone();
     let names: Vec<&str> =
         checks.as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();

@@ -51,13 +51,7 @@ fn a_thousand_hear_all_that_they_may_see(kind: Kind) {
     files(Some(256));
     let mut desk = Desk::open_with(kind, &Settings::new());
     files(None);
-    let other = json!({
-        "username": "other", "roles": ["artist"], "password": "the password of other",
-    });
-    desk.ok("admin", "POST", "/users", other);
-    let session = json!({ "username": "other", "password": "the password of other" });
-    let token = desk.ok("", "POST", "/auth/login", session)["access_token"].clone();
-    desk.people.add("other", token.as_str().unwrap());
+    desk.hire("other");
     let code = desk.transfer();
     desk.wait_for(&code, "transfer.files_added");
     let start = desk.ok("admin", "GET", "/activity?limit=1000", Value::Null);

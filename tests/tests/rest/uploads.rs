@@ -8,6 +8,8 @@ mod quotas;
 mod sources;
 mod strangers;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 
 use databridge_tests::process::PATIENCE;
@@ -70,6 +72,30 @@ impl<'a> Tus<'a> {
         all.push(("upload-offset", offset.to_string()));
         all.push(("content-type", "application/offset+octet-stream".to_owned()));
         all
+    }
+
+    /// A request whose body is not sent yet; it is let in when this answers: only who
+    /// reads the body asks for it, and holds what it goes to.
+    pub fn opened(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[Header<'_>],
+        length: usize,
+    ) -> TcpStream {
+        let mut stream = self.desk.connect();
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: x\r\n{lines}content-length: {length}\r\n\
+             expect: 100-continue\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 100 Continue");
+        assert_eq!(lines.next().unwrap().unwrap(), "");
+        stream
     }
 
     /// What a new upload says beside.
