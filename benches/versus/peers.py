@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+DEVICE = Path(__file__).with_name("device.py")
 DROP = "sync && echo 1 > /proc/sys/vm/drop_caches"
 
 
@@ -40,6 +41,8 @@ class Peer:
     needs: tuple[str, ...] = ()
     # Whether the page cache must be dropped in the run, which only root can.
     drops: bool = False
+    # Only where it means something; all cases where none is named.
+    cases: tuple[str, ...] = ()
 
     def script(self, place: Place) -> str:
         """The line for one run, for `bash -euo pipefail -c`."""
@@ -105,6 +108,13 @@ COPY: tuple[Peer, ...] = (
         ("b3sum",),
     ),
     Peer("cp -a, syncfs", "durable; nothing is verified", "cp -a {s} {t}; sync -f {t}"),
+    Peer(
+        "the device alone",
+        "source read, copy written and read back past the page cache, all at once, no digests",
+        "mkdir {t}; {bin}/python " + shlex.quote(str(DEVICE)) + " {s} {t}",
+        # Of many small files it would measure their flushes, one by one.
+        cases=("large", "frames"),
+    ),
 )
 
 # The tree's digests alone; `xargs -P2` is what a script writes to use two cores.

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from data import CASES
 from run import Run
@@ -24,6 +25,13 @@ class Pairs:
     goal: float | None
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Pairs:
+        """From [`document`](Pairs.document)."""
+        names = ("case", "what", "peer", "about", "goal")
+        runs = [[Run(**run) for run in document[whose]] for whose in ("databridge", "runs")]
+        return cls(*(document[name] for name in names), *runs)
 
     def ratios(self) -> list[float]:
         """DataBridge's time over the peer's, pair by pair."""
@@ -73,11 +81,14 @@ def _median(runs: list[Run], name: str) -> float:
 
 def markdown(all_pairs: list[Pairs], facts: dict[str, object]) -> str:
     """Ratios by case: below 1, DataBridge is faster."""
+    cache = "cold cache before each run" if facts["cold_cache"] else "warm cache"
+    if facts["warm"]:
+        cache = "the source in the page cache, as after a scan or an upload"
     lines = [
         "Time of DataBridge over the time of what it is compared with, medians of"
         f" {max(len(p.ours) for p in all_pairs)} alternating pairs; below 1 DataBridge is faster."
         f" {facts['cores']} cores ({facts['processor']}), {facts['file_system']},"
-        f" {'cold' if facts['cold_cache'] else 'warm'} cache before each run."
+        f" {cache}."
         + ("" if facts["scale"] == 1 else f" Data of {facts['scale']:g} times these sizes."),
     ]
     for what in dict.fromkeys(pairs.what for pairs in all_pairs):

@@ -37,11 +37,20 @@ def missing(peer: Peer) -> list[str]:
     return [program for program in peer.needs if shutil.which(program) is None]
 
 
-def settle() -> None:
-    """Writes everything out and empties the page cache where we may: each run starts cold."""
+def settle(source: Path, warm: bool) -> None:
+    """Writes everything out and empties the page cache where we may: each run starts cold.
+
+    A `warm` one has its source in memory, as after a scan or an upload just before.
+    """
     os.sync()
     if is_root():
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    if warm:
+        for path in source.rglob("*"):
+            if path.is_file():
+                with path.open("rb", buffering=0) as file:
+                    while file.read(16 << 20):
+                        pass
 
 
 def clear(work: Path, rest_seconds: float = 0) -> None:
@@ -56,13 +65,20 @@ def clear(work: Path, rest_seconds: float = 0) -> None:
     time.sleep(rest_seconds)
 
 
-def once(peer: Peer, databridge: Path, source: Path, work: Path, keep: bool = False) -> Run:
+def once(
+    peer: Peer,
+    databridge: Path,
+    source: Path,
+    work: Path,
+    keep: bool = False,
+    warm: bool = False,
+) -> Run:
     """Runs `peer` from `source` to a fresh target below `work`, removed after it or kept."""
     place = Path(tempfile.mkdtemp(prefix="run-", dir=work))
     target, scratch = place / "target", place / "scratch"
     scratch.mkdir()
     script = peer.script(Place(databridge, source, target, scratch))
-    settle()
+    settle(source, warm)
     start = time.monotonic()
     process = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script],

@@ -23,6 +23,7 @@ from peers import CHECKSUM, COPY, DATABRIDGE, Peer, checksum_peers
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->"
+WARM = "<!-- bench, the source in memory -->\n"
 
 # What we want to reach: time of DataBridge over the peer's.
 GOALS = {
@@ -54,17 +55,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default="", help="only those whose name contains one of these")
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of runs")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the data, for a trial")
+    parser.add_argument("--warm", action="store_true", help="the source in memory before a run")
+    parser.add_argument(
+        "--add", action="store_true", help="these cases to those of the last run, and not alone"
+    )
     parser.add_argument("--write", action="store_true", help="the tables into docs/performance.md")
     parser.add_argument("--many", type=int, default=1_000_000, help="files of `many`")
     return parser.parse_args()
 
 
-def usable(peers: tuple[Peer, ...], chosen: str) -> list[Peer]:
-    """Those of `peers` that are asked for and that this machine can run."""
+def usable(peers: tuple[Peer, ...], case: str, chosen: str) -> list[Peer]:
+    """Those of `peers` that are asked for, fit the case, and that this machine can run."""
     wanted = [word for word in chosen.split(",") if word]
     able = []
     for peer in peers:
         if wanted and not any(word in peer.name for word in wanted):
+            continue
+        if peer.cases and case not in peer.cases:
             continue
         if lacks := run.missing(peer):
             print(f"left out: {peer.name}: no {', '.join(lacks)}", file=sys.stderr)
@@ -84,7 +91,8 @@ def compare(
     ]
 
     def go(peer: Peer) -> run.Run:
-        done = run.once(peer, args.databridge, source, args.work, data.CASES[case].many)
+        many = data.CASES[case].many
+        done = run.once(peer, args.databridge, source, args.work, many, args.warm)
         print(f"{what} {case}: {peer.name}: {done.wall_seconds:.2f} s", file=sys.stderr)
         return done
 
@@ -119,6 +127,28 @@ def growth(args: argparse.Namespace) -> list[dict[str, object]]:
     return grown
 
 
+def save(
+    path: Path,
+    facts: dict[str, object],
+    pairs: list[report.Pairs],
+    grown: list[dict[str, object]],
+) -> None:
+    """All that was measured, run by run."""
+    document = {"machine": facts, "pairs": [p.document() for p in pairs], "many": grown}
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def earlier(path: Path, facts: dict[str, object], cases: list[str]) -> list[report.Pairs]:
+    """What was measured before of other cases, on the same machine in the same way."""
+    if not path.exists():
+        return []
+    document = json.loads(path.read_text())
+    if document["machine"] != facts:
+        return []
+    pairs = [report.Pairs.read(pair) for pair in document["pairs"]]
+    return [pair for pair in pairs if pair.case not in cases]
+
+
 def main() -> int:
     args = arguments()
     args.databridge = args.databridge.resolve()
@@ -126,37 +156,36 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     args.work = args.work.resolve()
     whats = args.what.split(",")
-    pairs: list[report.Pairs] = []
-    for case in args.cases.split(","):
+    facts = report.machine(args.work) | {"scale": args.scale, "warm": args.warm}
+    name = "versus-warm" if args.warm else "versus"
+    cases = args.cases.split(",")
+    pairs = earlier(args.out / f"{name}.json", facts, cases) if args.add else []
+    for case in cases:
         source = data.make(case, args.work, args.scale)
         if "copy" in whats:
             run.same(args.databridge, source, args.work)
-            pairs += compare("copy", case, DATABRIDGE, usable(COPY, args.peers), source, args)
+            pairs += compare("copy", case, DATABRIDGE, usable(COPY, case, args.peers), source, args)
         if "checksum" in whats:
             files = sum(1 for path in source.rglob("*") if path.is_file())
-            peers = usable(checksum_peers(files), args.peers)
+            peers = usable(checksum_peers(files), case, args.peers)
             pairs += compare("checksum", case, CHECKSUM, peers, source, args)
-    facts = report.machine(args.work) | {"scale": args.scale}
+        # A long run that ends early has its cases all the same.
+        save(args.out / f"{name}.json", facts, pairs, [])
     grown = growth(args) if "many" in whats else []
-    document = {
-        "machine": facts,
-        "scale": args.scale,
-        "pairs": [p.document() for p in pairs],
-        "many": grown,
-    }
-    (args.out / "versus.json").write_text(json.dumps(document, indent=1) + "\n")
+    save(args.out / f"{name}.json", facts, pairs, grown)
     if pairs:
         text = report.markdown(pairs, facts)
-        (args.out / "versus.md").write_text(text)
+        (args.out / f"{name}.md").write_text(text)
         print(text)
-        picture = args.out / "versus.svg"
+        picture = args.out / f"{name}.svg"
         if not report.plot(pairs, picture):
             print("no picture: matplotlib is not installed", file=sys.stderr)
-        elif args.write:
+        elif args.write and not args.warm:
             shutil.copyfile(picture, PAGE.with_suffix(".svg"))
         if args.write:
-            head, _, rest = PAGE.read_text().partition(BEGIN)
-            PAGE.write_text(head + BEGIN + text + END + rest.partition(END)[2])
+            begin = WARM if args.warm else BEGIN
+            head, _, rest = PAGE.read_text().partition(begin)
+            PAGE.write_text(head + begin + text + END + rest.partition(END)[2])
     for row in grown:
         print(row)
     return 0
