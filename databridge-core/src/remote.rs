@@ -439,6 +439,9 @@ impl Remote {
             answer => answer?,
         };
         if !Stat::of(&file).map_err(unread)?.is_unchanged_since(&before) {
+            // What went in is neither what it was nor what it is.
+            let (code, name) = (code.to_owned(), path.to_string());
+            let _ = self.call(&Call::TransferRemoveFile { code, path: name }, None);
             return Err(Error::Changed { path: path.clone() }.into());
         }
         monitor.on(Progress::File(path.as_str()));

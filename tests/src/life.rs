@@ -71,7 +71,7 @@ const WORKING: [&str; 7] =
 
 /// So many events, or seconds without one, are waited for: a copy of a large file
 /// takes its time.
-const WAITS: u32 = 1200;
+const WAITS: u32 = 500;
 /// How often a look is taken at what no event tells.
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -127,6 +127,8 @@ fn a_worker_that_slept_before_it_published_changes_nothing() {
 #[test]
 fn a_worker_that_slept_through_a_cancel_leaves_nothing_in_production() {
     for step in [
+        "claim.begun:1",
+        "claim.begun:2",
         "copy.announced:1",
         "copy.file_written:3",
         "verify.recorded:1",

@@ -121,7 +121,7 @@ impl Remote {
             if monitor.cancelled() {
                 return Err(error);
             }
-            if error.is_crowded() {
+            if error.is_crowded() || self.is_crowded_out(&error, &url, offset)? {
                 // For as long as others take: that is no failure of the way.
                 std::thread::sleep(super::PLACE);
                 continue;
@@ -163,6 +163,23 @@ impl Remote {
         let place = headers.get("location").and_then(|place| place.to_str().ok());
         let strange = || Error::Strange { url: self.url.clone(), status: 201 };
         Ok(Some(format!("{}{}", self.url, place.ok_or_else(strange)?)))
+    }
+
+    /// Whether a piece was broken off because the daemon takes no more files just now: it
+    /// closes the connection behind its refusal, which who still sends does not read.
+    fn is_crowded_out(&self, error: &Error, url: &str, offset: u64) -> Result<bool, Error> {
+        if !matches!(error, Error::Unreachable { .. }) {
+            return Ok(false);
+        }
+        let sent = self
+            .agent
+            .patch(url)
+            .header("authorization", &self.bearer()?)
+            .header("tus-resumable", "1.0.0")
+            .header("content-type", "application/offset+octet-stream")
+            .header("upload-offset", offset.to_string())
+            .send_empty();
+        Ok(self.headers(sent).is_err_and(|error| error.is_crowded()))
     }
 
     /// How much of it is durable there.

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use databridge_core::app::Call;
@@ -428,28 +428,28 @@ fn settled(
 /// Asks for files that the daemon's host has to be added, and follows that.
 fn add_from(on: &Backend, show: &Show, code: &str, paths: &[PathBuf], wait: Wait) -> Outcome {
     let waits = wait.is_wanted(on);
-    let mut answer = Value::Null;
+    let (mut answer, mut failed) = (Value::Null, None);
     for path in paths {
         let from = path.to_str().ok_or_else(|| {
             usage(format!("{} is not UTF-8", path.display()), "rename it, or upload it")
         })?;
         let call = Call::TransferAdd(AddFrom { code: code.to_owned(), from: from.to_owned() });
-        answer = if waits { settled(on, show, code, call)? } else { on.call(call)? };
-        if waits && failed_to_add(&answer) {
+        if !waits {
+            answer = on.call(call)?;
+            continue;
+        }
+        answer = settled(on, show, code, call)?;
+        // Another that failed before, and was not asked for anew, is told beside.
+        if answer["failure"]["from"].as_str().map(Path::new) == Some(path) {
+            failed = Some(kind_of_failure(&answer));
             break;
         }
     }
     let exit = brief(on, show, &answer)?;
-    if waits {
-        return Ok(outcome_of_work(&answer));
+    if !waits {
+        show.aside(format!("a job adds them; databridge transfer watch {code} waits for it"));
     }
-    show.aside(format!("a job adds them; databridge transfer watch {code} waits for it"));
-    Ok(exit)
-}
-
-/// Whether what was asked for by its path could not be added.
-fn failed_to_add(transfer: &Value) -> bool {
-    transfer["failure"]["from"].is_string()
+    Ok(failed.unwrap_or(exit))
 }
 
 /// `databridge explain`
@@ -512,7 +512,10 @@ fn outcome(transfer: &Value) -> u8 {
 
 /// The same, where a job was waited for that may have been to add something.
 fn outcome_of_work(transfer: &Value) -> u8 {
-    if failed_to_add(transfer) { kind_of_failure(transfer) } else { outcome(transfer) }
+    match transfer["failure"]["from"].is_string() {
+        true => kind_of_failure(transfer),
+        false => outcome(transfer),
+    }
 }
 
 fn kind_of_failure(transfer: &Value) -> u8 {

@@ -134,7 +134,8 @@ class Session(ABC):
         """Adds a file, or a folder's content, that the store's own host has.
 
         `path` is that host's, below one of its `uploads.add_roots`: nothing is sent. A job
-        does it; `wait` waits for its end, and `failure` says why it could not be done.
+        does it; `wait` waits for its end. Where it could not be done, `failure` says why,
+        and its `from` which path it was.
         """
         return self._transfer("transfer_add", code=code, **{"from": arguments.path("path", path)})
 

@@ -9,7 +9,7 @@ on_both!(
     events_take_no_update_and_no_delete,
     an_edit_is_named,
     a_change_beside_the_text_is_named,
-    a_code_that_stands_in_the_text_alone_is_no_finding,
+    a_code_that_was_taken_away_is_named,
     a_removal_is_named,
     a_reordering_is_named,
     a_cut_tail_is_named_by_a_checkpoint_alone,
@@ -143,12 +143,13 @@ async fn a_change_beside_the_text_is_named(kind: Kind) {
     }
 }
 
-/// So does what a host of the version before writes while the others are updated.
-async fn a_code_that_stands_in_the_text_alone_is_no_finding(kind: Kind) {
+async fn a_code_that_was_taken_away_is_named(kind: Kind) {
     let lab = lived(kind).await;
     lab.disarm();
-    lab.sql("UPDATE ledger_event SET subject_code = NULL");
-    assert_eq!(findings(&lab, &[]).await, []);
+    let id = event_at(&lab, 5);
+    lab.sql(&format!("UPDATE ledger_event SET subject_code = NULL WHERE id = '{id}'"));
+    let found = findings(&lab, &[]).await;
+    assert!(has(&found, "projection", "position", &json!(5)), "{found:?}");
 }
 
 /// Only PostgreSQL has hosts that are not yet updated.

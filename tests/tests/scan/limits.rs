@@ -167,6 +167,19 @@ front = bytes(-(directory + 200) % 512) + long[:directory]
 padded = bytearray(tarred("lut.vdb", front))
 padded[512 + len(front) : 512 + len(front) + len(long) - directory] = long[directory:]
 write("padding.tar", bytes(padded))
+ends = [("lut.dat", junk[:100] + long[:-22]), ("lut.end", long[-22:])]
+out = io.BytesIO()
+with tarfile.open(fileobj=out, mode="w") as archive:
+    for name, content in ends:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+split = bytearray(out.getvalue())
+end = split.rindex(b"PK\x05\x06")
+split[end + 16 : end + 20] = (512 + 100 + directory).to_bytes(4, "little")
+write("split.tar", bytes(split))
+stored = bytearray(gzip.compress(os.urandom(1000) + long, 0)) + gzip.compress(bytes(100_000))
+write("members.gz", bytes(stored))
 compressed = gzip.compress(b"note")
 extra = len(long).to_bytes(2, "little") + long
 write("extra.gz", compressed[:3] + b"\x04" + compressed[4:10] + extra + compressed[10:])

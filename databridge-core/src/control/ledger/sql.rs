@@ -226,8 +226,8 @@ pub async fn latest(
     rows.iter().map(event).collect()
 }
 
-/// As [`history`], by a filter. A subject is found by the index of codes; an event whose
-/// code was not projected, by a host of the time before there was that column, is not.
+/// As [`history`], by a filter. A subject is found by the index of codes (of what a host
+/// of the version before writes, the database fills it in).
 pub(super) async fn search(
     tx: &mut Tx,
     org: OrgId,
@@ -294,7 +294,7 @@ pub(super) struct Columns {
     pub org: OrgId,
     pub subject_kind: String,
     pub subject: Uuid,
-    /// None where a host wrote it that did not know the column.
+    /// None where the body cannot be read.
     pub subject_code: Option<String>,
     pub kind: String,
     pub actor: String,

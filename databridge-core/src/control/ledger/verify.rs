@@ -127,14 +127,11 @@ impl Walk {
 
 fn projection_differs(leaf: &StoredLeaf, body: &str) -> bool {
     let Ok(event) = serde_json::from_str::<Event>(body) else { return true };
-    // A host of the version before writes no code: it tells nothing else than the text, and
-    // only `activity?subject=` does not find it.
-    let is_projected = leaf.columns.as_ref().is_some_and(|found| found.subject_code.is_some());
     let told = Columns {
         org: event.org,
         subject_kind: event.subject.kind,
         subject: event.subject.id,
-        subject_code: is_projected.then_some(event.subject.code),
+        subject_code: Some(event.subject.code),
         kind: event.kind,
         actor: event.by.username,
         recorded_at: event.at,

@@ -117,6 +117,8 @@ impl Service {
         // Who may not add learns nothing of what there is.
         self.may_upload(ctx, code).await?;
         let below = Below::of(&self.policy.uploads.roots, from)?;
+        // However often a slash is written, it is one path.
+        let from = below.root.join(&below.rest).display().to_string();
         let root = below.root.clone();
         // Its mount may hang, and whoever looks then does not come back.
         let looked = looks::at(&root, move || below.look()).await;
@@ -124,8 +126,8 @@ impl Service {
             .unwrap_or_else(|| Err(Error::NoAnswer { root: root.display().to_string() }.into()))?;
         let (mut unit, mut t) = self.begin(ctx, code, Action::Upload).await?;
         self.open_revision(&mut unit, &mut t, Action::Upload).await?;
-        forget_failure(&mut t, from);
-        let asked = Asked { from: from.to_owned(), by: Asker::of(ctx) };
+        forget_failure(&mut t, &from);
+        let asked = Asked { from: from.clone(), by: Asker::of(ctx) };
         unit.enqueue_anew(NewJob {
             kind: work::TAKE_IN,
             subject_id: t.id,

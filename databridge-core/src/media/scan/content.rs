@@ -25,7 +25,7 @@ use super::{EngineInfo, Error, Reason, Said, Scanner, Settings, Subject, Verdict
 use crate::media::checksum::Sha256;
 
 /// Counts up when a check is added, so that reports tell which were made.
-const VERSION: &str = "4";
+const VERSION: &str = "5";
 
 /// Where an archive's directory stands that somebody hung on a picture.
 const TAIL_BYTES: usize = 66 << 10;

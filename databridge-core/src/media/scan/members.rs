@@ -79,23 +79,37 @@ pub(super) fn hides_zip(subject: &Subject<'_>) -> bool {
 /// ZIP (APPNOTE 4.3.16) whose directory has room before it.
 #[cfg(any(feature = "archives", feature = "clamav"))]
 pub(super) fn ends_as_zip(tail: &[u8], size_bytes: u64) -> bool {
+    zip_ends(tail, size_bytes).next().is_some()
+}
+
+/// Where a ZIP ends.
+#[cfg(any(feature = "archives", feature = "clamav"))]
+pub(super) struct Ending {
+    /// In the last bytes.
+    #[cfg_attr(not(feature = "archives"), allow(dead_code))]
+    pub at: usize,
+    /// So much stands before it, as it says; Zip64 says it elsewhere.
+    #[cfg_attr(not(feature = "archives"), allow(dead_code))]
+    pub directory_bytes: Option<u64>,
+}
+
+/// All of them, as [`ends_as_zip`].
+#[cfg(any(feature = "archives", feature = "clamav"))]
+pub(super) fn zip_ends(tail: &[u8], size_bytes: u64) -> impl Iterator<Item = Ending> + '_ {
     let behind = size_bytes.saturating_sub(tail.len() as u64);
     let mut from = 0;
-    while let Some(at) = super::content::find(&tail[from..], b"PK\x05\x06") {
-        let at = from + at;
-        let (length, start) = (u32_at(tail, at + 12), u32_at(tail, at + 16));
-        // Zip64 says more elsewhere.
-        let has_room = |(length, start): (u32, u32)| {
-            length == u32::MAX
-                || start == u32::MAX
-                || u64::from(length) + u64::from(start) <= behind + at as u64
-        };
-        if length.zip(start).is_some_and(has_room) {
-            return true;
-        }
+    let marks = std::iter::from_fn(move || {
+        let at = from + super::content::find(tail.get(from..)?, b"PK\x05\x06")?;
         from = at + 1;
-    }
-    false
+        Some(at)
+    });
+    marks.filter_map(move |at| {
+        let (length, start) = (u32_at(tail, at + 12)?, u32_at(tail, at + 16)?);
+        let is_elsewhere = length == u32::MAX || start == u32::MAX;
+        let directory_bytes = (!is_elsewhere).then(|| u64::from(length) + u64::from(start));
+        let has_room = directory_bytes.is_none_or(|bytes| bytes <= behind + at as u64);
+        has_room.then_some(Ending { at, directory_bytes })
+    })
 }
 
 #[cfg(any(feature = "archives", feature = "clamav"))]

@@ -51,6 +51,7 @@ fn a_source_that_is_written_to_meanwhile_is_told() {
         let writes = Overwrites(file, AtomicBool::new(false));
         let error = remote.add(&tus.code, &path, &writes).unwrap_err();
         assert_eq!(error.code(), "remote.changed", "{length}: {error:?}");
+        assert!(tus.files().is_empty(), "{length}");
     }
 }
 

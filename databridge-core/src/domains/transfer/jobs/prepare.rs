@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tracing::warn;
 
 use super::super::review::off_thread;
 use super::super::state::{Action, State};
@@ -46,17 +47,39 @@ impl Job<'_> {
 
     /// Takes the delivery's files up under this fence, and then looks once more
     /// whether the lease is still ours: a worker that slept in between left nothing
-    /// behind that its successor could have fenced off.
+    /// behind that its successor could have fenced off. Where the transfer was cancelled
+    /// meanwhile nobody comes after us, and what we announced is ours to take back: it
+    /// would keep the path from every other delivery.
     pub(super) async fn claim(
         &self,
         delivery: &Arc<dyn Delivery>,
     ) -> Result<Result<Prepared, copy::Error>, AnyError> {
         let work = delivery.clone();
+        reach("claim.begun");
         let prepared = off_thread(move || Ok(work.prepare())).await?;
         let mut unit = self.service.store.begin(&self.ctx()).await?;
-        unit.hold(self.lease).await?;
-        unit.commit(()).await?;
+        match unit.hold(self.lease).await {
+            Ok(()) => unit.commit(()).await?,
+            Err(lost) => {
+                let t = sql::by_id(unit.tx(), self.lease.org, self.lease.subject_id).await?;
+                drop(unit);
+                if t.is_some_and(|t| matches!(t.state, State::Cancelling | State::Cancelled)) {
+                    self.take_back(delivery).await;
+                }
+                return Err(lost);
+            }
+        }
         Ok(prepared)
+    }
+
+    /// Undoes what we announced for nothing. Whoever cancels at the same time holds a later
+    /// epoch, and refuses us.
+    async fn take_back(&self, delivery: &Arc<dyn Delivery>) {
+        let work = delivery.clone();
+        if let Err(error) = off_thread(move || Ok(work.abort()?)).await {
+            let error = error.chain();
+            warn!(job = %self.lease.job, error, "what was announced was not taken back");
+        }
     }
 
     /// Claims the final path; proves that nothing stands there.

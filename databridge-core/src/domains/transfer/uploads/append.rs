@@ -279,6 +279,7 @@ impl Service {
         let mut unit = self.store.begin(ctx).await?;
         if !writer.is_known {
             // Nothing was announced, and others may have filled the room since.
+            sql::hold_transfer(unit.tx(), ctx.org, &writer.code).await?;
             let t = self.load(&mut unit, &writer.code).await?;
             self.room(&mut unit, &t, Some(&writer.path)).await?.hold(end)?;
         }

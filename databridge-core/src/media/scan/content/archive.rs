@@ -3,13 +3,13 @@
 #[cfg(feature = "archives")]
 mod budget;
 #[cfg(feature = "archives")]
-mod hidden;
-#[cfg(feature = "archives")]
 mod lzma;
 #[cfg(feature = "archives")]
 mod sevenz;
 #[cfg(feature = "archives")]
 mod stream;
+#[cfg(feature = "archives")]
+mod tail;
 #[cfg(feature = "archives")]
 mod tar;
 #[cfg(feature = "archives")]

@@ -6,8 +6,8 @@ use std::io::{self, BufReader, Cursor, Read};
 use super::super::bytes::Bytes;
 use super::Format;
 use super::budget::{Budget, MEMORY_KIB, Meter, Stop};
-use super::hidden::{Members, ZipEnds};
 use super::lzma::Stepped;
+use super::tail;
 use super::walk::{Place, Walk};
 
 /// A file read from its beginning, which counts how far.
@@ -55,12 +55,16 @@ impl Walk<'_> {
         name: &str,
         place: Place<'_>,
     ) -> Result<(), Stop> {
-        let (read, budget, hides) = (Cell::new(0), self.budget, Cell::new(false));
+        let (read, budget) = (Cell::new(0), self.budget);
+        if format != Format::Tar && tail::hides_zip(bytes) {
+            // In a header, in what is to be skipped, or in what is packed by not packing it.
+            self.skipped(format!("{}a ZIP ends in it as it stands, packed", place.at()));
+        }
         let source = BufReader::with_capacity(64 << 10, Source::new(bytes, &read, budget));
         let mut unpacked: Box<dyn Read + '_> = match format {
-            Format::Gzip => Box::new(Members::new(source, &hides)),
+            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
-            Format::Zstd => Box::new(Frames::new(source, &hides)),
+            Format::Zstd => Box::new(Frames::new(source)),
             Format::Xz => {
                 let steps = lzma_rust2::XzStream::new_mem_limit(true, MEMORY_KIB);
                 Box::new(Stepped::new(steps, source))
@@ -76,18 +80,13 @@ impl Walk<'_> {
             Err(error) => Box::new(Cursor::new(first.clone()).chain(Broken(Some(error)))),
         };
         if Format::of(&first) == Some(Format::Tar) {
-            self.tar(Meter::new(rest, &read, budget), place)?;
-        } else {
-            budget.entry()?;
-            let stem = name.rsplit('/').next().unwrap_or_default();
-            let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-            let stem = if stem.is_empty() { "content" } else { stem };
-            self.entry(&mut Meter::new(rest, &read, budget), stem, place)?;
+            return self.tar(Meter::new(rest, &read, budget), place);
         }
-        if hides.get() {
-            self.skipped(format!("{}something is hidden beside what is packed", place.at()));
-        }
-        Ok(())
+        budget.entry()?;
+        let stem = name.rsplit('/').next().unwrap_or_default();
+        let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+        let stem = if stem.is_empty() { "content" } else { stem };
+        self.entry(&mut Meter::new(rest, &read, budget), stem, place).map(drop)
     }
 }
 
@@ -103,16 +102,14 @@ impl Read for Broken {
 type Decoder<R> = ruzstd::decoding::StreamingDecoder<Pushed<R>, ruzstd::decoding::FrameDecoder>;
 
 /// All Zstandard frames of a stream, one after the other (RFC 8878, 3.1).
-struct Frames<'a, R: Read> {
-    /// Set where a ZIP ends in what is to be skipped.
-    hides: &'a Cell<bool>,
+struct Frames<R: Read> {
     between: Option<Pushed<R>>,
     frame: Option<Decoder<R>>,
 }
 
-impl<'a, R: Read> Frames<'a, R> {
-    const fn new(inner: R, hides: &'a Cell<bool>) -> Self {
-        Self { hides, between: Some(Pushed { back: Vec::new(), inner }), frame: None }
+impl<R: Read> Frames<R> {
+    const fn new(inner: R) -> Self {
+        Self { between: Some(Pushed { back: Vec::new(), inner }), frame: None }
     }
 
     /// Moves on to the next frame; false at the end.
@@ -128,9 +125,10 @@ impl<'a, R: Read> Frames<'a, R> {
                 let mut length = [0; 4];
                 source.read_exact(&mut length)?;
                 let skipped = u64::from(u32::from_le_bytes(length));
-                let mut ends = ZipEnds::default();
-                io::copy(&mut source.by_ref().take(skipped), &mut ends)?;
-                self.hides.set(self.hides.get() || ends.found);
+                let past = io::copy(&mut source.by_ref().take(skipped), &mut io::sink())?;
+                if past < skipped {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 continue;
             }
             source.back = magic;
@@ -141,7 +139,7 @@ impl<'a, R: Read> Frames<'a, R> {
     }
 }
 
-impl<R: Read> Read for Frames<'_, R> {
+impl<R: Read> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

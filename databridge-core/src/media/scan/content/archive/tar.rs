@@ -2,11 +2,12 @@
 //! `tar` crate reads the headers, but would join long names of any length.
 
 use std::io::Read;
+use std::ops::Range;
 
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::budget::Stop;
-use super::hidden::{ZIP_END, ZipEnds};
+use super::tail::Tail;
 use super::walk::{Place, Walk};
 use crate::media::scan::tally::shown;
 
@@ -22,7 +23,22 @@ struct Said {
 }
 
 impl Walk<'_> {
-    pub(super) fn tar(&mut self, mut reader: impl Read, place: Place<'_>) -> Result<(), Stop> {
+    pub(super) fn tar(&mut self, reader: impl Read, place: Place<'_>) -> Result<(), Stop> {
+        let (mut reader, mut zips) = (Tail::new(reader), Vec::new());
+        self.tar_entries(&mut reader, &mut zips, place)?;
+        if reader.hides_zip(&zips) {
+            self.skipped(format!("{}a ZIP ends where none of its files does", place.at()));
+        }
+        Ok(())
+    }
+
+    /// Also says where its files stand that begin as ZIPs, which are opened themselves.
+    fn tar_entries(
+        &mut self,
+        reader: &mut Tail<impl Read>,
+        zips: &mut Vec<Range<u64>>,
+        place: Place<'_>,
+    ) -> Result<(), Stop> {
         let mut said = Said::default();
         loop {
             let mut block = Vec::new();
@@ -36,7 +52,6 @@ impl Walk<'_> {
             if block.iter().all(|b| *b == 0) {
                 continue;
             }
-            self.unseen(&block, place);
             let header = Header::from_byte_slice(&block);
             let sum = block[..148].iter().chain(&block[156..]).map(|b| u32::from(*b)).sum::<u32>();
             let is_header = header.cksum().is_ok_and(|found| found == sum + 8 * 32);
@@ -53,30 +68,35 @@ impl Walk<'_> {
                 if let Err(error) = reader.by_ref().take(size).read_to_end(&mut value) {
                     return self.broken(error, place);
                 }
-                self.unseen(&value, place);
                 said.add(kind, &value);
-                self.pad(&mut reader, more, place)?;
+                self.skip(reader, more, place)?;
                 continue;
             }
             let said = std::mem::take(&mut said);
             let size = said.size.unwrap_or(size);
             let more = (size.div_ceil(512).saturating_mul(512)).saturating_sub(size);
-            self.tar_entry(header, said, &mut reader.by_ref().take(size), place)?;
-            self.pad(&mut reader, more, place)?;
+            let start = reader.position();
+            if self.tar_entry(header, said, &mut reader.by_ref().take(size), place)? {
+                zips.push(start..reader.position());
+            }
+            self.skip(reader, more, place)?;
         }
     }
 
+    /// Whether it is a file that begins as a ZIP.
     fn tar_entry(
         &mut self,
         header: &Header,
         said: Said,
         content: &mut dyn Read,
         place: Place<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         self.budget.entry()?;
+        let mut is_zip = false;
         let kind = header.entry_type();
         if kind.is_pax_global_extensions() {
-            return self.skip(content, place);
+            self.skip(content, u64::MAX, place)?;
+            return Ok(false);
         }
         let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = said.link.or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
@@ -84,7 +104,7 @@ impl Walk<'_> {
         let text = String::from_utf8_lossy(&name).into_owned();
         match kind {
             EntryType::Regular | EntryType::Continuous if !text.ends_with('/') => {
-                self.entry(content, &text, place)?;
+                is_zip = self.entry(content, &text, place)?;
             }
             EntryType::Symlink | EntryType::Link => {
                 self.link(&name, &link.unwrap_or_default(), place);
@@ -101,38 +121,14 @@ impl Walk<'_> {
                 self.note("content.archive_special", why);
             }
         }
-        self.skip(content, place)
+        self.skip(content, u64::MAX, place)?;
+        Ok(is_zip)
     }
 
-    /// Reads what belongs to no file.
-    fn skip(&mut self, reader: &mut dyn Read, place: Place<'_>) -> Result<(), Stop> {
-        let mut ends = ZipEnds::default();
-        if let Err(error) = std::io::copy(reader, &mut ends) {
-            return self.broken(error, place);
-        }
-        self.tell(ends.found, place);
-        Ok(())
-    }
-
-    /// Reads what fills up a block: zeros, or somebody hides something.
-    fn pad(&mut self, reader: &mut dyn Read, bytes: u64, place: Place<'_>) -> Result<(), Stop> {
-        let mut padding = Vec::new();
-        if let Err(error) = reader.take(bytes).read_to_end(&mut padding) {
-            return self.broken(error, place);
-        }
-        self.tell(padding.iter().any(|byte| *byte != 0), place);
-        Ok(())
-    }
-
-    /// Looks at what is read for its own sake and shown to nobody.
-    fn unseen(&mut self, bytes: &[u8], place: Place<'_>) {
-        self.tell(super::super::find(bytes, ZIP_END).is_some(), place);
-    }
-
-    /// A ZIP may end where no file is: then what it holds was not looked at.
-    fn tell(&mut self, is_hidden: bool, place: Place<'_>) {
-        if is_hidden {
-            self.skipped(format!("{}something is hidden between its files", place.at()));
+    fn skip(&mut self, reader: &mut dyn Read, bytes: u64, place: Place<'_>) -> Result<(), Stop> {
+        match std::io::copy(&mut reader.take(bytes), &mut std::io::sink()) {
+            Ok(_) => Ok(()),
+            Err(error) => self.broken(error, place),
         }
     }
 

@@ -183,7 +183,8 @@ fn an_archive_without_an_end_is_left() {
     let nested = (0..50).fold(b"x".to_vec(), |inner, i| {
         if i % 2 == 0 { zip_of(&[("a", &inner)]) } else { gzip_of(&inner) }
     });
-    assert_eq!(found("a.gz", &nested), ["content.archive_nested"]);
+    // What gzip could not make smaller is a ZIP as it stands, too.
+    assert_eq!(found("a.gz", &nested), ["limits", "content.archive_nested"]);
 }
 
 /// Entries that share their data: 42 entries, one of them real.

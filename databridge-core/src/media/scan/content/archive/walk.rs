@@ -122,13 +122,13 @@ impl Place<'_> {
 
 impl Walk<'_> {
     /// Reads an entry to its end through a [`budget::Meter`], shows it, and opens it
-    /// if it is an archive.
+    /// if it is an archive. Answers whether it begins as a ZIP.
     pub(super) fn entry(
         &mut self,
         reader: &mut dyn Read,
         name: &str,
         place: Place<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let path = format!("{}{}", place.prefix, shown(name));
         let budget = self.budget;
         let held = budget::hold(reader, HELD_BYTES);
@@ -146,13 +146,14 @@ impl Walk<'_> {
             }
             self.note("content.archive_damaged", format!("{path}: {error}"));
         }
-        let Some(format) = format else { return Ok(()) };
+        let Some(format) = format else { return Ok(false) };
         if content.len() as u64 != size_bytes {
             self.skipped(format!("{path} is an archive too large to be opened inside another"));
-            return Ok(());
+        } else {
+            let prefix = format!("{path}!/");
+            self.open(Bytes::held(content), format, name, &prefix, place.depth + 1)?;
         }
-        let prefix = format!("{path}!/");
-        self.open(Bytes::held(content), format, name, &prefix, place.depth + 1)
+        Ok(format == Format::Zip)
     }
 
     /// What an entry's name or type does that nobody should let it do.

@@ -104,7 +104,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        self.entry(&mut Meter::new(entry, &packed, budget), &text, place)
+        self.entry(&mut Meter::new(entry, &packed, budget), &text, place).map(drop)
     }
 }
 

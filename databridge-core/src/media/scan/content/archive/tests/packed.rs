@@ -265,7 +265,8 @@ fn what_hangs_on_the_end_of_a_stream_is_not_passed_over() {
         ("a.xz", xz_of(note)),
     ] {
         assert_eq!(found(name, &bytes), NOTHING, "{name}");
-        let found = found(name, &[bytes, hung.clone()].concat());
-        assert_eq!(found, ["content.archive_damaged"], "{name}");
+        let mut found = found(name, &[bytes, hung.clone()].concat());
+        found.sort_unstable();
+        assert_eq!(found, ["content.archive_damaged", "limits"], "{name}");
     }
 }
