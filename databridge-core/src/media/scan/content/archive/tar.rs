@@ -24,19 +24,19 @@ struct Said {
 
 impl Walk<'_> {
     pub(super) fn tar(&mut self, reader: impl Read, place: Place<'_>) -> Result<(), Stop> {
-        let (mut reader, mut zips) = (Tail::new(reader), Vec::new());
-        self.tar_entries(&mut reader, &mut zips, place)?;
-        if reader.hides_zip(&zips) {
+        let (mut reader, mut archives) = (Tail::new(reader), Vec::new());
+        self.tar_entries(&mut reader, &mut archives, place)?;
+        if reader.hides_zip(&archives) {
             self.skipped(format!("{}a ZIP ends where none of its files does", place.at()));
         }
         Ok(())
     }
 
-    /// Also says where its files stand that begin as ZIPs, which are opened themselves.
+    /// Also says where its files stand that are archives, which are looked at themselves.
     fn tar_entries(
         &mut self,
         reader: &mut Tail<impl Read>,
-        zips: &mut Vec<Range<u64>>,
+        archives: &mut Vec<Range<u64>>,
         place: Place<'_>,
     ) -> Result<(), Stop> {
         let mut said = Said::default();
@@ -77,13 +77,13 @@ impl Walk<'_> {
             let more = (size.div_ceil(512).saturating_mul(512)).saturating_sub(size);
             let start = reader.position();
             if self.tar_entry(header, said, &mut reader.by_ref().take(size), place)? {
-                zips.push(start..reader.position());
+                archives.push(start..reader.position());
             }
             self.skip(reader, more, place)?;
         }
     }
 
-    /// Whether it is a file that begins as a ZIP.
+    /// Whether it is an archive that is read to its end.
     fn tar_entry(
         &mut self,
         header: &Header,
@@ -92,7 +92,7 @@ impl Walk<'_> {
         place: Place<'_>,
     ) -> Result<bool, Stop> {
         self.budget.entry()?;
-        let mut is_zip = false;
+        let mut is_archive = false;
         let kind = header.entry_type();
         if kind.is_pax_global_extensions() {
             self.skip(content, u64::MAX, place)?;
@@ -104,7 +104,7 @@ impl Walk<'_> {
         let text = String::from_utf8_lossy(&name).into_owned();
         match kind {
             EntryType::Regular | EntryType::Continuous if !text.ends_with('/') => {
-                is_zip = self.entry(content, &text, place)?;
+                is_archive = self.entry(content, &text, place)?;
             }
             EntryType::Symlink | EntryType::Link => {
                 self.link(&name, &link.unwrap_or_default(), place);
@@ -122,7 +122,7 @@ impl Walk<'_> {
             }
         }
         self.skip(content, u64::MAX, place)?;
-        Ok(is_zip)
+        Ok(is_archive)
     }
 
     fn skip(&mut self, reader: &mut dyn Read, bytes: u64, place: Place<'_>) -> Result<(), Stop> {

@@ -122,7 +122,7 @@ impl Place<'_> {
 
 impl Walk<'_> {
     /// Reads an entry to its end through a [`budget::Meter`], shows it, and opens it
-    /// if it is an archive. Answers whether it begins as a ZIP.
+    /// if it is an archive. Answers whether it is one that is read to its end.
     pub(super) fn entry(
         &mut self,
         reader: &mut dyn Read,
@@ -153,7 +153,7 @@ impl Walk<'_> {
             let prefix = format!("{path}!/");
             self.open(Bytes::held(content), format, name, &prefix, place.depth + 1)?;
         }
-        Ok(format == Format::Zip)
+        Ok(is_read_whole)
     }
 
     /// What an entry's name or type does that nobody should let it do.

@@ -71,7 +71,7 @@ proptest! {
     ) {
         let mut content = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
         let mut name = "tool".to_owned();
-        for packer in packers {
+        for &packer in &packers {
             let mut entries: Vec<(&str, &[u8])> = Vec::new();
             for (i, (name, text)) in before.iter().enumerate() {
                 if before[..i].iter().all(|(other, _)| other != name) {
@@ -87,7 +87,12 @@ proptest! {
                 _ => (sevenz_of(&entries), "in.7z".to_owned()),
             };
         }
-        prop_assert_eq!(found(&name, &content), ["content.executable"]);
+        let mut found = found(&name, &content);
+        // A ZIP that is packed by not packing it is one as it stands, too.
+        if packers.iter().any(|packer| matches!(packer, 2 | 3)) {
+            found.retain(|found| found != "limits");
+        }
+        prop_assert_eq!(found, ["content.executable"]);
     }
 
     #[test]
