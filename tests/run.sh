@@ -8,6 +8,8 @@ tests/rest-tools.sh
 features=databridge-core/steps,databridge-daemon/steps
 # With the tests, so that what both need is built once.
 cargo build --locked --workspace --all-targets --features "$features"
+# Most of them wait for a server half of the time.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3 / 2))}
 target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \
   --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all --profile long}
 if [ "$(id -u)" != 0 ]; then

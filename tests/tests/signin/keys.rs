@@ -61,7 +61,7 @@ fn a_key_reaches_what_its_scopes_name(kind: Kind) {
 fn keys_die_with_their_user_and_stay_dead(kind: Kind) {
     let desk = Desk::open(kind);
     let ann = text(&desk.hire("ann", &["artist"]), "access_token");
-    let key = text(&desk.post("/auth/keys", &ann, json!({ "name": "farm" })), "secret");
+    let key = text(&desk.post("/auth/keys", &ann, json!({ "name": "pipeline" })), "secret");
     assert!(desk.is_in(&key));
     desk.post("/users/ann/active", &desk.admin, json!({ "active": false }));
     assert!(!desk.is_in(&key));
@@ -78,16 +78,16 @@ fn keys_die_with_their_user_and_stay_dead(kind: Kind) {
 
 fn a_service_account_has_no_password_and_never_will(kind: Kind) {
     let desk = Desk::open(kind);
-    let bad = json!({ "username": "farm", "service": true, "password": PASSWORD });
+    let bad = json!({ "username": "pipeline", "service": true, "password": PASSWORD });
     same(desk.refused("POST", "/users", &desk.admin, bad), (422, "identity.bad_field"));
-    let new = json!({ "username": "farm", "service": true, "roles": ["artist"] });
+    let new = json!({ "username": "pipeline", "service": true, "roles": ["artist"] });
     assert_eq!(desk.post("/users", &desk.admin, new)["kind"], "service");
     let set = json!({ "new_password": PASSWORD });
-    let found = desk.refused("POST", "/users/farm/password", &desk.admin, set);
+    let found = desk.refused("POST", "/users/pipeline/password", &desk.admin, set);
     same(found, (422, "identity.bad_field"));
     for password in [PASSWORD, ""] {
-        same(desk.login_refused("farm", password), WRONG);
+        same(desk.login_refused("pipeline", password), WRONG);
     }
-    let key = desk.post("/auth/keys", &desk.admin, json!({ "name": "k", "username": "farm" }));
-    assert_eq!(desk.get("/auth/me", &text(&key, "secret"))["username"], "farm");
+    let key = desk.post("/auth/keys", &desk.admin, json!({ "name": "k", "username": "pipeline" }));
+    assert_eq!(desk.get("/auth/me", &text(&key, "secret"))["username"], "pipeline");
 }

@@ -102,6 +102,8 @@ impl<'s> Behind<'s> {
         }
     }
 
+    /// Whether there is any use in writing on.
+    ///
     /// # Errors
     /// [`Error::Cancelled`] where [`follow`](Self::follow) has failed.
     pub fn check(&self) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Moving a delivery aside.
 
-use std::io::ErrorKind;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::super::state::{Action, State};
 use super::super::types::Transfer;
 use super::super::{Error, proof, sql};
 use super::Job;
-use crate::base::error::{Error as AnyError, ErrorKind as Kind};
+use crate::base::error::{Error as AnyError, ErrorKind};
 use crate::base::steps::reach;
 use crate::control::jobs::Watch;
 use crate::control::ledger;
@@ -42,7 +42,7 @@ fn stands(
 ) -> Result<Vec<String>, AnyError> {
     let at = |source| Error::Io { path: path.display().to_string(), source };
     let meta = match path.symlink_metadata() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         meta => meta.map_err(at)?,
     };
     if !meta.is_dir() {
@@ -153,7 +153,7 @@ impl Job<'_> {
         });
         let found = match looked.await {
             // It was to be moved unseen, too; but to be stopped is nothing that was seen.
-            Err(error) if force && error.kind() != Kind::Cancelled => {
+            Err(error) if force && error.kind() != ErrorKind::Cancelled => {
                 vec![error.to_string()]
             }
             found => match found? {
