@@ -10,6 +10,7 @@ mod hasher;
 mod pipeline;
 mod resumable;
 mod sha256;
+mod shelf;
 mod tree;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
@@ -20,8 +21,9 @@ pub use error::Error;
 pub use file::{FileDigest, file};
 pub(crate) use file::{below, buffer, pool, read};
 pub use hasher::Hasher;
-pub(crate) use pipeline::{Desk, Feed, jobs, run};
+pub(crate) use pipeline::{Desk, Feed, run};
 pub use resumable::Resumable;
 pub use sha256::Sha256;
+pub(crate) use shelf::Shelf;
 pub use tree::{Found, Options, each, tree};
 pub(crate) use tree::{announce, below as of_place};

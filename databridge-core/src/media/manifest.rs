@@ -95,7 +95,7 @@ impl Manifest {
         }
     }
 
-    /// Walks and hashes a tree, `jobs` files at a time (`None`: one for each core).
+    /// Walks and hashes a tree, `jobs` files at a time (`None`: as suits the machine).
     /// Errors: as [`checksum::tree`].
     pub fn of_tree(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Self, Error> {
         let mut entries = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use rustix::io::Errno;
 
-use super::{Algorithm, Digests, Error, Hasher};
+use super::{Algorithm, Digests, Error, Hasher, Shelf};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{self, Aligned, DeviceFile, Medium, Nearest, Stat, Worth};
 
@@ -96,15 +96,15 @@ pub(crate) struct Content {
 }
 
 /// Memory of one thread that reads.
-pub(crate) struct Scratch {
+pub(crate) struct Scratch<'s> {
     small: Aligned,
-    large: Vec<Aligned>,
+    large: &'s Shelf,
 }
 
-impl Scratch {
-    /// For files of any size.
-    pub fn new() -> Self {
-        Self { small: Aligned::new(BUFFER_BYTES), large: Vec::new() }
+impl<'s> Scratch<'s> {
+    /// For files of any size; for large ones there is a shelf for all threads.
+    pub fn new(large: &'s Shelf) -> Self {
+        Self { small: Aligned::new(BUFFER_BYTES), large }
     }
 }
 
@@ -118,11 +118,12 @@ pub(super) fn hash(
     before: Stat,
     device: Option<Medium>,
     algorithms: &[Algorithm],
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     Opened { path, again }: Opened<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Content, Error> {
     let is_large = before.size_bytes >= LARGE_BYTES;
+    let mut set = if is_large { Some(scratch.large.take(monitor)?) } else { None };
     let bytes = match device {
         Some(medium) => {
             let file = DeviceFile::new(file, medium);
@@ -143,10 +144,9 @@ pub(super) fn hash(
         Halt::Thread(source) => Error::Thread { source },
         Halt::Errno(errno) => storage::Error::io("read", path(), errno).into(),
     };
-    if is_large {
-        ahead(&mut source, before.size_bytes, &mut hasher, &mut scratch.large, monitor)
-    } else {
-        inline(&mut source, before.size_bytes, &mut hasher, &mut scratch.small, monitor)
+    match &mut set {
+        Some(set) => ahead(&mut source, before.size_bytes, &mut hasher, &mut set.buffers, monitor),
+        None => inline(&mut source, before.size_bytes, &mut hasher, &mut scratch.small, monitor),
     }
     .map_err(fail)?;
     let stat = Stat::of(&source).map_err(|error| storage::Error::io("examine", path(), error))?;

@@ -8,7 +8,7 @@ use rustix::fs::{Advice, Mode, OFlags, fadvise};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, Scratch};
-use super::{Algorithm, Digests, Error, Hasher, pipeline};
+use super::{Algorithm, Digests, Error, Hasher, Shelf, pipeline};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{self, Folder, Kind, RelPath, Stat};
 
@@ -45,7 +45,8 @@ pub fn file(
     }
     monitor.on(Progress::Total { files: 1, bytes: stat.size_bytes });
     let whole = || path.to_owned();
-    let scratch = &mut Scratch::new();
+    let shelf = Shelf::new(1);
+    let scratch = &mut Scratch::new(&shelf);
     let opened = content::Opened { path: &whole, again: &open };
     let found = content::hash(file, stat, None, algorithms, scratch, opened, monitor)?;
     let digest = FileDigest { size_bytes: found.stat.size_bytes, digests: found.digests };

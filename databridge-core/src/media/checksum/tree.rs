@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::content::{self, Content, LARGE_BYTES, Scratch};
 use super::pipeline::{self, Desk};
-use super::{Algorithm, Cache, Error, FileDigest};
+use super::{Algorithm, Cache, Error, FileDigest, Shelf};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{self, Folder, Kind, RelPath, Stat};
 use crate::media::walk::{self, Names, Place};
@@ -20,14 +20,15 @@ use crate::media::walk::{self, Names, Place};
 pub struct Options<'a> {
     /// Digests besides SHA-256.
     pub algorithms: &'a [Algorithm],
-    /// Files at a time; `None`: one for each core.
+    /// Files at a time; `None`: of large ones one for each core, of short ones as many as
+    /// what they stand on answers together.
     pub jobs: Option<usize>,
     /// Digests known from earlier. Not for the verification of anything.
     pub cache: Option<&'a Cache>,
 }
 
-/// Hashes every file below `root`, `jobs` at a time (`None`: one for each core),
-/// each in a single read; sorted by path, empty folders left out.
+/// Hashes every file below `root`, `jobs` at a time as in [`Options::jobs`], each in a single
+/// read; sorted by path, empty folders left out.
 ///
 /// Errors: as [`each`].
 pub fn tree(
@@ -72,7 +73,8 @@ pub fn each(
 ) -> Result<(), Error> {
     let folder = Folder::open(root).map_err(walk::Error::from)?;
     announce(&folder, monitor)?;
-    let work = |scratch: &mut Scratch,
+    let (threads, shelf) = Shelf::of(&folder, options.jobs);
+    let work = |scratch: &mut Scratch<'_>,
                 desk: &mut Desk<Found>,
                 place: &Arc<Place>,
                 name: &[u8],
@@ -102,7 +104,7 @@ pub fn each(
             kind != Kind::File || feed.push(place, name, ())
         })?)
     };
-    pipeline::run(pipeline::jobs(options.jobs), produce, Scratch::new, work, take)
+    pipeline::run(threads, produce, || Scratch::new(&shelf), work, take)
 }
 
 /// Says the total to who wants to know it.
@@ -121,7 +123,7 @@ pub(crate) fn below(
     name: &[u8],
     is_device: bool,
     algorithms: &[Algorithm],
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     before_long: &mut dyn FnMut(),
     monitor: &dyn Monitor,
 ) -> Result<Content, Error> {

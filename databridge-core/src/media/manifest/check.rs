@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::list::{self, Known, List};
 use super::state::State;
 use super::{Entry, Error, Manifest};
-use crate::media::checksum::{self, Algorithm, Desk, Feed, Scratch, Sha256};
+use crate::media::checksum::{self, Algorithm, Desk, Feed, Scratch, Sha256, Shelf};
 use crate::media::monitor::{Monitor, Progress};
 use crate::media::storage::{self, Folder, Kind, RelPath, Worth, escape};
 use crate::media::walk::{self, Names, Place};
@@ -158,7 +158,7 @@ impl Manifest {
         differences
     }
 
-    /// Reads the whole tree, `jobs` files at a time (`None`: one for each core), and
+    /// Reads the whole tree, `jobs` files at a time (`None`: as suits the machine), and
     /// tells every difference, sorted by path: also links, special files and names
     /// that no manifest would admit. An empty list means that the tree is the
     /// manifest's.
@@ -298,7 +298,8 @@ pub(super) fn run(
             feed.push(place, name, Task::Extra(kind))
         })?)
     };
-    let work = |scratch: &mut Scratch,
+    let (threads, shelf) = Shelf::of(&folder, reading.jobs);
+    let work = |scratch: &mut Scratch<'_>,
                 desk: &mut Desk<Outcome>,
                 place: &Arc<Place>,
                 name: &[u8],
@@ -322,7 +323,7 @@ pub(super) fn run(
         }
         Ok(())
     };
-    let done = checksum::run(checksum::jobs(reading.jobs), produce, Scratch::new, work, take);
+    let done = checksum::run(threads, produce, || Scratch::new(&shelf), work, take);
     if done.is_ok() {
         for file in &files[met.into_inner().min(files.len())..] {
             checked.add(missed(&folder, file.path, Kind::File)?);
@@ -355,7 +356,7 @@ fn compare(
     place: &Place,
     name: &[u8],
     reading: Reading<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     before_long: &mut dyn FnMut(),
     monitor: &dyn Monitor,
 ) -> Result<Outcome, checksum::Error> {

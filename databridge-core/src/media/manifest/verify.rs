@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_millis(100);
 /// How a tree is verified.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// Files at a time; `None`: one for each core.
+    /// Files at a time, as in [`checksum::Options`](crate::media::checksum::Options::jobs).
     pub jobs: Option<usize>,
     /// Read past the page cache where the file system allows that, after it was
     /// dropped where not.
