@@ -14,6 +14,10 @@ from data import CASES
 from run import Run
 
 
+# What one tree took: what, files, microseconds_a_file, peak_mib.
+Growth = dict[str, Any]
+
+
 @dataclass
 class Pairs:
     """One peer beside DataBridge: runs in the order in which they alternated."""
@@ -79,8 +83,10 @@ def _median(runs: list[Run], name: str) -> float:
     return statistics.median(float(getattr(run, name)) for run in runs)
 
 
-def markdown(all_pairs: list[Pairs], facts: dict[str, object]) -> str:
-    """Ratios by case: below 1, DataBridge is faster."""
+def markdown(
+    all_pairs: list[Pairs], facts: dict[str, object], grown: list[Growth]
+) -> str:
+    """Ratios by case: below 1, DataBridge is faster. How it grows with the number of files."""
     cache = "cold cache before each run" if facts["cold_cache"] else "warm cache"
     if facts["warm"]:
         cache = "the source in the page cache, as after a scan or an upload"
@@ -114,7 +120,25 @@ def markdown(all_pairs: list[Pairs], facts: dict[str, object]) -> str:
             lines.append(f"| {title} | " + " | ".join(shares) + " |")
         peaks = [f"{_median(runs[c], 'peak_bytes') / (1 << 20):.0f} MiB" for c in cases]
         lines.append("| peak memory | " + " | ".join(peaks) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _growth(grown)) + "\n"
+
+
+def _growth(grown: list[Growth]) -> list[str]:
+    """Time a file over that in the smallest tree, and memory."""
+    if not grown:
+        return []
+    counts = list(dict.fromkeys(row["files"] for row in grown))
+    lines = ["", "### very many files, of 64 bytes", ""]
+    lines += ["| | " + " | ".join(f"{count:,}" for count in counts) + " |"]
+    lines += ["|---|" + "---:|" * len(counts)]
+    for what in dict.fromkeys(row["what"] for row in grown):
+        rows = [row for row in grown if row["what"] == what]
+        first = rows[0]["microseconds_a_file"]
+        times = [f"{row['microseconds_a_file'] / first:.2f}" for row in rows]
+        lines.append(f"| {what}: time a file, over that of the fewest | " + " | ".join(times) + " |")
+        peaks = [f"{row['peak_mib']:.0f} MiB" for row in rows]
+        lines.append(f"| {what}: peak memory | " + " | ".join(peaks) + " |")
+    return lines
 
 
 def _cell(pairs: Pairs | None) -> str:

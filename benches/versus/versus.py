@@ -108,16 +108,16 @@ def compare(
     return pairs
 
 
-def growth(args: argparse.Namespace) -> list[dict[str, object]]:
+def growth(args: argparse.Namespace) -> list[report.Growth]:
     """Time and memory of very many files, at a tenth, a third and all of them."""
-    grown: list[dict[str, object]] = []
+    grown: list[report.Growth] = []
     for count in (args.many // 10, args.many // 3, args.many):
         source = data.many(args.work, count)
-        for ours in (CHECKSUM, DATABRIDGE):
+        for what, ours in (("checksum", CHECKSUM), ("copy", DATABRIDGE)):
             done = run.once(ours, args.databridge, source, args.work)
             grown.append(
                 {
-                    "what": ours.name,
+                    "what": what,
                     "files": count,
                     "microseconds_a_file": round(done.wall_seconds * 1e6 / count, 1),
                     "peak_mib": round(done.peak_bytes / (1 << 20), 1),
@@ -131,22 +131,25 @@ def save(
     path: Path,
     facts: dict[str, object],
     pairs: list[report.Pairs],
-    grown: list[dict[str, object]],
+    grown: list[report.Growth],
 ) -> None:
     """All that was measured, run by run."""
     document = {"machine": facts, "pairs": [p.document() for p in pairs], "many": grown}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def earlier(path: Path, facts: dict[str, object], cases: list[str]) -> list[report.Pairs]:
-    """What was measured before of other cases, on the same machine in the same way."""
+def earlier(
+    path: Path, facts: dict[str, object], cases: list[str], whats: list[str]
+) -> tuple[list[report.Pairs], list[report.Growth]]:
+    """What was measured before and is not again, on the same machine in the same way."""
     if not path.exists():
-        return []
+        return [], []
     document = json.loads(path.read_text())
     if document["machine"] != facts:
-        return []
+        return [], []
     pairs = [report.Pairs.read(pair) for pair in document["pairs"]]
-    return [pair for pair in pairs if pair.case not in cases]
+    kept = [pair for pair in pairs if pair.case not in cases or pair.what not in whats]
+    return kept, document["many"]
 
 
 def main() -> int:
@@ -158,8 +161,10 @@ def main() -> int:
     whats = args.what.split(",")
     facts = report.machine(args.work) | {"scale": args.scale, "warm": args.warm}
     name = "versus-warm" if args.warm else "versus"
-    cases = args.cases.split(",")
-    pairs = earlier(args.out / f"{name}.json", facts, cases) if args.add else []
+    cases = [case for case in args.cases.split(",") if case]
+    pairs, grown = [], []
+    if args.add:
+        pairs, grown = earlier(args.out / f"{name}.json", facts, cases, whats)
     for case in cases:
         source = data.make(case, args.work, args.scale)
         if "copy" in whats:
@@ -170,11 +175,12 @@ def main() -> int:
             peers = usable(checksum_peers(files), case, args.peers)
             pairs += compare("checksum", case, CHECKSUM, peers, source, args)
         # A long run that ends early has its cases all the same.
-        save(args.out / f"{name}.json", facts, pairs, [])
-    grown = growth(args) if "many" in whats else []
+        save(args.out / f"{name}.json", facts, pairs, grown)
+    if "many" in whats:
+        grown = growth(args)
     save(args.out / f"{name}.json", facts, pairs, grown)
     if pairs:
-        text = report.markdown(pairs, facts)
+        text = report.markdown(pairs, facts, grown)
         (args.out / f"{name}.md").write_text(text)
         print(text)
         picture = args.out / f"{name}.svg"

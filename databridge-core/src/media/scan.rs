@@ -16,6 +16,7 @@ mod clamscan;
 mod content;
 mod engines;
 mod error;
+mod looks;
 mod members;
 mod memory;
 #[cfg(feature = "clamav")]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use self::limits::CEILING_BYTES;
 use self::limits::Config;
-use self::look::Begun;
+use self::look::{Passed, Streamed};
 use self::session::{Pool, Session};
 use self::socket::Socket;
 pub(super) use self::socket::{Wait, is_tick};
@@ -166,16 +166,16 @@ impl Client {
     ) -> io::Result<String> {
         match &self.clamd.address {
             ClamdAddress::Unix(_) => {
-                session.pass(subject.file, wait)?;
-                session.reply(wait)
+                let number = session.pass(subject.file, wait)?;
+                session.reply(number, wait)
             }
             ClamdAddress::Tcp(_) => {
-                session.stream(wait)?;
+                let number = session.stream(wait)?;
                 let sent = match subject.whole {
                     Some(whole) => session.socket().chunks(whole, wait),
                     None => session.socket().file(subject.file, subject.size_bytes, wait),
                 };
-                session.finish_stream(sent, wait)
+                session.finish_stream(number, sent, wait)
             }
         }
     }
@@ -340,10 +340,21 @@ impl Scanner for Client {
         vec![self.verdict(answer, subject, start)]
     }
 
-    fn begin<'a>(&'a self, opened: &Opened<'a>) -> Option<Box<dyn Look + 'a>> {
-        if opened.size_bytes > CEILING_BYTES || self.lost().is_some() {
-            return None;
+    fn begin<'a>(&'a self, opened: &[Opened<'a>]) -> Vec<Option<Box<dyn Look + 'a>>> {
+        let is_too_large = opened.iter().any(|opened| opened.size_bytes > CEILING_BYTES);
+        if is_too_large || self.lost().is_some() {
+            return opened.iter().map(|_| None).collect();
         }
-        Begun::new(self, opened).map(|begun| Box::new(begun) as Box<dyn Look>)
+        match (&self.clamd.address, opened) {
+            (ClamdAddress::Unix(_), _) => Passed::several(self, opened)
+                .into_iter()
+                .map(|passed| Some(Box::new(passed?) as Box<dyn Look>))
+                .collect(),
+            (ClamdAddress::Tcp(_), [one]) => {
+                vec![Streamed::one(self, one).map(|streamed| Box::new(streamed) as Box<dyn Look>)]
+            }
+            // Small ones are held anyway and streamed from there.
+            (ClamdAddress::Tcp(_), _) => opened.iter().map(|_| None).collect(),
+        }
     }
 }

@@ -14,6 +14,9 @@ mod riff;
 
 use std::borrow::Cow;
 
+pub(super) use memchr::memmem::find;
+use memchr::memmem::rfind;
+
 use self::archive::{Entry, Seen};
 pub(super) use self::bytes::Bytes;
 use self::bytes::Flaw;
@@ -184,7 +187,7 @@ fn polyglot(kind: &kinds::Kind, bytes: &Bytes<'_>) -> Result<Option<String>, Fla
         return Ok(None);
     }
     let tail = bytes.tail(TAIL_BYTES)?;
-    let Some(at) = find_last(&tail, b"PK\x05\x06") else { return Ok(None) };
+    let Some(at) = rfind(&tail, b"PK\x05\x06") else { return Ok(None) };
     let comment = tail.get(at + 20..at + 22).map(|length| bytes::Order::Little.number(length));
     // The record's end, with its comment, is the file's.
     let is_end = comment.is_some_and(|length| at as u64 + 22 + length == tail.len() as u64);
@@ -255,38 +258,20 @@ pub(super) fn is_flat(head: &[u8], extension: &str) -> bool {
         }
         _ => is_binary(kind) || kind.name == "usda",
     };
-    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && flat(kind))
+    kinds::named(extension).any(|kind| flat(kind) && kind.matches(head) == Some(true))
 }
 
 /// Whether a file certainly holds pictures, sound or geometry and nothing that
 /// anybody could run or read.
 #[cfg(feature = "yara")]
 pub(super) fn is_essence(head: &[u8], extension: &str) -> bool {
-    kinds::named(extension).any(|kind| kind.matches(head) == Some(true) && is_binary(kind))
+    kinds::named(extension).any(|kind| is_binary(kind) && kind.matches(head) == Some(true))
 }
 
 #[cfg(any(feature = "clamav", feature = "yara"))]
 fn is_binary(kind: &kinds::Kind) -> bool {
     matches!(kind.family, Family::Image | Family::Video | Family::Audio)
         || matches!(kind.name, "alembic" | "usdc" | "vdb")
-}
-
-/// Where a mark stands first.
-pub(super) fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
-    let first = *mark.first()?;
-    let mut at = 0;
-    loop {
-        at += bytes.get(at..)?.iter().position(|b| *b == first)?;
-        if bytes[at..].starts_with(mark) {
-            return Some(at);
-        }
-        at += 1;
-    }
-}
-
-/// Where a mark stands last.
-fn find_last(bytes: &[u8], mark: &[u8]) -> Option<usize> {
-    bytes.windows(mark.len()).rposition(|window| window == mark)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The engines of one configuration, and what their words add up to.
 
-use super::tree::Begun;
 use super::{
-    Content, Engine, EngineInfo, Error, Finding, Opened, Policy, Reason, Said, Scanner, Settings,
-    Standing, Subject, Verdict,
+    Content, Engine, EngineInfo, Error, Finding, Policy, Reason, Scanner, Settings, Standing,
+    Verdict,
 };
 use crate::base::clock::Timestamp;
 use crate::media::checksum::Sha256;
@@ -14,7 +13,7 @@ const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(24 * 360
 
 /// Engines, open and with their rules compiled.
 pub struct Engines {
-    scanners: Vec<Box<dyn Scanner>>,
+    pub(super) scanners: Vec<Box<dyn Scanner>>,
     pub(super) settings: Settings,
 }
 
@@ -74,37 +73,6 @@ impl Engines {
             policy: Policy { waived, ..self.settings.policy.clone() },
             now: Timestamp::now(),
         })
-    }
-
-    /// Lets every engine begin that can.
-    pub(super) fn begin<'a>(&'a self, opened: &Opened<'a>) -> Vec<Begun<'a>> {
-        self.scanners.iter().map(|scanner| scanner.begin(opened)).collect()
-    }
-
-    /// Everything that every engine says, in the order of `bench`.
-    pub(super) fn look(
-        &self,
-        bench: &Bench,
-        begun: Vec<Begun<'_>>,
-        subject: &Subject<'_>,
-    ) -> Vec<Finding> {
-        let looks = self.scanners.iter().zip(&bench.engines).zip(begun);
-        looks
-            .flat_map(|((scanner, info), begun)| {
-                let mut said = match begun {
-                    Some(look) => look.end(subject).into_iter().map(Said::from).collect(),
-                    None => scanner.explain(subject),
-                };
-                if said.is_empty() {
-                    said.push(Verdict::error("the engine said nothing").into());
-                }
-                said.into_iter().map(|Said { verdict, why }| Finding {
-                    engine: info.name.clone(),
-                    verdict,
-                    why,
-                })
-            })
-            .collect()
     }
 }
 

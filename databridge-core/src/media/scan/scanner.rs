@@ -93,11 +93,12 @@ pub trait Scanner: Send + Sync {
         self.scan(subject).into_iter().map(Said::from).collect()
     }
 
-    /// Begins while the file is being read, so that it looks at the same time
-    /// as we do, or at the very bytes that we read. `None`: [`Scanner::explain`]
-    /// is asked afterwards.
-    fn begin<'a>(&'a self, _opened: &Opened<'a>) -> Option<Box<dyn Look + 'a>> {
-        None
+    /// Begins while files are being read, so that it looks at the same time as we do, or at
+    /// the very bytes that we read: one file, or several small ones, whose answers are asked
+    /// for after all of them were read. One entry a file; `None`: [`Scanner::explain`] is
+    /// asked afterwards.
+    fn begin<'a>(&'a self, opened: &[Opened<'a>]) -> Vec<Option<Box<dyn Look + 'a>>> {
+        opened.iter().map(|_| None).collect()
     }
 }
 

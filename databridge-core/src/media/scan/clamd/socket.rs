@@ -85,6 +85,8 @@ pub struct Socket {
     stream: Stream,
     /// The time-out that it has: it is mostly the same, and small files are many.
     armed: Cell<Option<Duration>>,
+    /// What came and is not taken yet: several replies may come at once.
+    received: Vec<u8>,
 }
 
 impl Socket {
@@ -95,7 +97,7 @@ impl Socket {
             }
             ClamdAddress::Tcp(host) => Stream::Tcp(connect_tcp(host, wait)?),
         };
-        Ok(Self { stream, armed: Cell::new(None) })
+        Ok(Self { stream, armed: Cell::new(None), received: Vec::new() })
     }
 
     /// Sends all of `bytes`.
@@ -178,32 +180,31 @@ impl Socket {
         }
     }
 
-    /// Reads up to the terminating NUL, or to the end.
+    /// The next reply: up to the terminating NUL, or to the end.
     pub fn reply(&mut self, wait: &Wait<'_>) -> io::Result<String> {
-        let mut reply = Vec::new();
-        let mut buffer = [0; 1024];
+        let mut buffer = [0; 4096];
         loop {
+            if let Some(end) = self.received.iter().position(|&byte| byte == 0) {
+                let rest = self.received.split_off(end + 1);
+                let reply = std::mem::replace(&mut self.received, rest);
+                return Ok(text(&reply[..end]));
+            }
+            if self.received.len() > REPLY_BYTES {
+                return Err(io::Error::other("a reply without end"));
+            }
             self.arm(wait)?;
             let read = match &mut self.stream {
                 Stream::Unix(stream) => stream.read(&mut buffer),
                 Stream::Tcp(stream) => stream.read(&mut buffer),
             };
             match read {
-                Ok(0) if reply.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(0) => break,
-                Ok(n) => reply.extend_from_slice(&buffer[..n]),
-                Err(error) if is_tick(&error) => continue,
+                Ok(0) if self.received.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Ok(text(&std::mem::take(&mut self.received))),
+                Ok(n) => self.received.extend_from_slice(&buffer[..n]),
+                Err(error) if is_tick(&error) => {}
                 Err(error) => return Err(error),
             }
-            if let Some(end) = reply.iter().position(|&byte| byte == 0) {
-                reply.truncate(end);
-                break;
-            }
-            if reply.len() > REPLY_BYTES {
-                return Err(io::Error::other("a reply without end"));
-            }
         }
-        Ok(String::from_utf8_lossy(&reply).trim_end().to_owned())
     }
 
     fn arm(&self, wait: &Wait<'_>) -> io::Result<()> {
@@ -224,6 +225,10 @@ impl Socket {
         self.armed.set(tick);
         Ok(())
     }
+}
+
+fn text(reply: &[u8]) -> String {
+    String::from_utf8_lossy(reply).trim_end().to_owned()
 }
 
 pub fn is_hang_up(error: &io::Error) -> bool {

@@ -3,7 +3,7 @@
 //! BigTIFF.
 
 use super::bytes::{Bytes, Flaw, Order};
-use super::{find, find_last};
+use super::{find, rfind};
 
 /// How far before the end an ending may stand, since cameras append to files.
 const TAIL_BYTES: usize = 64 << 10;
@@ -29,7 +29,7 @@ pub(super) fn png(bytes: &Bytes<'_>) -> Result<(), Flaw> {
     if *ihdr != *b"\0\0\0\x0dIHDR" {
         return Err(Flaw::Damaged("it does not begin with IHDR".into()));
     }
-    match find_last(&bytes.tail(TAIL_BYTES)?, END_PNG) {
+    match rfind(&bytes.tail(TAIL_BYTES)?, END_PNG) {
         Some(_) => Ok(()),
         None => Err(Flaw::Truncated("it does not end with IEND".into())),
     }

@@ -5,6 +5,7 @@ mod daemon;
 use self::daemon::{Daemon, Limits};
 use super::*;
 use crate::base::error::{ErrorKind, Fault};
+use crate::media::monitor::{Monitor, Progress};
 use crate::media::scan::probe::{stored_entry, stored_zip};
 
 const INFECTED: &str = "Eicar-Test-Body.UNOFFICIAL";
@@ -64,6 +65,63 @@ fn found_and_clean_by_descriptor_and_by_stream() {
         let engine = report.engines.iter().find(|e| e.antivirus).unwrap();
         assert!(engine.version.starts_with(|c: char| c.is_ascii_digit()), "{engine:?}");
     }
+}
+
+/// Small files are shown to clamd by the handful; each must have what was said of it.
+#[test]
+fn in_company_every_file_has_its_own_verdict() {
+    let daemon = Daemon::start(&Limits::default());
+    for clamd in [daemon.unix(), daemon.tcp()] {
+        let root = tempfile::tempdir().unwrap();
+        let bad = |n: usize| n % 7 == 3;
+        let contents = (0..300).map(|n| match n {
+            n if bad(n) => {
+                [exr(100 + n), ["DATABRIDGE", "MALWARE", "TEST", "STRING"].join("-").into()]
+                    .concat()
+            }
+            n if n % 50 == 0 => exr(MB),
+            n => exr(100 + n),
+        });
+        let files: Vec<_> =
+            contents.enumerate().map(|(n, of)| (format!("{n:03}.exr"), of)).collect();
+        let files: Vec<_> = files.iter().map(|(name, of)| (name.as_str(), &of[..])).collect();
+        let report = scan(root.path(), &files, &settings(clamd));
+        for (n, (name, _)) in files.iter().enumerate() {
+            assert_eq!(on(&report, name).is_clean(), !bad(n), "{name}");
+        }
+        let infected = (0..300).filter(|n| bad(*n)).count() as u64;
+        assert_eq!((report.counts.clean, report.counts.infected), (300 - infected, infected));
+    }
+}
+
+/// Makes a daemon hang when the first file is done.
+struct Hanging<'d>(&'d Daemon);
+
+impl Monitor for Hanging<'_> {
+    fn on(&self, progress: Progress<'_>) {
+        if matches!(progress, Progress::File(_)) {
+            self.0.stop();
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_hangs_in_company_leaves_no_file_without_a_word() {
+    let daemon = Daemon::start(&Limits::default());
+    let mut settings = settings(Clamd { connect_timeout_seconds: 1, ..daemon.unix() });
+    settings.file_timeout_seconds = 1;
+    let root = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..300).map(|n| rel(&format!("{n:03}.exr"))).collect();
+    for path in &paths {
+        std::fs::write(root.path().join(path.to_path()), exr(100)).unwrap();
+    }
+    let report = tree(root.path(), Files::Paths(&paths), &settings, &Hanging(&daemon)).unwrap();
+    let hung = |verdict: &Verdict| {
+        matches!(verdict, Verdict::Error { .. } | Verdict::NotScanned { reason: Reason::TimedOut })
+    };
+    assert!(report.files.iter().all(|file| hung(&file.verdict)), "{:?}", report.files);
+    assert_eq!(report.counts.clean + report.files.len() as u64, 300, "{:?}", report.counts);
+    assert!(!report.files.is_empty() && !report.passes());
 }
 
 #[test]
