@@ -18,7 +18,7 @@ test: tools
 
 # As `test`, with twelve hundred kills, huge trees and every seed.
 test-long: tools
-	DATABRIDGE_LONG=1 DATABRIDGE_CRASH_RUNS=200 DATABRIDGE_COPY_KILLS=1000 DATABRIDGE_POWER_RUNS=100 tests/run.sh
+	DATABRIDGE_TEST_LONG=1 DATABRIDGE_TEST_CRASH_RUNS=200 DATABRIDGE_TEST_COPY_KILLS=1000 DATABRIDGE_TEST_POWER_RUNS=100 tests/run.sh
 
 # The Python wheel as it is published, and the source distribution, in dist/.
 wheel:

@@ -11,7 +11,7 @@ cargo build --locked --workspace --all-targets --features "$features"
 # Most of them wait for a server half of the time.
 export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3 / 2))}
 target/debug/with-postgres cargo nextest run --locked --workspace --features "$features" \
-  --no-fail-fast ${DATABRIDGE_LONG:+--run-ignored all --profile long}
+  --no-fail-fast ${DATABRIDGE_TEST_LONG:+--run-ignored all --profile long}
 if [ "$(id -u)" != 0 ]; then
   echo "not root: tests that mount said that they were left out"
 fi

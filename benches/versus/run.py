@@ -79,9 +79,11 @@ def once(
     scratch.mkdir()
     script = peer.script(Place(databridge, source, target, scratch))
     settle(source, warm)
+    told = scratch / "peak"
     start = time.monotonic()
     process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", script],
+        # A program's peak begins at that of who starts it: not us, who grew with the data.
+        ["/usr/bin/time", "-q", "-f", "%M", "-o", told, "bash", "-euo", "pipefail", "-c", script],
         stdout=subprocess.DEVNULL,
         stderr=(scratch / "errors").open("wb"),
     )
@@ -90,9 +92,10 @@ def once(
     if os.waitstatus_to_exitcode(status) != 0:
         said = (scratch / "errors").read_text(errors="replace")[-2000:]
         raise Failed(f"{peer.name}: exit {os.waitstatus_to_exitcode(status)}: {script}\n{said}")
+    peak_bytes = int(told.read_text()) * 1024
     if not keep:
         shutil.rmtree(place, ignore_errors=True)
-    return Run(wall, used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
+    return Run(wall, used.ru_utime, used.ru_stime, peak_bytes)
 
 
 def same(databridge: Path, source: Path, work: Path) -> None:

@@ -7,6 +7,7 @@ work=${DATABRIDGE_BENCH:-target/bench}
 for pair in rsync:rsync rclone:rclone openssl:openssl b3sum:b3sum; do
   command -v "${pair%%:*}" >/dev/null || lacking+=("${pair##*:}")
 done
+[ -x /usr/bin/time ] || lacking+=(time)
 if [ -n "${lacking+x}" ] && [ "$(id -u)" = 0 ]; then
   apt-get -o DPkg::Lock::Timeout=300 update -qq
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -61,7 +62,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--write", action="store_true", help="the tables into docs/performance.md")
     parser.add_argument("--many", type=int, default=1_000_000, help="files of `many`")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.add and given.peers:
+        parser.error("--add replaces whole cases: it takes all peers")
+    return given
 
 
 def usable(peers: tuple[Peer, ...], case: str, chosen: str) -> list[Peer]:
@@ -146,7 +150,7 @@ def earlier(
         return [], []
     document = json.loads(path.read_text())
     if document["machine"] != facts:
-        return [], []
+        sys.exit(f"{path} is of another machine or another way to measure: move it away")
     pairs = [report.Pairs.read(pair) for pair in document["pairs"]]
     kept = [pair for pair in pairs if pair.case not in cases or pair.what not in whats]
     return kept, document["many"]
@@ -171,7 +175,7 @@ def main() -> int:
             run.same(args.databridge, source, args.work)
             pairs += compare("copy", case, DATABRIDGE, usable(COPY, case, args.peers), source, args)
         if "checksum" in whats:
-            files = sum(1 for path in source.rglob("*") if path.is_file())
+            files = sum(len(names) for _, _, names in os.walk(source))
             peers = usable(checksum_peers(files), case, args.peers)
             pairs += compare("checksum", case, CHECKSUM, peers, source, args)
         # A long run that ends early has its cases all the same.
@@ -190,7 +194,9 @@ def main() -> int:
             shutil.copyfile(picture, PAGE.with_suffix(".svg"))
         if args.write:
             begin = WARM if args.warm else BEGIN
-            head, _, rest = PAGE.read_text().partition(begin)
+            head, found, rest = PAGE.read_text().partition(begin)
+            if not found:
+                sys.exit(f"{PAGE} has no place for the table: {begin.strip()}")
             PAGE.write_text(head + begin + text + END + rest.partition(END)[2])
     for row in grown:
         print(row)

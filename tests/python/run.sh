@@ -61,6 +61,6 @@ rm -rf "$target/python-site"
 "$venv/bin/pip" install --quiet --no-deps --target "$target/python-site" "$WHEEL"
 PYTHONPATH=$target/python-site PYTHONDONTWRITEBYTECODE= ./interpreters.sh smoke.py
 
-if [ -n "${DATABRIDGE_LONG:-}" ]; then
+if [ -n "${DATABRIDGE_TEST_LONG:-}" ]; then
     ./sdist.sh
 fi

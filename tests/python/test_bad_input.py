@@ -193,7 +193,7 @@ def test_a_bridge_that_is_closed_under_a_handle_ends_it(tmp_path: Path) -> None:
 
 def test_a_huge_tree_takes_little_memory(tmp_path: Path) -> None:
     """What is known of a file is kept, what is in it is not."""
-    folders, files = (200, 1000) if os.environ.get("DATABRIDGE_LONG") else (10, 400)
+    folders, files = (200, 1000) if os.environ.get("DATABRIDGE_TEST_LONG") else (10, 400)
     for folder in range(folders):
         (tmp_path / f"{folder:03}").mkdir()
         for frame in range(files):

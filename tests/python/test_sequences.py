@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import databridge
 from databridge import find_sequences
 
-LONG = bool(os.environ.get("DATABRIDGE_LONG"))
+LONG = bool(os.environ.get("DATABRIDGE_TEST_LONG"))
 # Nothing depends on how fast this machine is today.
 CALM = settings(
     deadline=None,

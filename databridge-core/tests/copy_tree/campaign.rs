@@ -1,5 +1,5 @@
 //! Stand-alone copies killed again and again, at named steps and anywhere between them:
-//! `DATABRIDGE_COPY_KILLS` says how many kills there are (30), `DATABRIDGE_COPY_SEED`
+//! `DATABRIDGE_TEST_COPY_KILLS` says how many kills there are (30), `DATABRIDGE_TEST_COPY_SEED`
 //! the first seed (1). What stands at the final path is complete and right, or nothing
 //! does. Needs the feature `steps`.
 
@@ -117,8 +117,8 @@ fn check(room: &Room, expected: &Manifest, links: &str, context: &str) {
 
 #[test]
 fn killed_again_and_again_a_copy_is_whole_or_not_there() {
-    let kills = number("DATABRIDGE_COPY_KILLS", 30);
-    let mut seed = number("DATABRIDGE_COPY_SEED", 1);
+    let kills = number("DATABRIDGE_TEST_COPY_KILLS", 30);
+    let mut seed = number("DATABRIDGE_TEST_COPY_SEED", 1);
     let (mut killed, mut lives) = (0, 0);
     let mut by: BTreeMap<String, u64> = BTreeMap::new();
     while killed < kills {

@@ -109,7 +109,8 @@ fn kills_at_seeded_moments_are_survived() {
     let number = |name: &str, otherwise: u64| {
         std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
     };
-    let (runs, first) = (number("DATABRIDGE_CRASH_RUNS", 10), number("DATABRIDGE_CRASH_SEED", 1));
+    let (runs, first) =
+        (number("DATABRIDGE_TEST_CRASH_RUNS", 10), number("DATABRIDGE_TEST_CRASH_SEED", 1));
     let steps: Vec<(String, u64)> = rehearse(Store::Sqlite).into_iter().collect();
     let lives = (first..first + runs).map(|seed| {
         let mut random = Random::new(seed);

@@ -80,7 +80,7 @@ fn types_are_made_of_it() {
 /// How it asks, and for how many examples of each operation; a long run also walks
 /// every bound of every field.
 fn effort() -> [&'static str; 4] {
-    match std::env::var_os("DATABRIDGE_LONG") {
+    match std::env::var_os("DATABRIDGE_TEST_LONG") {
         Some(_) => ["--max-examples", "150", "--phases", "examples,coverage,fuzzing"],
         None => ["--max-examples", "3", "--phases", "examples,fuzzing"],
     }

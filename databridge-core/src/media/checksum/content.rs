@@ -123,7 +123,13 @@ pub(super) fn hash(
     monitor: &dyn Monitor,
 ) -> Result<Content, Error> {
     let is_large = before.size_bytes >= LARGE_BYTES;
-    let mut set = if is_large { Some(scratch.large.take(monitor)?) } else { None };
+    let examine =
+        |file: &File| Stat::of(file).map_err(|e| storage::Error::io("examine", path(), e));
+    // Who waits for buffers reads it as it is when there are some.
+    let (mut set, before) = match is_large {
+        true => (Some(scratch.large.take(monitor)?), examine(&file)?),
+        false => (None, before),
+    };
     let bytes = match device {
         Some(medium) => {
             let file = DeviceFile::new(file, medium);

@@ -39,8 +39,8 @@ pub struct Settings {
     pub content: ContentPolicy,
     /// How long one engine may take over one file.
     pub file_timeout_seconds: u64,
-    /// Files looked at in parallel; 0 is two for each core, 16 at most: while one
-    /// waits for the antivirus, the other is read.
+    /// Files looked at in parallel. 0 is two for each core, 16 at most, since while one waits
+    /// for the antivirus, the other is read; and of small files up to 24 in all.
     pub threads: usize,
 }
 

@@ -89,7 +89,12 @@ impl Engines {
         let mut report = Report::begin(&bench);
         let scan = Scan { engines: self, bench, folder, memory, monitor };
         let pool = self.pool()?;
-        let queue = Queue::new(&tasks, pool.current_num_threads());
+        let queue = Queue::new(
+            &tasks,
+            pool.current_num_threads(),
+            // Who says how many files at a time means it.
+            self.settings.threads == 0,
+        );
         let done: Result<Vec<_>, _> = pool.broadcast(|_| scan.work(&queue)).into_iter().collect();
         let mut looked: Vec<Looked> = done?.into_iter().flatten().collect();
         looked.sort_unstable_by_key(|looked| looked.index);

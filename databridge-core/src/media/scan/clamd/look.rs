@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::session::Session;
-use super::socket::Wait;
+use super::socket::{Wait, is_tick};
 use super::{Client, may_pass};
 use crate::media::scan::{Look, Opened, Reason, Scanner, Subject, Verdict};
 
@@ -59,7 +59,8 @@ impl Look for Passed<'_> {
 
     fn end(self: Box<Self>, subject: &Subject<'_>) -> Vec<Verdict> {
         let answer = self.reply();
-        if answer.is_err() {
+        // Where it is only late, answers for others may have come before.
+        if answer.as_ref().is_err_and(|error| !is_tick(error)) {
             *self.session.borrow_mut() = None;
         }
         if answer.as_ref().is_err_and(may_pass) {

@@ -91,9 +91,13 @@ impl Session {
         });
         let (number, answer) = match numbered {
             Some(numbered) => numbered,
+            // It hangs up on who says nothing; an answer may follow on the next line.
+            None if reply.starts_with("COMMAND READ TIMED OUT") => {
+                return Err(io::Error::new(ErrorKind::ConnectionAborted, reply));
+            }
             // What it says as it closes the connection belongs to no file, unless there is
             // but one.
-            None if reply.ends_with("ERROR") || reply.ends_with("TIMED OUT") => {
+            None if reply.ends_with("ERROR") => {
                 self.is_closing = true;
                 match self.unanswered.first() {
                     Some(&only) if self.unanswered.len() == 1 => (only, reply),
@@ -202,15 +206,27 @@ mod tests {
     fn what_is_said_at_the_end_is_of_a_file_only_if_there_is_but_one() {
         let (mut session, mut daemon, file) = connected();
         let only = session.pass(&file, &wait()).unwrap();
-        daemon.write_all(b"COMMAND READ TIMED OUT\0").unwrap();
-        assert_eq!(session.reply(only, &wait()).unwrap(), "COMMAND READ TIMED OUT");
+        daemon.write_all(b"No such thing. ERROR\0").unwrap();
+        assert_eq!(session.reply(only, &wait()).unwrap(), "No such thing. ERROR");
         assert!(!session.is_idle(), "the daemon hangs up");
 
         let (mut session, mut daemon, file) = connected();
         let first = session.pass(&file, &wait()).unwrap();
         session.pass(&file, &wait()).unwrap();
-        daemon.write_all(b"COMMAND READ TIMED OUT\0").unwrap();
+        daemon.write_all(b"No such thing. ERROR\0").unwrap();
         let error = session.reply(first, &wait()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "ask each again");
+    }
+
+    #[test]
+    fn who_is_hung_up_on_asks_again_whatever_else_is_said() {
+        for said in ["COMMAND READ TIMED OUT\n\0", "COMMAND READ TIMED OUT\n1: fd[7]: OK\0"] {
+            let (mut session, mut daemon, file) = connected();
+            let asked = session.pass(&file, &wait()).unwrap();
+            daemon.write_all(said.as_bytes()).unwrap();
+            let error = session.reply(asked, &wait()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "{said:?}");
+            assert!(!session.is_idle());
+        }
     }
 }

@@ -24,9 +24,9 @@ use crate::media::storage::{Folder, Stat};
 const SMALL_BYTES: u64 = 256 << 10;
 /// So many at most by one thread.
 const HANDFUL: usize = 16;
-/// So many by all of them: each keeps a descriptor open, here and in the antivirus, and
-/// clamd's queue holds a hundred (`MaxQueue`).
-const IN_HAND: usize = 64;
+/// So many by all of them. clamd gives such questions half of its queue (`MaxQueue`, a hundred)
+/// and hears nobody while that is full: two scans at a time are to have room in it.
+const IN_HAND: usize = 24;
 
 /// What there is to look at, for all threads.
 pub(super) struct Queue<'t> {
@@ -36,10 +36,13 @@ pub(super) struct Queue<'t> {
 }
 
 impl<'t> Queue<'t> {
-    pub fn new(tasks: &'t [Task<'t>], threads: usize) -> Self {
-        // None has all of a small tree in hand while the others have nothing to do.
+    /// For so many threads, each of which may have more than one file in hand if
+    /// `by_handfuls`.
+    pub fn new(tasks: &'t [Task<'t>], threads: usize, by_handfuls: bool) -> Self {
         let threads = threads.max(1);
-        let handful = (tasks.len() / (threads * 4)).min(IN_HAND / threads).clamp(1, HANDFUL);
+        // None has all of a small tree in hand while the others have nothing to do.
+        let fair = (tasks.len() / (threads * 4)).min(IN_HAND / threads);
+        let handful = if by_handfuls { fair.clamp(1, HANDFUL) } else { 1 };
         Self { tasks, next: AtomicUsize::new(0), handful }
     }
 
@@ -105,8 +108,8 @@ impl Scan<'_> {
             if hand.is_empty() && large.is_none() {
                 return Ok(done);
             }
-            self.look(&hand, &mut done)?;
-            self.look(large.as_slice(), &mut done)?;
+            self.look(&mut hand, &mut done)?;
+            self.look(large.as_mut_slice(), &mut done)?;
         }
     }
 
@@ -161,7 +164,11 @@ impl Scan<'_> {
     }
 
     /// Shows a handful of files to every engine, and hears what was said when all were read.
-    fn look(&self, hand: &[Held<'_>], done: &mut Vec<Looked>) -> Result<(), Error> {
+    fn look(&self, hand: &mut [Held<'_>], done: &mut Vec<Looked>) -> Result<(), Error> {
+        // What was done to one while others were taken or read is no fault.
+        for held in hand.iter_mut() {
+            held.stat = Stat::of(&held.file).unwrap_or(held.stat);
+        }
         let timeout = self.engines.settings.file_timeout();
         let opened = hand.iter().map(|held| Opened {
             file: &held.file,
