@@ -13,7 +13,6 @@ from typing import Any
 from data import CASES
 from run import Run
 
-
 # What one tree took: what, files, microseconds_a_file, peak_mib.
 Growth = dict[str, Any]
 
@@ -83,9 +82,7 @@ def _median(runs: list[Run], name: str) -> float:
     return statistics.median(float(getattr(run, name)) for run in runs)
 
 
-def markdown(
-    all_pairs: list[Pairs], facts: dict[str, object], grown: list[Growth]
-) -> str:
+def markdown(all_pairs: list[Pairs], facts: dict[str, object], grown: list[Growth]) -> str:
     """Ratios by case: below 1, DataBridge is faster. How it grows with the number of files."""
     cache = "cold cache before each run" if facts["cold_cache"] else "warm cache"
     if facts["warm"]:
@@ -135,9 +132,12 @@ def _growth(grown: list[Growth]) -> list[str]:
         rows = [row for row in grown if row["what"] == what]
         first = rows[0]["microseconds_a_file"]
         times = [f"{row['microseconds_a_file'] / first:.2f}" for row in rows]
-        lines.append(f"| {what}: time a file, over that of the fewest | " + " | ".join(times) + " |")
         peaks = [f"{row['peak_mib']:.0f} MiB" for row in rows]
-        lines.append(f"| {what}: peak memory | " + " | ".join(peaks) + " |")
+        for title, cells in (
+            ("time a file, over that of the fewest", times),
+            ("peak memory", peaks),
+        ):
+            lines.append(f"| {what}: {title} | " + " | ".join(cells) + " |")
     return lines
 
 
