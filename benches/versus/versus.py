@@ -166,7 +166,8 @@ def main() -> int:
     facts = report.machine(args.work) | {"scale": args.scale, "warm": args.warm}
     name = "versus-warm" if args.warm else "versus"
     cases = [case for case in args.cases.split(",") if case]
-    pairs, grown = [], []
+    pairs: list[report.Pairs] = []
+    grown: list[report.Growth] = []
     if args.add:
         pairs, grown = earlier(args.out / f"{name}.json", facts, cases, whats)
     for case in cases:
