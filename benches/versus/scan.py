@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--frame-bytes", type=int, default=12 << 20)
     parser.add_argument("--small", type=int, default=10_000)
-    # ClamAV's main and daily databases have some eight million, nearly all of them digests.
+    # About as many as ClamAV's main and daily databases have.
     parser.add_argument("--bulk-signatures", type=int, default=8_000_000)
     parser.add_argument("--clamd-threads", type=int, default=2 * (os.cpu_count() or 1))
     rules = sorted((ROOT / "databridge-core/src/media/scan/rules").glob("*.yar"))
