@@ -106,16 +106,16 @@ fn peak_kib(databridge: &Path, args: &[&str], here: &Path) -> u64 {
 }
 
 #[test]
-fn memory_grows_by_less_than_400_bytes_with_each_file() {
-    if !is_long("memory_grows_by_less_than_400_bytes_with_each_file") {
+fn memory_grows_by_less_than_342_bytes_with_each_file() {
+    if !is_long("memory_grows_by_less_than_342_bytes_with_each_file") {
         return;
     }
     const MIB: u64 = 1024;
     let databridge = built("databridge");
     let folder = tempfile::tempdir().unwrap();
     let mut peaks = Vec::new();
-    // Of few, the buffers are not all in use yet.
-    for (name, files) in [("few", 20_000_u64), ("many", 200_000)] {
+    // Of fewer the buffers are not all in use yet, and how many are differs from run to run.
+    for (name, files, runs) in [("few", 20_000_u64, 3), ("many", 200_000, 1)] {
         let root = folder.path().join(name);
         for index in 0..files {
             let path =
@@ -127,15 +127,19 @@ fn memory_grows_by_less_than_400_bytes_with_each_file() {
         }
         let to = format!("{name}.copy");
         let peak = |args: &[&str]| peak_kib(&databridge, args, folder.path());
-        peaks.push((files, peak(&["checksum", name]), peak(&["copy", name, &to, "--json"])));
-        std::fs::remove_dir_all(folder.path().join(to)).unwrap();
+        let copies = (0..runs).map(|_| {
+            let copied = peak(&["copy", name, &to, "--json"]);
+            std::fs::remove_dir_all(folder.path().join(&to)).unwrap();
+            copied
+        });
+        peaks.push((files, peak(&["checksum", name]), copies.max().unwrap()));
     }
     let [(few, _, small), (many, hashed, large)] = peaks[..] else { unreachable!() };
     let each = (large.saturating_sub(small)) * 1024 / (many - few);
     println!("checksum of {many} files: {} MiB", hashed / MIB);
     println!("copy of {many} files: {} MiB, {each} bytes a file", large / MIB);
     assert!(hashed <= 64 * MIB, "{hashed} KiB for the checksums of {many} files");
-    assert!(each < 400, "{each} bytes a file");
+    assert!(each < 342, "{each} bytes a file");
 }
 
 #[test]

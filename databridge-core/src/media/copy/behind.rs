@@ -30,17 +30,25 @@ const JOBS: usize = 8;
 /// Read at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What was read back ahead of time, by the manifest's entries: what the device gave, what
-/// the file was then, and what reading it was worth.
+/// What was read back ahead of time, by the manifest's entries: a seal of what the device
+/// gave and what the file was then, and what reading it was worth.
 #[derive(Debug, Default)]
-pub struct Ahead(Vec<Option<(Sha256, Facts, Worth)>>);
+pub struct Ahead(Vec<Option<(Sha256, Worth)>>);
 
 impl Ahead {
     /// Of an entry that still is what it was.
     pub fn of(&self, at: usize, sha256: Sha256, now: Facts) -> Option<Worth> {
-        let (read, then, worth) = self.0.get(at).copied().flatten()?;
-        ((read, then) == (sha256, now)).then_some(worth)
+        let (sealed, worth) = self.0.get(at).copied().flatten()?;
+        (sealed == seal(sha256, now)).then_some(worth)
     }
+}
+
+/// A digest and facts as one digest: half as long as both, and there may be a million.
+fn seal(sha256: Sha256, facts: Facts) -> Sha256 {
+    let mut both = [0; 64];
+    both[..32].copy_from_slice(&sha256.0);
+    both[32..].copy_from_slice(&facts.bytes());
+    Sha256::of(&both)
 }
 
 /// Files written, on their way to who reads them back.
@@ -164,7 +172,7 @@ impl<'s> Behind<'s> {
         entry: &Entry,
         sha256: Sha256,
         buffer: &mut Aligned,
-    ) -> Result<Option<(Sha256, Facts, Worth)>, Errno> {
+    ) -> Result<Option<(Sha256, Worth)>, Errno> {
         let (site, shape) = (&self.session.site, self.session.plan.shape);
         let place = site.entry(Standing::Partial, shape, entry.path().as_str());
         let mut device = site.device(&place, self.medium)?;
@@ -180,10 +188,8 @@ impl<'s> Behind<'s> {
             hash.update(&buffer[..count]);
             at += count as u64;
         }
-        if hash.finish().sha256() != sha256 {
-            return Ok(None);
-        }
-        Ok(Some((sha256, then, device.worth())))
+        let right = hash.finish().sha256() == sha256;
+        Ok(right.then(|| (seal(sha256, then), device.worth())))
     }
 }
 

@@ -38,8 +38,9 @@ impl From<&Stat> for Stood {
 #[derive(Debug)]
 pub struct Listing<'a> {
     manifest: &'a Manifest,
-    /// Of each entry of the manifest the file that stands in its place.
-    pub files: Vec<Option<Stood>>,
+    /// Of each entry of the manifest the file that stands in its place; empty as long as
+    /// none does: a new copy of a million files needs no room for what it does not find.
+    files: Vec<Option<Stood>>,
     /// Files where the manifest has none.
     pub extras: BTreeMap<PathBuf, Stood>,
     pub dirs: BTreeSet<PathBuf>,
@@ -52,7 +53,7 @@ impl<'a> Listing<'a> {
         let manifest = &plan.manifest;
         let mut listing = Self {
             manifest,
-            files: vec![None; manifest.entries().len()],
+            files: Vec::new(),
             extras: BTreeMap::new(),
             dirs: BTreeSet::new(),
             specials: BTreeSet::new(),
@@ -80,7 +81,10 @@ impl<'a> Listing<'a> {
     fn add(&mut self, path: PathBuf, stat: &Stat) {
         match stat.kind {
             Kind::File => match place_of(self.manifest, &path) {
-                Some(at) => self.files[at] = Some(stat.into()),
+                Some(at) => {
+                    self.files.resize(self.manifest.entries().len(), None);
+                    self.files[at] = Some(stat.into());
+                }
                 None => drop(self.extras.insert(path, stat.into())),
             },
             Kind::Dir => drop(self.dirs.insert(path)),
@@ -118,9 +122,14 @@ impl<'a> Listing<'a> {
         }
     }
 
+    /// The file that stands in the place of an entry of the manifest.
+    pub fn file(&self, at: usize) -> Option<Stood> {
+        self.files.get(at).copied().flatten()
+    }
+
     /// The manifest's entries, and the file that stands in the place of each.
     pub fn standing(&self) -> impl Iterator<Item = (&'a Entry, Option<Stood>)> {
-        self.manifest.entries().iter().zip(self.files.iter().copied())
+        self.manifest.entries().iter().enumerate().map(|(at, entry)| (entry, self.file(at)))
     }
 
     /// The facts as one digest: of each file its path, inode, size and times of

@@ -133,7 +133,7 @@ pub(super) fn read_back(
     }
     let entries = session.plan.manifest.entries();
     let aliases = aliases(session, &listing);
-    let is_read = |at: &usize| listing.files[*at].is_some() && aliases.first(*at).is_none();
+    let is_read = |at: &usize| listing.file(*at).is_some() && aliases.first(*at).is_none();
     let files: Vec<usize> = (0..entries.len()).filter(is_read).collect();
     let bytes = files.iter().map(|&at| entries[at].size_bytes()).sum();
     let count = files.len() as u64 + aliases.len();
@@ -148,7 +148,7 @@ pub(super) fn read_back(
         flushed: session.record.flushed && session.standing == Standing::Partial,
         outcome: Mutex::default(),
     };
-    reader.read(&files, monitor)?;
+    reader.read(files, monitor)?;
     let Outcome { damaged, worths, overlapped_bytes } =
         reader.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = damaged.iter().min() {
@@ -202,7 +202,7 @@ fn fail(
 fn aliases(session: &Session<'_>, listing: &Listing<'_>) -> Links {
     let mut links = Links::default();
     if session.plan.policy.hard_links == HardLinks::Keep {
-        let names = (0..).zip(&listing.files).filter_map(|(at, stood)| {
+        let names = (0..).zip(listing.standing()).filter_map(|(at, (_, stood))| {
             let stood = stood.filter(|stood| stood.links.get() > 1)?;
             Some((0, stood.facts.ino(), at))
         });
@@ -261,10 +261,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The long ones, then the short ones.
-    fn read(&self, files: &[usize], monitor: &dyn Monitor) -> Result<(), Error> {
+    fn read(&self, files: Vec<usize>, monitor: &dyn Monitor) -> Result<(), Error> {
         let (plan, wanted) = (self.session.plan, self.session.plan.policy.jobs);
         let is_long = |at: &usize| plan.manifest.entries()[*at].size_bytes() >= DIRECT_BYTES;
-        let (long, short): (Vec<_>, Vec<_>) = files.iter().copied().partition(is_long);
+        let (long, short): (Vec<_>, Vec<_>) = files.into_iter().partition(is_long);
         let work =
             |at: &usize, buffer: &mut Aligned, watch: &dyn Monitor| self.one(*at, buffer, watch);
         let lanes = Lanes::of(self.session.site.parent(), wanted);
@@ -277,7 +277,7 @@ impl Reader<'_> {
     fn one(&self, at: usize, buffer: &mut Aligned, watch: &dyn Monitor) -> Result<(), Error> {
         let entries = self.session.plan.manifest.entries();
         let (Entry::File { path, size_bytes, sha256 }, Some(stood)) =
-            (&entries[at], self.listing.files[at])
+            (&entries[at], self.listing.file(at))
         else {
             return Ok(());
         };

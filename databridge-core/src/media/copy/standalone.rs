@@ -23,7 +23,7 @@ use super::read_back::verify_rest;
 use super::site::Site;
 use super::stream::join;
 use super::survey::{Survey, compare, complete};
-use super::transfer::{Filled, Filling, Found, fill, seconds};
+use super::transfer::{Filled, Filling, Found, More, fill, seconds};
 use super::{
     Attempt, Plan, Policy, Prepared, Published, ReadBack, Shape, Transferred, abort, finish,
     prepare, publish, verify,
@@ -196,14 +196,14 @@ pub fn tree(
     if done.is_err() && !options.resume {
         abort(&plan)?;
     }
-    let (prepared, transferred, read_back, published, found) = done?;
+    let (prepared, transferred, read_back, published, more) = done?;
     let rates = Rates::of(&transferred, &read_back);
     Ok(Report {
         destination: site.final_path(),
         shape,
         manifest_digest: plan.manifest.digest(),
         bytes: plan.manifest.total_bytes(),
-        files: copied(&plan.manifest, found),
+        files: copied(&plan.manifest, more),
         prepared,
         transferred,
         read_back,
@@ -233,7 +233,7 @@ fn rate(bytes: u64, took: Duration) -> u64 {
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
-type Done = (Prepared, Transferred, ReadBack, Published, Vec<Option<Found>>);
+type Done = (Prepared, Transferred, ReadBack, Published, Vec<Option<More>>);
 
 fn run(
     plan: &mut Plan,
@@ -260,7 +260,7 @@ fn run(
         let read_back = verify(plan, monitor)?;
         let published = publish(plan, monitor)?;
         finish(plan)?;
-        return Ok((prepared, transferred, read_back, published, found));
+        return Ok((prepared, transferred, read_back, published, more(found)));
     }
     filling.listed = facts.as_deref();
     let Filled { done: transferred, found, ahead } = fill(plan, &filling, monitor)?;
@@ -268,6 +268,8 @@ fn run(
     if facts.is_some() {
         complete(plan, &found)?;
     }
+    // The manifest holds the digests now.
+    let more = more(found);
     let plan: &Plan = plan;
     // Everything of the source was read. What it is now is seen beside the read-back.
     let (read_back, compared) = std::thread::scope(|scope| {
@@ -280,19 +282,26 @@ fn run(
     compared?;
     let published = publish(plan, monitor)?;
     finish(plan)?;
-    Ok((prepared, transferred, read_back, published, found))
+    Ok((prepared, transferred, read_back, published, more))
 }
 
-pub(super) fn copied(manifest: &Manifest, mut found: Vec<Option<Found>>) -> Vec<CopiedFile> {
+fn more(found: Vec<Option<Found>>) -> Vec<Option<More>> {
+    let mut more: Vec<_> = found.into_iter().map(|found| found.map(|found| found.more)).collect();
+    // They were collected in place, and the room that they left is for the read-back.
+    more.shrink_to_fit();
+    more
+}
+
+pub(super) fn copied(manifest: &Manifest, mut more: Vec<Option<More>>) -> Vec<CopiedFile> {
     let files = manifest.entries().iter().enumerate().filter_map(|(at, entry)| match entry {
         Entry::File { path, size_bytes, sha256 } => {
-            let found = found.get_mut(at).and_then(Option::take);
+            let more = more.get_mut(at).and_then(Option::take);
             Some(CopiedFile {
                 path: path.clone(),
                 size_bytes: *size_bytes,
                 sha256: *sha256,
-                cloned: found.as_ref().is_some_and(|found| found.cloned),
-                digests: found.and_then(|found| found.digests),
+                cloned: more.as_ref().is_some_and(|more| more.cloned),
+                digests: more.and_then(|more| more.digests),
             })
         }
         Entry::EmptyDir { .. } => None,

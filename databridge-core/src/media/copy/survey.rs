@@ -49,6 +49,9 @@ impl Survey {
             }
             facts.push(stat.map_or(Facts::NONE, Facts::from));
         })?;
+        // They stay to the end, and each may have grown to twice what it holds.
+        entries.shrink_to_fit();
+        facts.shrink_to_fit();
         // Sorted by path already, so this keeps the order.
         let outline = Manifest::from_entries(entries).map_err(Error::of_manifest)?;
         Ok(Self { outline, facts, links: Links::of(names) })

@@ -133,7 +133,7 @@ impl Filling<'_> {
     /// [`Error::SourceUnlike`] if the list knows the file as another.
     fn check(&self, plan: &Plan, at: usize, found: &Found) -> Result<(), Error> {
         let entry = &plan.manifest.entries()[at];
-        match (self.known, &found.digests) {
+        match (self.known, &found.more.digests) {
             (Some(known), Some(digests)) => known
                 .check(at, entry.size_bytes(), digests, || plan.source.join(entry.path().as_str())),
             _ => Ok(()),
@@ -145,6 +145,12 @@ impl Filling<'_> {
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub sha256: Sha256,
+    pub more: More,
+}
+
+/// What a manifest does not hold of it.
+#[derive(Debug, Clone)]
+pub(super) struct More {
     pub digests: Option<Box<Digests>>,
     pub cloned: bool,
 }
@@ -152,7 +158,7 @@ pub(super) struct Found {
 impl From<&Done> for Found {
     fn from(done: &Done) -> Self {
         let digests = done.digests.clone().map(Box::new);
-        Self { sha256: done.sha256, digests, cloned: done.cloned }
+        Self { sha256: done.sha256, more: More { digests, cloned: done.cloned } }
     }
 }
 
@@ -192,13 +198,14 @@ pub(super) fn fill(
         monitor.on(Progress::Kept(size(at)));
         monitor.on(Progress::File(entries[at].path().as_str()));
     }
+    let (missing_files, missing_bytes) = (missing.len() as u64, total(&missing));
     let (mut cloned_files, mut shared_files) = (0, links.len());
     let mut ahead = Ahead::default();
     if session.standing == Standing::Partial {
         make_dirs(&session)?;
         let worker = Worker::new(&session, filling, &links, found);
-        let first: Vec<_> = missing.iter().copied().filter(|&at| own(at)).collect();
-        ahead = worker.write(&first, monitor)?;
+        let first = missing.into_iter().filter(|&at| own(at)).collect();
+        ahead = worker.write(first, monitor)?;
         cloned_files = worker.cloned.into_inner();
         if filling.links.is_none() && plan.policy.hard_links == HardLinks::Copy {
             let shared = worker.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -210,8 +217,8 @@ pub(super) fn fill(
     }
     steps::reach("copy.flushed");
     let done = Transferred {
-        files: missing.len() as u64,
-        bytes: total(&missing),
+        files: missing_files,
+        bytes: missing_bytes,
         kept_files: kept.len() as u64,
         kept_bytes: total(&kept),
         cloned_files,
@@ -248,7 +255,7 @@ fn clean(
         files.into_iter().partition(|&at| match session.plan.policy.hard_links {
             HardLinks::Keep => is_kept_whole(&listing, links, at, alone),
             // A file that an earlier life linked to another has to be its own now.
-            _ => alone(at) && listing.files[at].is_some_and(|stood| stood.links.get() == 1),
+            _ => alone(at) && listing.file(at).is_some_and(|stood| stood.links.get() == 1),
         });
     let expected = listing::dirs(&session.plan.manifest);
     let root = session.site.own(Kind::Partial);
@@ -262,7 +269,7 @@ fn clean(
         // A policy may have made it read-only in an earlier life.
         session.set_mode(&root.join(dir), 0o700)?;
     }
-    let odd = missing.iter().filter(|&&at| listing.files[at].is_some());
+    let odd = missing.iter().filter(|&&at| listing.file(at).is_some());
     let odd = odd.map(|&at| entries[at].path().to_path());
     let extras = listing.extras.keys().chain(&listing.specials).map(PathBuf::as_path);
     for path in odd.chain(extras) {
@@ -283,9 +290,9 @@ fn is_kept_whole(
     alone: impl Fn(usize) -> bool,
 ) -> bool {
     let first = links.first(at).unwrap_or(at);
-    let inode = |at: usize| listing.files[at].map(|stood| stood.facts.ino());
+    let inode = |at: usize| listing.file(at).map(|stood| stood.facts.ino());
     let names = 1 + links.others(first).count();
-    let counted = |at: usize| listing.files[at].map(|stood| stood.links.get() as usize);
+    let counted = |at: usize| listing.file(at).map(|stood| stood.links.get() as usize);
     counted(first) == Some(names)
         && alone(first)
         && links.others(first).all(|other| inode(other) == inode(first) && alone(other))
@@ -296,7 +303,7 @@ fn is_kept_whole(
 fn is_kept(session: &Session<'_>, listing: &Listing<'_>, filling: &Filling<'_>, at: usize) -> bool {
     let entry = &session.plan.manifest.entries()[at];
     let Entry::File { path, size_bytes, sha256 } = entry else { return false };
-    let (Some(stood), Some(done)) = (listing.files[at], session.record.done.get(path)) else {
+    let (Some(stood), Some(done)) = (listing.file(at), session.record.done.get(path)) else {
         return false;
     };
     let wanted = match filling.listed {
@@ -373,14 +380,14 @@ impl<'a> Worker<'a> {
 
     /// Copies the missing files, several at a time: the long ones first, so that
     /// the last worker is not left with one of them.
-    fn write(&self, missing: &[usize], monitor: &dyn Monitor) -> Result<Ahead, Error> {
+    fn write(&self, missing: Vec<usize>, monitor: &dyn Monitor) -> Result<Ahead, Error> {
         let plan = self.session.plan;
         let pace = Pace::new(plan.policy.limit_bytes_per_second);
         let filling = self.filling;
         let copier = Copier::new(self.session, &pace, filling.algorithms, filling.overlap)?;
         let entries = plan.manifest.entries();
         let is_long = |at: &usize| entries[*at].size_bytes() >= DIRECT_BYTES;
-        let (long, short): (Vec<_>, Vec<_>) = missing.iter().copied().partition(is_long);
+        let (long, short): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_long);
         let lanes = &self.lanes;
         let one = |sizes: Sizes| {
             let copier = &copier;
