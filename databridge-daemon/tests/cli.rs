@@ -102,6 +102,9 @@ fn checksums_are_those_of_other_tools() {
     );
     fails(here, &["checksum", "missing"], 2, "missing");
     fails(here, &["checksum", "src", "--algo", "crc"], 2, "no algorithm");
+    for none in [&["checksum", "src"] as &[_], &["verify", "src"], &["copy", "src", "dst"]] {
+        fails(here, &[none, &["--jobs", "0"]].concat(), 2, "1 at least");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Checksums, the verified copy, scans.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use databridge_core::media;
@@ -47,7 +48,7 @@ pub fn checksum_tree(
     py: Python<'_>,
     root: PathBuf,
     algorithms: Vec<String>,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     cache: Option<PathBuf>,
 ) -> PyResult<Task> {
     let algorithms = self::algorithms(py, &algorithms)?;

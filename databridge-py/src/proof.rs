@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub fn verify(
     py: Python<'_>,
     root: PathBuf,
     manifest: PathBuf,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     from_device: bool,
     state: Option<PathBuf>,
     max_age: f64,
@@ -92,7 +93,7 @@ pub fn write_manifest(
     root: PathBuf,
     path: Option<PathBuf>,
     format: String,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
 ) -> PyResult<Task> {
     work::begin(py, move |watch| {
         let own_place = matches!(format.as_str(), "ascmhl" | "bagit");

@@ -151,6 +151,11 @@ def test_an_argument_of_the_wrong_type_is_named(name: str, call: Callable[[], ob
 def test_values_that_cannot_be_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="jobs"):
         databridge.checksum_tree(tmp_path, jobs=-1)
+    for call in (databridge.checksum_tree, databridge.verify):
+        with pytest.raises(ValueError, match="jobs: 0 is less than 1"):
+            call(tmp_path, jobs=0)
+    with pytest.raises(ValueError, match="jobs: 0 is less than 1"):
+        databridge.verified_copy(tmp_path, tmp_path / "copy", jobs=0)
     with pytest.raises(ValueError, match="limit_bytes_per_second"):
         databridge.verify(tmp_path, "x", limit_bytes_per_second=-1)
     with pytest.raises(ValueError, match="file_mode"):

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -219,7 +220,7 @@ impl Shot {
             fs::write(source.join(name), random.bytes(size)).unwrap();
         }
         let listing = digest_tree(&source);
-        let manifest = Manifest::of_tree(&source, Some(1), &()).unwrap();
+        let manifest = Manifest::of_tree(&source, NonZeroUsize::new(1), &()).unwrap();
         Self { dir, listing, manifest }
     }
 
@@ -230,7 +231,7 @@ impl Shot {
             shape: Shape::Tree,
             manifest: self.manifest.clone(),
             attempt: Attempt { id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(), epoch },
-            policy: Policy { jobs: Some(1), ..Policy::default() },
+            policy: Policy { jobs: NonZeroUsize::new(1), ..Policy::default() },
         }
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
@@ -36,9 +37,9 @@ fn plan(source: &Path, destination: &Path, epoch: u64) -> Plan {
         source: source.to_owned(),
         destination: destination.to_owned(),
         shape: Shape::Tree,
-        manifest: Manifest::of_tree(source, Some(1), &()).unwrap(),
+        manifest: Manifest::of_tree(source, NonZeroUsize::new(1), &()).unwrap(),
         attempt: Attempt { id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(), epoch },
-        policy: Policy { jobs: Some(1), ..Policy::default() },
+        policy: Policy { jobs: NonZeroUsize::new(1), ..Policy::default() },
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -39,7 +40,10 @@ fn one_file(name: &str, size: u64, mebibytes: &[u64]) -> TempDir {
 }
 
 fn in_turn() -> Options {
-    Options { policy: Policy { jobs: Some(1), ..Policy::default() }, ..Options::default() }
+    Options {
+        policy: Policy { jobs: NonZeroUsize::new(1), ..Policy::default() },
+        ..Options::default()
+    }
 }
 
 fn deliver(source: &Path, fs: &FaultFs) -> Result<Report, Error> {
@@ -106,7 +110,7 @@ fn any_tree_arrives_as_an_independent_witness_tells() {
         fs::create_dir(&source).unwrap();
         grow(&source, &mut random);
         let mut options = Options::default();
-        options.policy.jobs = Some(1 + random.below(4) as usize);
+        options.policy.jobs = NonZeroUsize::new(1 + random.below(4) as usize);
         if random.coin() {
             options.manifest = Some(Manifest::of_tree(&source, None, &()).unwrap());
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -38,7 +39,7 @@ fn links(root: &Path, name: &str) -> u64 {
 }
 
 fn options(hard_links: HardLinks) -> Options {
-    let policy = Policy { hard_links, jobs: Some(1), ..Policy::default() };
+    let policy = Policy { hard_links, jobs: NonZeroUsize::new(1), ..Policy::default() };
     Options { policy, ..Options::default() }
 }
 
@@ -155,7 +156,7 @@ fn plan(source: &Path, destination: &Path, hard_links: HardLinks, epoch: u64) ->
         source: source.to_owned(),
         destination: destination.to_owned(),
         shape: Shape::Tree,
-        manifest: Manifest::of_tree(source, Some(1), &()).unwrap(),
+        manifest: Manifest::of_tree(source, NonZeroUsize::new(1), &()).unwrap(),
         attempt: Attempt { id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(), epoch },
         policy: options(hard_links).policy,
     }

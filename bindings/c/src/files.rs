@@ -1,6 +1,7 @@
 //! Checksums, the verified copy, verification: no daemon is needed.
 
 use std::ffi::{c_char, c_void};
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use databridge_core::media::checksum::{self, Algorithm, FileDigest};
@@ -21,7 +22,7 @@ use super::watch::{Listener, Progress, Stop};
 #[serde(default, deny_unknown_fields)]
 struct Reading {
     algorithms: Vec<Algorithm>,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
 }
 
 fn digest(found: &FileDigest) -> Value {
@@ -120,7 +121,7 @@ pub unsafe extern "C" fn databridge_copy(
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Verification {
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     from_device: bool,
     limit_bytes_per_second: Option<u64>,
     seconds: Option<f64>,

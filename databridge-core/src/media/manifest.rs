@@ -12,6 +12,7 @@ mod sums;
 mod verify;
 mod xml;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,11 @@ impl Manifest {
 
     /// Walks and hashes a tree, `jobs` files at a time (`None`: as suits the machine).
     /// Errors: as [`checksum::tree`].
-    pub fn of_tree(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Self, Error> {
+    pub fn of_tree(
+        root: &Path,
+        jobs: Option<NonZeroUsize>,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, Error> {
         let mut entries = Vec::new();
         let options = checksum::Options { jobs, ..checksum::Options::default() };
         checksum::each(root, options, monitor, |found| {

@@ -17,6 +17,7 @@ mod progress;
 mod source;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,7 @@ pub fn tree(
 pub fn describe(
     source: &Source,
     settings: &Settings,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Manifest, copy::Error> {
     match source {

@@ -1,6 +1,7 @@
 //! What a delivery has besides its content.
 
 use std::fs::{self, Permissions};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -102,7 +103,7 @@ fn times_are_kept_to_the_nanosecond_also_over_an_interruption() {
     set("plates/empty/below", then);
     set("plates", then);
     set("", then);
-    let policy = Policy { keep_dir_mtime: true, jobs: Some(1), ..Policy::default() };
+    let policy = Policy { keep_dir_mtime: true, jobs: NonZeroUsize::new(1), ..Policy::default() };
     let options = Options { policy, ..Options::default() };
     let stopped = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(14));
     assert!(matches!(stopped, Err(Error::Cancelled)));

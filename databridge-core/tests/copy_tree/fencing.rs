@@ -1,6 +1,7 @@
 //! Two workers on one delivery: the later epoch has it.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,7 +55,7 @@ fn a_worker_that_stood_still_in_a_write_does_not_touch_its_successors_tree() {
     for at in 1..10 {
         let room = Room::new();
         let (mut old, new) = (room.plan(1), room.plan(2));
-        old.policy.jobs = Some(1);
+        old.policy.jobs = NonZeroUsize::new(1);
         copy::prepare(&old).unwrap();
         let result = copy::transfer(
             &old,
@@ -77,7 +78,7 @@ fn a_mark_set_after_the_takeover_is_not_believed() {
     // read the journal; a third must not take the second's open file for it.
     let room = Room::new();
     let (mut old, new, third) = (room.plan(1), room.plan(2), room.plan(3));
-    old.policy.jobs = Some(1);
+    old.policy.jobs = NonZeroUsize::new(1);
     copy::prepare(&old).unwrap();
     let result = copy::transfer(&old, &When::bytes(1, || taken(copy::prepare(&new))));
     fenced(result);
@@ -93,7 +94,7 @@ fn a_mark_set_after_the_takeover_is_not_believed() {
 fn a_worker_that_stood_still_in_the_read_back_cannot_publish() {
     let room = Room::new();
     let (mut old, new) = (room.plan(1), room.plan(2));
-    old.policy.jobs = Some(1);
+    old.policy.jobs = NonZeroUsize::new(1);
     copy::prepare(&old).unwrap();
     copy::transfer(&old, &()).unwrap();
     fenced(copy::verify(&old, &When::file(3, || taken(copy::prepare(&new)))));
@@ -101,7 +102,7 @@ fn a_worker_that_stood_still_in_the_read_back_cannot_publish() {
     let third = room.plan(3);
     let files = usize::try_from(new.manifest.file_count()).unwrap();
     let mut second = new.clone();
-    second.policy.jobs = Some(1);
+    second.policy.jobs = NonZeroUsize::new(1);
     copy::transfer(&second, &()).unwrap();
     let _ = copy::verify(&second, &When::file(files, || taken(copy::prepare(&third))));
     fenced(copy::publish(&second, &()));
@@ -118,7 +119,7 @@ fn a_cancel_fences_the_worker_first() {
     for same_epoch in [true, false] {
         let room = Room::new();
         let mut old = room.plan(1);
-        old.policy.jobs = Some(1);
+        old.policy.jobs = NonZeroUsize::new(1);
         let canceller = room.plan(if same_epoch { 1 } else { 2 });
         copy::prepare(&old).unwrap();
         fenced(copy::transfer(

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +57,7 @@ fn an_interrupted_transfer_goes_on_where_it_stopped() {
     for reprepare in [Some(2), Some(1), None] {
         let room = Room::new();
         let mut plan = room.plan(1);
-        plan.policy.jobs = Some(1);
+        plan.policy.jobs = NonZeroUsize::new(1);
         copy::prepare(&plan).unwrap();
         let stopped = copy::transfer(&plan, &StopAfter::files(4)).unwrap_err();
         assert!(matches!(stopped, Error::Cancelled), "{stopped:?}");

@@ -1,6 +1,7 @@
 //! A copy in one call.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,7 +77,7 @@ fn a_single_file_is_adopted_after_a_crash() {
 fn an_interrupted_copy_goes_on_even_if_the_source_is_another_by_now() {
     let room = Room::new();
     let mut options = Options::default();
-    options.policy.jobs = Some(1);
+    options.policy.jobs = NonZeroUsize::new(1);
     options.manifest = Some(super::manifest(&room.source()));
     let stopped = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(5));
     assert!(matches!(stopped, Err(Error::Cancelled)));
@@ -193,7 +194,7 @@ fn the_source_is_read_once() {
 fn a_resumed_copy_keeps_what_was_read_from_the_same_source_files() {
     let room = Room::new();
     let mut options = Options::default();
-    options.policy.jobs = Some(1);
+    options.policy.jobs = NonZeroUsize::new(1);
     let stopped = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(6));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     // The long ones come first, so this was copied: now it has another ctime.
@@ -250,7 +251,7 @@ fn more_digests_are_made_in_the_same_read_and_survive_an_interruption() {
 
 fn in_turn() -> Options {
     let mut options = Options::default();
-    options.policy.jobs = Some(1);
+    options.policy.jobs = NonZeroUsize::new(1);
     options
 }
 
@@ -283,7 +284,7 @@ proptest! {
             fs::create_dir_all(room.source().join(dir)).unwrap();
         }
         let mut options = Options::default();
-        options.policy.jobs = Some(jobs);
+        options.policy.jobs = NonZeroUsize::new(jobs);
         options.manifest = given.then(|| Manifest::of_tree(&room.source(), None, &()).unwrap());
         let first = copy::tree(&room.source(), &room.destination(), &options, &StopAfter::files(stop));
         if first.is_err() {

@@ -78,13 +78,13 @@ def whole(name: str, given: object) -> int:
     return given
 
 
-def optional_whole(name: str, given: object) -> int | None:
-    """An int, or none; no less than none of it."""
+def optional_whole(name: str, given: object, least: int = 0) -> int | None:
+    """An int, or none; no less than `least`."""
     if given is None:
         return None
     number = whole(name, given)
-    if number < 0:
-        raise ValueError(f"{name}: {number} is less than 0")
+    if number < least:
+        raise ValueError(f"{name}: {number} is less than {least}")
     return number
 
 

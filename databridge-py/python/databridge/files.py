@@ -65,7 +65,7 @@ def checksum_tree(
     task = _databridge.checksum_tree(
         arguments.path("root", root),
         arguments.strings("algorithms", algorithms),
-        arguments.optional_whole("jobs", jobs),
+        arguments.optional_whole("jobs", jobs, least=1),
         arguments.optional("cache", cache),
     )
     return finish(Work(task, lambda found: tuple(build(Checksum, one) for one in found)), progress)
@@ -113,7 +113,7 @@ def verified_copy(
     choice = {
         "resume": resume,
         "limit_bytes_per_second": limit_bytes_per_second,
-        "jobs": jobs,
+        "jobs": arguments.optional_whole("jobs", jobs, least=1),
         "file_mode": arguments.optional_whole("file_mode", file_mode),
         "dir_mode": arguments.optional_whole("dir_mode", dir_mode),
         "keep_mode": keep_mode,
@@ -203,7 +203,7 @@ def _verification(
     task = _databridge.verify(
         name,
         _list_of(name) if manifest is None else arguments.path("manifest", manifest),
-        arguments.optional_whole("jobs", jobs),
+        arguments.optional_whole("jobs", jobs, least=1),
         from_device,
         arguments.optional("state", state),
         arguments.seconds("max_age_seconds", max_age_seconds),
@@ -325,7 +325,7 @@ def write_manifest(
         arguments.path("root", root),
         arguments.optional("path", path),
         arguments.text("format", format),
-        arguments.optional_whole("jobs", jobs),
+        arguments.optional_whole("jobs", jobs, least=1),
     )
     return finish(Work(task, _manifest), progress)
 

@@ -6,6 +6,7 @@ mod calls;
 mod stale;
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use databridge_core::media::copy::{
@@ -58,7 +59,7 @@ impl Shot {
 
     fn of(source: TempDir) -> Self {
         let listing = digest_tree(source.path());
-        let manifest = Manifest::of_tree(source.path(), Some(1), &()).unwrap();
+        let manifest = Manifest::of_tree(source.path(), NonZeroUsize::new(1), &()).unwrap();
         Self { source, listing, manifest, shape: Shape::Tree }
     }
 
@@ -74,7 +75,7 @@ impl Shot {
             shape: self.shape,
             manifest: self.manifest.clone(),
             attempt: Attempt { id: "018f0000-0000-7000-8000-000000000042".parse().unwrap(), epoch },
-            policy: Policy { jobs: Some(1), ..Policy::default() },
+            policy: Policy { jobs: NonZeroUsize::new(1), ..Policy::default() },
         }
     }
 

@@ -1,6 +1,7 @@
 //! Servers that lose the handles of open files (`ESTALE`).
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Once;
 
@@ -42,7 +43,7 @@ fn a_source_whose_handle_went_stale_is_opened_once_more_and_read_on() {
         there.clear_faults();
         there.short_reads(1 << 16);
         strike();
-        let hashed = Manifest::of_tree(&source, Some(1), &());
+        let hashed = Manifest::of_tree(&source, NonZeroUsize::new(1), &());
         there.clear_faults();
         assert_eq!(there.struck(), 2 * times, "{times}");
         match borne {

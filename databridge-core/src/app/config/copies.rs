@@ -1,5 +1,7 @@
 //! How files are written into production, and when.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -27,7 +29,7 @@ pub struct CopyConfig {
     /// Who must be able to read a delivery: `group:NAME`, `user:NAME` or `others`.
     pub readable_by: Option<String>,
     /// Files handled at a time by one copy; else what the device does best.
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     /// At most so many bytes a second, for each copy.
     pub limit_bytes_per_second: Option<u64>,
     /// The same for all copies of this host together.

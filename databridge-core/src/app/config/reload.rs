@@ -86,6 +86,8 @@ fn flat(config: &Config) -> BTreeMap<String, Value> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::num::NonZeroUsize;
+
     use super::*;
 
     #[test]
@@ -95,7 +97,7 @@ mod tests {
         let mut new = Config { workers: 9, log: "debug".into(), ..Config::default() };
         new.limits.reads_per_minute = 1;
         new.copy.windows = vec!["mon-fri 19:00-07:00".into()];
-        new.copy.jobs = Some(3);
+        new.copy.jobs = NonZeroUsize::new(3);
         new.database = Some("postgres://secret@host/db".into());
         new.tls.cert_file = Some("/c".into());
         new.tls.key_file = Some("/k".into());

@@ -130,7 +130,10 @@ impl Fault for Exhausted {
         "jobs.exhausted"
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
-        Some("the log of the hosts that held it tells what they died of".into())
+        let hint = "the log of the hosts that held it tells whether they died of it or lost its \
+                    lease: that is lost where a host or the store does not answer for so long, \
+                    and lease_seconds makes it longer";
+        Some(hint.into())
     }
 }
 

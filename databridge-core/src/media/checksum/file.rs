@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use rustix::fs::{Advice, Mode, OFlags, fadvise};
@@ -77,7 +78,7 @@ pub(crate) fn buffer() -> Vec<u8> {
 
 /// Threads of its own for one operation: an embedding host's pool is not ours to
 /// fill, and none is left behind.
-pub(crate) fn pool(jobs: Option<usize>) -> Result<rayon::ThreadPool, Error> {
+pub(crate) fn pool(jobs: Option<NonZeroUsize>) -> Result<rayon::ThreadPool, Error> {
     let jobs = pipeline::jobs(jobs);
     rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
@@ -257,7 +258,7 @@ mod tests {
                 .unwrap();
         }
         let sum = Sum::default();
-        let digests = tree(dir.path(), &[Algorithm::Xxh3], Some(4), &sum).unwrap();
+        let digests = tree(dir.path(), &[Algorithm::Xxh3], NonZeroUsize::new(4), &sum).unwrap();
         assert!(digests.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(digests.len(), 50);
         assert_eq!(digests[9].1.digests.sha256(), Sha256::of(&[9; 9]));

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,8 +24,9 @@ const RESULTS: usize = 32;
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How many threads: as asked for, or one for each core.
-pub(crate) fn jobs(wanted: Option<usize>) -> usize {
-    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)).max(1)
+pub(crate) fn jobs(wanted: Option<NonZeroUsize>) -> usize {
+    let cores = || std::thread::available_parallelism().ok();
+    wanted.or_else(cores).map_or(1, NonZero::get)
 }
 
 struct Batch<T> {

@@ -1,6 +1,7 @@
 //! How a tree is read: of short files many at a time, for each waits for the device; of large
 //! ones, each of which keeps a core busy, one for each core.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ impl Shelf {
 
     /// How many threads are to read what stands there, and their shelf: as `wanted`, or as
     /// suits the machine.
-    pub fn of(root: impl AsFd, wanted: Option<usize>) -> (usize, Self) {
+    pub fn of(root: impl AsFd, wanted: Option<NonZeroUsize>) -> (usize, Self) {
         let sets = pipeline::jobs(wanted);
         let threads = match wanted {
             Some(_) => sets,
@@ -93,7 +94,7 @@ mod tests {
     fn as_many_as_wanted_or_more_than_cores() {
         let folder = std::fs::File::open(std::env::temp_dir()).unwrap();
         let sets = |shelf: &Shelf| shelf.free.lock().unwrap().len();
-        let (threads, shelf) = Shelf::of(&folder, Some(3));
+        let (threads, shelf) = Shelf::of(&folder, NonZeroUsize::new(3));
         assert_eq!((threads, sets(&shelf)), (3, 3));
         let (threads, shelf) = Shelf::of(&folder, None);
         assert_eq!(sets(&shelf), pipeline::jobs(None));

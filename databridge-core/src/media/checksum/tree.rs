@@ -1,6 +1,7 @@
 //! Every file of a tree: hashed while the tree is still being walked.
 
 use std::fs::File;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub struct Options<'a> {
     pub algorithms: &'a [Algorithm],
     /// Files at a time; `None`: of large ones one for each core, of short ones as many as
     /// what they stand on answers together.
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     /// Digests known from earlier. Not for the verification of anything.
     pub cache: Option<&'a Cache>,
 }
@@ -34,7 +35,7 @@ pub struct Options<'a> {
 pub fn tree(
     root: &Path,
     algorithms: &[Algorithm],
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(RelPath, FileDigest)>, Error> {
     let mut all = Vec::new();

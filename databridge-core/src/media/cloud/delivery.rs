@@ -1,6 +1,7 @@
 //! The phases of a delivery to an object store; the [argument](super) says why so.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,7 @@ impl CloudDelivery {
     }
 
     fn jobs(&self) -> usize {
-        self.plan.policy.jobs.unwrap_or(JOBS).max(1)
+        self.plan.policy.jobs.map_or(JOBS, NonZeroUsize::get)
     }
 
     fn url(&self) -> std::path::PathBuf {

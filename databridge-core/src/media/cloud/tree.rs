@@ -1,6 +1,7 @@
 //! Object stores for people: copies to and from them, and what is in them.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -83,7 +84,7 @@ pub fn checksum(
     at: &ObjectLocation,
     settings: &Settings,
     algorithms: &[Algorithm],
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(RelPath, FileDigest)>, Error> {
     let store = Store::open(at, settings)?;
@@ -95,7 +96,7 @@ fn digests(
     store: &Store,
     found: &[Object],
     algorithms: &[Algorithm],
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(RelPath, FileDigest)>, Error> {
     monitor.on(Progress::Phase(Phase::Describe));
@@ -104,7 +105,7 @@ fn digests(
     let all = Mutex::new(Vec::new());
     each(
         None,
-        jobs.unwrap_or(JOBS).max(1),
+        jobs.map_or(JOBS, NonZeroUsize::get),
         1,
         found,
         monitor,
@@ -154,7 +155,7 @@ pub fn recorded(
 pub fn describe(
     at: &ObjectLocation,
     settings: &Settings,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Described, Error> {
     let recorded = recorded(at, settings, monitor)?;
@@ -201,7 +202,7 @@ pub fn download(
     let store = Store::open(at, settings)?;
     let names = Names::of(at);
     let pace = Pace::new(options.policy.limit_bytes_per_second);
-    let jobs = options.policy.jobs.unwrap_or(JOBS).max(1);
+    let jobs = options.policy.jobs.map_or(JOBS, NonZeroUsize::get);
     let fill = |plan: &copy::Plan, partial: &Path, monitor: &dyn Monitor| {
         let folder = Folder::open(partial).map_err(Error::of_source)?;
         let entries = plan.manifest.entries();

@@ -1,5 +1,6 @@
 //! What may be chosen for a copy, as other languages say it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -31,7 +32,7 @@ pub struct Choice {
     /// Bytes in a second at most.
     pub limit_bytes_per_second: Option<u64>,
     /// Files handled at a time.
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     /// Permissions of files.
     pub file_mode: Option<Bits>,
     /// Permissions of folders.

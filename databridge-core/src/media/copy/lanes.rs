@@ -1,6 +1,7 @@
 //! How many files a device is asked for at a time, by all copies together.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -30,9 +31,9 @@ static DEVICES: Mutex<BTreeMap<u64, Weak<Lanes>>> = Mutex::new(BTreeMap::new());
 impl Lanes {
     /// Of the device that `file` stands on, shared with every other copy of this
     /// process; or as many as `asked`, which nobody else counts.
-    pub fn of(file: impl AsFd, asked: Option<usize>) -> Arc<Self> {
+    pub fn of(file: impl AsFd, asked: Option<NonZeroUsize>) -> Arc<Self> {
         if let Some(jobs) = asked {
-            return Arc::new(Self::new(jobs.max(1), jobs.max(1), false));
+            return Arc::new(Self::new(jobs.get(), jobs.get(), false));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let drive = Drive::of(&file);
@@ -186,7 +187,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || std::fs::File::open(dir.path()).unwrap();
         assert!(Arc::ptr_eq(&Lanes::of(open(), None), &Lanes::of(open(), None)));
-        let asked = Lanes::of(open(), Some(3));
+        let asked = Lanes::of(open(), NonZeroUsize::new(3));
         assert_eq!(asked.width(), 3);
         assert!(!Arc::ptr_eq(&asked, &Lanes::of(open(), None)));
     }

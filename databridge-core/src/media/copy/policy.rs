@@ -1,5 +1,7 @@
 //! How a copy is made.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Reader;
@@ -33,7 +35,7 @@ pub struct Policy {
     pub limit_bytes_per_second: Option<u64>,
     /// Files handled at a time; `None` is what the destination's device does best,
     /// together with every other copy of this process to it.
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     /// Bytes of the destination's file system that are to stay free.
     pub reserve_bytes: u64,
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -167,7 +168,7 @@ impl Manifest {
     pub fn check_tree(
         &self,
         root: &Path,
-        jobs: Option<usize>,
+        jobs: Option<NonZeroUsize>,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Difference>, Error> {
         let list = List::from(self);
@@ -214,7 +215,7 @@ impl List {
 /// How a tree is read.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Reading<'a> {
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     pub from_device: bool,
     pub state: Option<&'a State>,
 }
@@ -236,7 +237,7 @@ pub(super) struct Checked {
 pub(super) fn whole(
     root: &Path,
     wanted: &Wanted<'_>,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Difference>, Error> {
     let mut checked = Checked::default();

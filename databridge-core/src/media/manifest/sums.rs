@@ -1,5 +1,6 @@
 //! SHA256SUMS, as GNU coreutils' `sha256sum` writes and checks it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::check::{self, Difference, Expected, Wanted, What};
@@ -45,7 +46,7 @@ impl Sums {
     pub fn check_tree(
         &self,
         root: &Path,
-        jobs: Option<usize>,
+        jobs: Option<NonZeroUsize>,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Difference>, Error> {
         let files = self.0.iter().map(|(path, sha256)| Expected {

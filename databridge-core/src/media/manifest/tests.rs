@@ -122,7 +122,7 @@ fn tree() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
 fn a_tree_is_its_manifest() {
     let (root, _) = tree();
     assert_eq!(Manifest::of_tree(root.path(), None, &()).unwrap(), small());
-    assert_eq!(small().check_tree(root.path(), Some(1), &()).unwrap(), []);
+    assert_eq!(small().check_tree(root.path(), NonZeroUsize::new(1), &()).unwrap(), []);
 }
 
 #[test]

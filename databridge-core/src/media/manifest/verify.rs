@@ -1,5 +1,6 @@
 //! A tree against a list, as long as it takes.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ const NAP: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// Files at a time, as in [`checksum::Options`](crate::media::checksum::Options::jobs).
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroUsize>,
     /// Read past the page cache where the file system allows that, after it was
     /// dropped where not.
     pub from_device: bool,

@@ -1,5 +1,6 @@
 //! `databridge checksum`
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -15,6 +16,8 @@ use crate::cli::progress::Terminal;
 use crate::cli::view::Show;
 use crate::cli::{Global, Outcome};
 
+use super::units::count;
+
 #[derive(Debug, clap::Args)]
 pub struct Checksum {
     /// Files, or folders for every file in them; also in an object store (s3://…).
@@ -24,8 +27,8 @@ pub struct Checksum {
     #[arg(long = "algo", default_value = "sha256", value_delimiter = ',')]
     algorithms: Vec<String>,
     /// Files read at a time.
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    jobs: Option<NonZeroUsize>,
     /// Digests of files that have not changed since are taken from here, and new ones
     /// put in (local disks only; never trusted by any verification).
     #[arg(long, value_name = "FILE")]

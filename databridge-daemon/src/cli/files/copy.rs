@@ -1,6 +1,7 @@
 //! `databridge copy`
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use databridge_core::Error;
@@ -15,7 +16,7 @@ use databridge_core::media::throttle::Throttle;
 use databridge_core::media::{cloud, copy, rsync};
 
 use super::checksum::{algorithm, place};
-use super::units::rate;
+use super::units::{count, rate};
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
@@ -95,8 +96,8 @@ pub struct Copy {
     #[arg(long)]
     progress: bool,
     /// Files handled at a time; else what the destination's device does best.
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    jobs: Option<NonZeroUsize>,
 }
 
 /// A method by its name.

@@ -1,6 +1,7 @@
 //! `databridge verify s3://…`
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use databridge_core::media::cloud;
@@ -18,7 +19,7 @@ use crate::cli::view::Show;
 pub fn verify(
     at: &ObjectLocation,
     list: Option<&Path>,
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     s3: &cloud::Settings,
     show: &Show,
 ) -> Outcome {

@@ -1,5 +1,6 @@
 //! Amounts as people type them.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use time::{OffsetDateTime, Time, UtcOffset};
@@ -18,6 +19,11 @@ pub fn rate(text: &str) -> Result<u64, String> {
         Ok(n) if n > 0.0 && n.is_finite() => Ok(((n * factor) as u64).max(1)),
         _ => Err("write it as 200M or 1.5G".into()),
     }
+}
+
+/// How many at a time.
+pub fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "write a whole number, 1 at least".into())
 }
 
 /// A span of time: `90s`, `30m`, `6h`, `14d`.
@@ -64,6 +70,14 @@ mod tests {
         assert_eq!(rate("512"), Ok(512));
         assert!(rate("fast").is_err());
         assert!(rate("-1").is_err());
+    }
+
+    #[test]
+    fn counts_begin_at_one() {
+        assert_eq!(count("3").map(NonZeroUsize::get), Ok(3));
+        for bad in ["0", "-1", "1.5", "many", ""] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

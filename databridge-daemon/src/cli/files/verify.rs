@@ -1,5 +1,6 @@
 //! `databridge verify`
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use databridge_core::media::receipt::{self, Envelope, PublicKey};
 use databridge_core::media::storage::Location;
 use serde_json::{Value, json};
 
-use super::units::{rate, span, until};
+use super::units::{count, rate, span, until};
 use crate::cli::doctor::load;
 use crate::cli::error::{io, usage};
 use crate::cli::progress::Terminal;
@@ -59,8 +60,8 @@ pub struct Verify {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit: Option<u64>,
     /// Files read at a time.
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    jobs: Option<NonZeroUsize>,
 }
 
 impl Verify {

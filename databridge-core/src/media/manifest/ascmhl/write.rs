@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::history::{CHAIN, FOLDER, History, read};
@@ -51,7 +52,11 @@ pub struct Written {
 /// # Errors
 /// [`Error::Layout`] if the history is damaged or a folder in it has its own, which
 /// must be extended by whoever made it; what cannot be admitted, read or written.
-pub fn write(root: &Path, jobs: Option<usize>, monitor: &dyn Monitor) -> Result<Written, Error> {
+pub fn write(
+    root: &Path,
+    jobs: Option<NonZeroUsize>,
+    monitor: &dyn Monitor,
+) -> Result<Written, Error> {
     let folder = root.join(FOLDER);
     let (history, list) = match folder.is_dir() {
         true => (Some(History::open(root)?), read(root)?),

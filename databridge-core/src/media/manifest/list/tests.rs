@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 
@@ -92,10 +93,10 @@ proptest! {
         let root = dir.path().join("root");
         lay(&root.join(PAYLOAD), &tree);
         let payload = root.join(PAYLOAD);
-        let manifest = Manifest::of_tree(&payload, Some(2), &()).unwrap();
+        let manifest = Manifest::of_tree(&payload, NonZeroUsize::new(2), &()).unwrap();
         write_bagit(&root, &manifest).unwrap();
         let bag = List::read(&root).unwrap();
-        write_ascmhl(&payload, Some(2), &()).unwrap();
+        write_ascmhl(&payload, NonZeroUsize::new(2), &()).unwrap();
         let history = List::read(&payload).unwrap();
         let sums = List::parse(&manifest.to_sha256sums(), "SHA256SUMS").unwrap();
         let json = List::parse(&serde_json::to_string(&manifest).unwrap(), "x").unwrap();

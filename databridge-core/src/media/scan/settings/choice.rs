@@ -65,7 +65,9 @@ fn over(base: Settings, path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read the policy", path))?;
     let flaw = |error: toml::de::Error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        let message = error.message().to_owned();
+        // What is said of a value does not name its key: the line does.
+        let said = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let message = format!("`{said}`: {}", error.message());
         Error::Policy { path: path.to_owned(), line, message }
     };
     let table: toml::Table = toml::from_str(&text).map_err(flaw)?;
@@ -137,6 +139,7 @@ allow_executables = true
         for (text, line, named) in [
             ("[scan.content]\nallow = []\nalow = [\"exr\"]\n", 3, "alow"),
             ("# ours\n[scann]\n", 2, "scann"),
+            ("[scan]\nthreads = -1\n", 2, "threads"),
             ("[scan]\n[[scan.content.rule]]\nproject = 7\n", 3, "string"),
             ("[scan]\nengine = \"clamd\n", 2, "string"),
             ("[scan.policy]\nsignature_max_age_seconds = \"old\"\n", 2, "any"),
