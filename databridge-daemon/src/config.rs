@@ -194,6 +194,7 @@ mod tests {
             ("http = { body_seconds = 1, answer_seconds = 0 }\n", "(line 1, column 28)"),
             ("lease_seconds = 0", "(line 1, column 1)"),
             ("[copy]\nfile_mode = \"0644\"\nwindows = [\"nights\"]\n", "(line 3, column 1)"),
+            ("[copy]\njobs = 0\n", "(line 2, column 8)"),
             ("[tls]\ncert_file = \"/c.pem\"\n", "(line 1, column 2)"),
         ] {
             let said = wrong(text);

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -381,6 +383,32 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     daemon.refuses(&ask_until_limited(100, write), 429, "limits.exceeded");
     let guess = || daemon.get("/lots", "guessed");
     daemon.refuses(&ask_until_limited(200, guess), 429, "limits.exceeded");
+}
+
+/// A connection that is closed under its sender loses the next request.
+#[test]
+fn what_is_refused_before_its_body_came_leaves_the_connection_whole() {
+    let daemon = start();
+    let address = daemon.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    for (path, status) in [("/api/v1/lots", "401"), ("/api/v1/nowhere", "404")] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let body = vec![b' '; 100_000];
+        let length = body.len();
+        write!(stream, "POST {path} HTTP/1.1\r\nHost: {address}\r\n").unwrap();
+        write!(stream, "Authorization: Bearer guessed\r\nContent-Type: application/json\r\n")
+            .unwrap();
+        write!(stream, "Content-Length: {length}\r\n\r\n").unwrap();
+        // By now it could have been answered.
+        std::thread::sleep(Duration::from_millis(200));
+        stream.write_all(&body).unwrap();
+        write!(stream, "GET /api/health HTTP/1.1\r\nHost: {address}\r\n").unwrap();
+        write!(stream, "Connection: close\r\n\r\n").unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        let places = [status, "200 OK"].map(|said| answers.find(&format!("HTTP/1.1 {said}")));
+        assert!(places[0] == Some(0) && places[1] > places[0], "{answers}");
+    }
 }
 
 #[test]

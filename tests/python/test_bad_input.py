@@ -156,6 +156,8 @@ def test_values_that_cannot_be_are_named(tmp_path: Path) -> None:
             call(tmp_path, jobs=0)
     with pytest.raises(ValueError, match="jobs: 0 is less than 1"):
         databridge.verified_copy(tmp_path, tmp_path / "copy", jobs=0)
+    with pytest.raises(ValueError, match="jobs: 0 is less than 1"):
+        databridge.write_manifest(tmp_path, tmp_path / "sums", jobs=0)
     with pytest.raises(ValueError, match="limit_bytes_per_second"):
         databridge.verify(tmp_path, "x", limit_bytes_per_second=-1)
     with pytest.raises(ValueError, match="file_mode"):

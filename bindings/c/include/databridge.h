@@ -210,7 +210,7 @@ databridge_status databridge_checksum_file(const char *file,
 /*
  The digests of every file below a folder, sorted by path:
  `[{"path", "size_bytes", "digests"}, …]`. `options` as for a file, and `jobs`, the files
- read at a time. From any thread.
+ read at a time (1 at least). From any thread.
 
  Required: As databridge_checksum_file.
  */

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn databridge_checksum_file(
 
 /// The digests of every file below a folder, sorted by path:
 /// `[{"path", "size_bytes", "digests"}, …]`. `options` as for a file, and `jobs`, the files
-/// read at a time. From any thread.
+/// read at a time (1 at least). From any thread.
 ///
 /// # Safety
 /// As databridge_checksum_file.

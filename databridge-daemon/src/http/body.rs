@@ -1,8 +1,10 @@
 //! What comes in, within its bounds.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Uri, header};
 use databridge_core::app::config::HttpConfig;
 use futures_util::{Stream, StreamExt, stream};
@@ -11,7 +13,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 
 /// What is read on of a body that was refused: a connection that is closed under a
-/// sender loses the answer that says why.
+/// sender loses the answer that says why, or the next request.
 const DRAINED: usize = 16 << 20;
 const DRAINING: Duration = Duration::from_secs(5);
 
@@ -51,25 +53,40 @@ async fn whole(config: &HttpConfig, body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(patience, read).await {
         Err(_) => Err(Problem::too_slow(config.body_seconds)),
         Ok(Ok(())) => Ok(bytes.into()),
-        Ok(Err(problem)) => {
-            drain(stream).await;
-            Err(problem)
-        }
+        Ok(Err(problem)) => Err(problem),
     }
 }
 
-/// Reads on for a while what nobody wants.
-pub(super) async fn drain(mut stream: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
-    let read = async {
-        let mut left = DRAINED;
-        while let Some(Ok(chunk)) = stream.next().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                break;
+/// What whoever answers leaves of a body.
+pub(super) struct Rest(Arc<Mutex<BodyDataStream>>);
+
+/// A request as it was, and what will be left of its body.
+pub(super) fn lend(request: Request) -> (Request, Rest) {
+    let (head, body) = request.into_parts();
+    let rest = Arc::new(Mutex::new(body.into_data_stream()));
+    let lent = rest.clone();
+    let body = stream::poll_fn(move |context| {
+        lent.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+    });
+    (Request::from_parts(head, Body::from_stream(body)), Rest(rest))
+}
+
+impl Rest {
+    /// Reads on for a while what nobody wants, unless somebody is still at it.
+    pub async fn drain(self) {
+        let Some(stream) = Arc::into_inner(self.0) else { return };
+        let mut stream = stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let read = async {
+            let mut left = DRAINED;
+            while let Some(Ok(chunk)) = stream.next().await {
+                left = left.saturating_sub(chunk.len());
+                if left == 0 {
+                    break;
+                }
             }
-        }
-    };
-    let _ = tokio::time::timeout(DRAINING, read).await;
+        };
+        let _ = tokio::time::timeout(DRAINING, read).await;
+    }
 }
 
 /// A body as it streams in; one that pauses for longer than `patience` has ended.

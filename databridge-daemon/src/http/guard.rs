@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use databridge_core::app::config::HttpConfig;
@@ -13,7 +13,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Instrument, info, info_span};
 
 use super::Served;
-use super::body::is_escaped_well;
+use super::body::{self, is_escaped_well};
 use super::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,6 +28,7 @@ pub(super) async fn guard(State(served): State<Served>, request: Request, next: 
     let id = name_of(request.headers());
     // The query may hold what is nobody else's business.
     let span = info_span!("request", id, %method, path = request.uri().path());
+    let (request, rest) = body::lend(request);
     let answer = async {
         match check(&served.app.config().http, &request) {
             Ok(()) => next.run(request).await,
@@ -40,6 +41,10 @@ pub(super) async fn guard(State(served): State<Served>, request: Request, next: 
     span.in_scope(|| info!(status = status.as_u16(), ms = took.as_millis(), "answered"));
     served.metrics.answered(route.as_deref().unwrap_or("none"), &method, status.as_u16(), took);
     stamp(answer.headers_mut(), &id);
+    // Who was too slow has had the time.
+    if status != StatusCode::REQUEST_TIMEOUT {
+        rest.drain().await;
+    }
     answer
 }
 

@@ -75,7 +75,7 @@ async fn begin(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answered(&served.app, peer, Class::Upload, &headers, body, async |ctx, body| {
+    answered(&served.app, peer, Class::Upload, &headers, async |ctx| {
         let app = &served.app;
         named(&code)?;
         let length = headers::length(&headers)?;
@@ -109,9 +109,8 @@ async fn look(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Within((code, id)): Within<(String, Uuid)>,
     headers: HeaderMap,
-    body: Body,
 ) -> Response {
-    answered(&served.app, peer, Class::Read, &headers, body, async |ctx, _| {
+    answered(&served.app, peer, Class::Read, &headers, async |ctx| {
         named(&code)?;
         let upload = served.app.transfers().look_at_upload(&ctx, &code, id).await?;
         let length = match upload.deferred {
@@ -136,7 +135,7 @@ async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answered(&served.app, peer, Class::Upload, &headers, body, async |ctx, body| {
+    answered(&served.app, peer, Class::Upload, &headers, async |ctx| {
         named(&code)?;
         let piece = headers::piece(&headers, headers::number(&headers, &OFFSET)?)?
             .ok_or_else(|| Problem::input(&"Upload-Offset is missing"))?;
@@ -152,9 +151,8 @@ async fn terminate(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Within((code, id)): Within<(String, Uuid)>,
     headers: HeaderMap,
-    body: Body,
 ) -> Response {
-    answered(&served.app, peer, Class::Write, &headers, body, async |ctx, _| {
+    answered(&served.app, peer, Class::Write, &headers, async |ctx| {
         named(&code)?;
         served.app.transfers().end_upload(&ctx, &code, id).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -173,7 +171,7 @@ async fn instead(
     let meant = headers.get("x-http-method-override").map(HeaderValue::as_bytes);
     match meant {
         Some(b"PATCH") => send(served, peer, upload, headers, body).await,
-        Some(b"DELETE") => terminate(served, peer, upload, headers, body).await,
+        Some(b"DELETE") => terminate(served, peer, upload, headers).await,
         _ => Problem::no_method().into_response(),
     }
 }
@@ -184,21 +182,14 @@ async fn answered(
     peer: SocketAddr,
     class: Class,
     headers: &HeaderMap,
-    body: Body,
-    answer: impl AsyncFnOnce(Ctx, &mut Option<Body>) -> Result<Response, Problem>,
+    answer: impl AsyncFnOnce(Ctx) -> Result<Response, Problem>,
 ) -> Response {
-    let mut body = Some(body);
-    let unread = &mut body;
     let asked = Asked { class, part: "transfers", peer };
-    let response = limits::admit(app, asked, headers, async |ctx| {
+    limits::admit(app, asked, headers, async |ctx| {
         headers::check_version(headers)?;
-        answer(ctx, unread).await
+        answer(ctx).await
     })
-    .await;
-    if let (false, Some(unread)) = (response.status().is_success(), body) {
-        body::drain(unread.into_data_stream()).await;
-    }
-    response
+    .await
 }
 
 fn named(code: &str) -> Result<(), Problem> {
@@ -212,7 +203,7 @@ async fn take_in(
     ctx: &Ctx,
     (code, id): (&str, Uuid),
     piece: Piece,
-    body: &mut Option<Body>,
+    body: Body,
 ) -> Result<UploadView, Problem> {
     let sending = senders.admit(ctx)?;
     let service = app.transfers().clone();
@@ -220,7 +211,7 @@ async fn take_in(
         return Ok(service.look_at_upload(ctx, code, id).await?);
     };
     let seconds = app.config().http.body_seconds;
-    let stream = body::patient(body.take().unwrap_or_default(), Duration::from_secs(seconds));
+    let stream = body::patient(body, Duration::from_secs(seconds));
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     let ctx = ctx.clone();
     // What came is kept although the connection, and with it whoever waits here, is gone.

@@ -37,17 +37,11 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let mut body = Some(body);
     let asked = Asked { class: Class::Upload, part: "transfers", peer };
-    let unread = &mut body;
-    let answer = limits::admit(&served.app, asked, &headers, async |ctx| {
-        take_in(&served, &ctx, (&code, &path), &uri, &headers, unread).await
+    limits::admit(&served.app, asked, &headers, async |ctx| {
+        take_in(&served, &ctx, (&code, &path), &uri, &headers, body).await
     })
-    .await;
-    if let (false, Some(unread)) = (answer.status().is_success(), body) {
-        body::drain(unread.into_data_stream()).await;
-    }
-    answer
+    .await
 }
 
 async fn take_in(
@@ -56,7 +50,7 @@ async fn take_in(
     (code, path): (&str, &str),
     uri: &Uri,
     headers: &HeaderMap,
-    body: &mut Option<Body>,
+    body: Body,
 ) -> Result<Json<Value>, Problem> {
     let asked = body::query(uri)?;
     let kind = match &asked[..] {
@@ -73,7 +67,6 @@ async fn take_in(
             let room = app.transfers().room_for(ctx, code, &path).await?;
             refuse_too_large(app, &room, headers)?;
             let sending = senders.admit(ctx)?;
-            let body = body.take().unwrap_or_default();
             Upload::File(receive(app, path, &room, headers, (body, sending)).await?)
         }
         Some(other) => {

@@ -16,6 +16,7 @@ use databridge_core::media::monitor::{Monitor, Progress};
 use databridge_core::media::storage::{Location, ObjectLocation};
 use databridge_tests::delivery::names;
 use databridge_tests::process::run;
+use databridge_tests::relay::Relay;
 use databridge_tests::s3::{ACCESS_KEY, SECRET_KEY, Server, bent_wire, found, objects};
 use databridge_tests::tree::{Listing, Random, digest_tree, write_media};
 use tempfile::TempDir;
@@ -393,6 +394,28 @@ fn a_cancel_leaves_no_parts_and_the_next_life_goes_on() {
     assert_eq!(code(delivery.transfer(&stop)), "copy.cancelled");
     assert_eq!(lab.server.parts(), [""; 0], "parts are paid for");
     assert!(!lab.server.path("film/TRF-1.manifest.json").exists());
+    phases(&*lab.delivery(id, 2)).unwrap();
+    lab.assert_delivered();
+}
+
+#[test]
+fn an_upload_with_a_part_under_way_is_given_up_once_more_by_the_next_life() {
+    let lab = Lab::with_large();
+    // In the midst of the parts: all that goes in one piece is less.
+    let relay = Relay::new(&format!("127.0.0.1:{}", lab.server.port()), [12 << 20]);
+    let (id, cancel) = (Uuid::now_v7(), Cancel::new());
+    let s3 = Settings { endpoint: Some(relay.url()), ..lab.settings() };
+    let delivery = lab.deliver(id, 1, s3);
+    delivery.prepare().unwrap();
+    let notes = || found(&lab.server.path("film/.TRF-1.databridge-uploads"));
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(|| delivery.transfer(&cancel));
+        let stop = relay.stop();
+        cancel.cancel();
+        assert_eq!(code(sent.join().unwrap()), "copy.cancelled");
+        assert_eq!(notes().len(), 1, "nobody knows whether the part arrives");
+        stop.cut();
+    });
     phases(&*lab.delivery(id, 2)).unwrap();
     lab.assert_delivered();
 }

@@ -131,8 +131,8 @@ impl Fault for Exhausted {
     }
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         let hint = "the log of the hosts that held it tells whether they died of it or lost its \
-                    lease: that is lost where a host or the store does not answer for so long, \
-                    and lease_seconds makes it longer";
+                    lease, as happens where a host or the store is silent for longer than \
+                    lease_seconds: make these more";
         Some(hint.into())
     }
 }
@@ -364,7 +364,10 @@ impl Worker {
             let asked = Instant::now();
             let renewed = tokio::time::timeout_at(end.into(), self.renew(lease, watch, bulk));
             match renewed.await {
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => {
+                    warn!(job = %lease.job, "the lease is lost, or nobody wants the job any more");
+                    break;
+                }
                 Ok(Ok(Some(hold))) => {
                     end = asked + self.settings.lease;
                     match hold {

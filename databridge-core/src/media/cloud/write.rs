@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -26,6 +27,8 @@ const PART_BYTES: u64 = 8 << 20;
 const PARTS_MAX: u64 = 9_000;
 /// What all parts on their way may take up together, in MiB.
 const MEMORY_MIB: u32 = 64;
+/// How long parts under way are waited for before their upload is given up.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Writes files of one delivery; shared by its workers.
 #[derive(Debug)]
@@ -150,13 +153,33 @@ impl<'a> Writer<'a> {
         let upload = store.wait(monitor, store.begin(key, tags))?;
         let note = note(self.register, key, &upload, monitor)?;
         steps::reach("cloud.upload_begun");
-        let done = self.send(source, key, &upload, when, monitor);
-        // A cancel ends the upload, too: its parts would be paid for.
+        let mut coming = Coming::new();
+        let done = self.send(source, key, &upload, when, &mut coming, monitor);
+        // A cancel ends the upload, too: its parts would be paid for. So would one that the
+        // store had taken before and puts down after (AbortMultipartUpload in Amazon's
+        // reference): a moment for those under way, and where one needs longer the note stays,
+        // by which whoever goes on or ends the delivery gives the upload up once more.
+        let settled = self.settle(coming);
         if !matches!(done, Ok(true)) {
             let _ = store.wait(&(), store.give_up(key, &upload));
         }
-        store.wait(&(), store.delete(&note, None))?;
+        if settled {
+            store.wait(&(), store.delete(&note, None))?;
+        }
         done
+    }
+
+    /// Whether all parts under way came to an end.
+    fn settle(&self, mut coming: Coming) -> bool {
+        let ended = async {
+            for part in &mut coming {
+                let _ = (&mut part.0).await;
+            }
+            Ok(())
+        };
+        let limited =
+            async { tokio::time::timeout(SETTLE, ended).await.unwrap_or(Err(Error::Cancelled)) };
+        self.store().wait(&(), limited).is_ok()
     }
 
     fn send(
@@ -165,12 +188,12 @@ impl<'a> Writer<'a> {
         key: &str,
         upload: &str,
         when: When,
+        coming: &mut Coming,
         monitor: &dyn Monitor,
     ) -> Result<bool, Error> {
         let size = source.content.size_bytes;
         let part_bytes = PART_BYTES.max(size.div_ceil(PARTS_MAX));
         let (mut hash, mut parts) = (Hasher::new(&[]), Vec::new());
-        let mut coming = VecDeque::new();
         let mut total = 0;
         for index in 0.. {
             // What is done first makes room for what comes.
@@ -178,7 +201,7 @@ impl<'a> Writer<'a> {
                 match self.try_reserve(part_bytes) {
                     Some(memory) => break memory,
                     None if coming.is_empty() => break self.reserve(part_bytes, monitor)?,
-                    None => parts.push(self.arrived(&mut coming, monitor)?),
+                    None => parts.push(self.arrived(coming, monitor)?),
                 }
             };
             let bytes = source.next(part_bytes)?;
@@ -197,7 +220,7 @@ impl<'a> Writer<'a> {
             })));
         }
         while !coming.is_empty() {
-            parts.push(self.arrived(&mut coming, monitor)?);
+            parts.push(self.arrived(coming, monitor)?);
         }
         steps::reach("cloud.parts_sent");
         if total != size {
@@ -209,10 +232,11 @@ impl<'a> Writer<'a> {
     }
 
     fn arrived(&self, coming: &mut Coming, monitor: &dyn Monitor) -> Result<Part, Error> {
-        let Some(mut next) = coming.pop_front() else { return Err(Error::Cancelled) };
-        let (part, bytes) = self
-            .store()
-            .wait(monitor, async { (&mut next.0).await.unwrap_or(Err(Error::Cancelled)) })?;
+        let Some(next) = coming.front_mut() else { return Err(Error::Cancelled) };
+        // A cancel leaves it there, to be settled.
+        let ended = self.store().wait(monitor, async { Ok((&mut next.0).await) })?;
+        coming.pop_front();
+        let (part, bytes) = ended.unwrap_or(Err(Error::Cancelled))?;
         monitor.on(Progress::Bytes(bytes));
         Ok(part)
     }

@@ -198,3 +198,30 @@ impl Written {
         self.files.len() >= FILES || self.bytes >= BYTES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::media::storage::Stat;
+
+    #[test]
+    fn only_what_still_is_what_was_read_is_known() {
+        let was = Stat::of(tempfile::tempfile().unwrap()).unwrap();
+        let (right, wrong) = (Sha256::of(b"a"), Sha256::of(b"b"));
+        let found = Some((seal(right, Facts::from(&was)), Worth::Direct));
+        let ahead = Ahead(vec![None, found]);
+        let of = |at, sha256, now: &Stat| ahead.of(at, sha256, Facts::from(now));
+        assert_eq!(of(1, right, &was), Some(Worth::Direct));
+        assert_eq!(of(1, wrong, &was), None);
+        for now in [
+            Stat { ino: was.ino + 1, ..was },
+            Stat { size_bytes: was.size_bytes + 1, ..was },
+            Stat { mtime_ns: was.mtime_ns + 1, ..was },
+            Stat { ctime_ns: was.ctime_ns + 1, ..was },
+        ] {
+            assert_eq!(of(1, right, &now), None);
+        }
+        assert_eq!((of(0, right, &was), of(2, right, &was)), (None, None));
+    }
+}

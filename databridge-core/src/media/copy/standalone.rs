@@ -260,7 +260,7 @@ fn run(
         let read_back = verify(plan, monitor)?;
         let published = publish(plan, monitor)?;
         finish(plan)?;
-        return Ok((prepared, transferred, read_back, published, more(found)));
+        return Ok((prepared, transferred, read_back, published, kept(found)));
     }
     filling.listed = facts.as_deref();
     let Filled { done: transferred, found, ahead } = fill(plan, &filling, monitor)?;
@@ -269,7 +269,7 @@ fn run(
         complete(plan, &found)?;
     }
     // The manifest holds the digests now.
-    let more = more(found);
+    let more = kept(found);
     let plan: &Plan = plan;
     // Everything of the source was read. What it is now is seen beside the read-back.
     let (read_back, compared) = std::thread::scope(|scope| {
@@ -285,7 +285,8 @@ fn run(
     Ok((prepared, transferred, read_back, published, more))
 }
 
-fn more(found: Vec<Option<Found>>) -> Vec<Option<More>> {
+/// What is kept of it to the end.
+fn kept(found: Vec<Option<Found>>) -> Vec<Option<More>> {
     let mut more: Vec<_> = found.into_iter().map(|found| found.map(|found| found.more)).collect();
     // They were collected in place, and the room that they left is for the read-back.
     more.shrink_to_fit();

@@ -65,9 +65,10 @@ fn over(base: Settings, path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read the policy", path))?;
     let flaw = |error: toml::de::Error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        // What is said of a value does not name its key: the line does.
-        let said = text.lines().nth(line - 1).unwrap_or_default().trim();
-        let message = format!("`{said}`: {}", error.message());
+        // What is said of a value does not name its key.
+        let key = text.lines().nth(line - 1).and_then(key);
+        let message = error.message();
+        let message = key.map_or_else(|| message.to_owned(), |key| format!("{key}: {message}"));
         Error::Policy { path: path.to_owned(), line, message }
     };
     let table: toml::Table = toml::from_str(&text).map_err(flaw)?;
@@ -75,6 +76,15 @@ fn over(base: Settings, path: &Path) -> Result<Settings, Error> {
     let says_engine = table.get("scan").is_some_and(|scan| scan.get("engine").is_some());
     let engine = if says_engine { scan.engine } else { base.engine };
     Ok(Settings { engine, clamd: scan.clamd.or(base.clamd), ..scan })
+}
+
+/// The key of a line. Its value is nobody's business: the file may be another than was meant,
+/// and hold a secret.
+#[cfg(feature = "toml")]
+fn key(line: &str) -> Option<&str> {
+    let key = line.split_once('=')?.0.trim();
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (!key.is_empty() && key.bytes().all(is_bare)).then_some(key)
 }
 
 #[cfg(not(feature = "toml"))]
@@ -137,9 +147,11 @@ allow_executables = true
     #[test]
     fn what_is_not_understood_is_refused_with_its_line() {
         for (text, line, named) in [
-            ("[scan.content]\nallow = []\nalow = [\"exr\"]\n", 3, "alow"),
-            ("# ours\n[scann]\n", 2, "scann"),
-            ("[scan]\nthreads = -1\n", 2, "threads"),
+            ("[scan.content]\nallow = []\nalow = [\"exr\"]\n", 3, "unknown field `alow`"),
+            ("# ours\n[scann]\n", 2, "unknown field `scann`"),
+            ("[scan]\nthreads = -1\n", 2, "threads: invalid value"),
+            ("[scan]\nthreads = 2\n\"\\u001b[31m\" = 1\n", 3, "unknown field"),
+            ("", 1, "missing field `scan`"),
             ("[scan]\n[[scan.content.rule]]\nproject = 7\n", 3, "string"),
             ("[scan]\nengine = \"clamd\n", 2, "string"),
             ("[scan.policy]\nsignature_max_age_seconds = \"old\"\n", 2, "any"),
@@ -148,6 +160,11 @@ allow_executables = true
             assert_eq!(error.code(), "scan.policy", "{text}");
             let said = error.to_string();
             assert!(said.contains(&format!("line {line}:")) && said.contains(named), "{said}");
+        }
+        // The whole configuration of a daemon is none, and not for everybody to read.
+        for text in ["database = \"postgres://u:secret@h/db\"\n", "[s3]\nkey = \"secret\n"] {
+            let said = read(text, Choice::default()).unwrap_err().to_string();
+            assert!(!said.contains("secret") && said.contains("line"), "{said}");
         }
         let none = Choice { policy: Some("/nonexistent".into()), ..Choice::default() };
         assert_eq!(none.settings(Settings::default()).unwrap_err().code(), "scan.io");
