@@ -63,8 +63,8 @@ fi
 
 if [ "${1:-test}" = test ]; then
   command -v cargo-nextest >/dev/null 2>&1 || cargo install --locked cargo-nextest
-  # An S3 server that checks signatures, checksums and conditions (about 2 minutes, and half
-  # as long again where it is optimized in full, which no test needs).
+  # An S3 server that checks signatures, checksums and conditions (about 2 minutes; no test
+  # needs it optimized in full).
   [ -x target/tools/bin/s3s-fs ] || command -v s3s-fs >/dev/null 2>&1 ||
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install --locked --features binary --root target/tools s3s-fs@0.14.1
 fi

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -98,6 +98,24 @@ impl Daemon {
                 .unwrap_or_default(),
             headers,
             body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
+    }
+
+    /// Waits until the daemon counts an answer, as somebody who may see that and asks as often
+    /// as it takes.
+    fn has_answered(&self, token: &str, method: &str, status: &str) {
+        let metrics = self.url.replace("/api/v1", "/metrics");
+        let token = format!("Bearer {token}");
+        let counted = format!("method=\"{method}\",status=\"{status}\"");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let told = self.agent.get(&metrics).header("authorization", &token).call();
+            let mut told = told.unwrap();
+            let text = told.body_mut().read_to_string().unwrap();
+            if text.contains(&counted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{counted} is not in {text}");
         }
     }
 
@@ -388,7 +406,8 @@ fn who_asks_too_often_is_told_when_to_come_back() {
 /// A connection that is closed under its sender loses the next request.
 #[test]
 fn what_is_refused_before_its_body_came_leaves_the_connection_whole() {
-    let daemon = start();
+    let daemon = start_with(&[("DATABRIDGE_LIMITS__READS_PER_MINUTE", "0")]);
+    let it = daemon.person(&daemon.admin(), "it", "it_team");
     let address = daemon.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     for (path, status) in [("/api/v1/lots", "401"), ("/api/v1/nowhere", "404")] {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -399,8 +418,8 @@ fn what_is_refused_before_its_body_came_leaves_the_connection_whole() {
         write!(stream, "Authorization: Bearer guessed\r\nContent-Type: application/json\r\n")
             .unwrap();
         write!(stream, "Content-Length: {length}\r\n\r\n").unwrap();
-        // By now it could have been answered.
-        std::thread::sleep(Duration::from_millis(200));
+        // It is answered as far as that goes without the body.
+        daemon.has_answered(&it, "POST", status);
         stream.write_all(&body).unwrap();
         write!(stream, "GET /api/health HTTP/1.1\r\nHost: {address}\r\n").unwrap();
         write!(stream, "Connection: close\r\n\r\n").unwrap();

@@ -48,7 +48,8 @@ void bad_input(const std::string &folder) {
           "storage.not_found");
     fails([&] { verified_copy(folder + "/none", folder + "/x"); }, DATABRIDGE_STATUS_NOT_FOUND,
           "copy.source_missing");
-    for (const char *options : {"{", "[]", "{\"oops\": 1}", "{\"jobs\": -1}", "{\"jobs\": 0}", "\xff"}) {
+    for (const char *options :
+         {"{", "[]", "{\"oops\": 1}", "{\"jobs\": -1}", "{\"jobs\": 0}", "\xff"}) {
         try {
             verified_copy(folder, folder + "/x", options);
             std::abort();

@@ -132,7 +132,7 @@ impl Fault for Exhausted {
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         let hint = "the log of the hosts that held it tells whether they died of it or lost its \
                     lease, as happens where a host or the store is silent for longer than \
-                    lease_seconds: make these more";
+                    lease_seconds: raise that";
         Some(hint.into())
     }
 }

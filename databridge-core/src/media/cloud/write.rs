@@ -175,11 +175,9 @@ impl<'a> Writer<'a> {
             for part in &mut coming {
                 let _ = (&mut part.0).await;
             }
-            Ok(())
         };
-        let limited =
-            async { tokio::time::timeout(SETTLE, ended).await.unwrap_or(Err(Error::Cancelled)) };
-        self.store().wait(&(), limited).is_ok()
+        let in_time = async { Ok(tokio::time::timeout(SETTLE, ended).await.is_ok()) };
+        self.store().wait(&(), in_time).unwrap_or(false)
     }
 
     fn send(
